@@ -1,0 +1,11 @@
+//! The promises of Gatepost, one module each, against real Postfix and real clients.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed assumption is a failed test"
+)]
+
+mod postfix_plain;
+mod rooms;
