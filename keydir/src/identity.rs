@@ -1,0 +1,100 @@
+//! Which mailbox a User ID names.
+//!
+//! A User ID is free text chosen by whoever made the certificate. What it binds decides who can read
+//! mail, so anything that two programs could read in two ways binds nothing.
+
+use sequoia_openpgp::cert::ValidCert;
+use sequoia_openpgp::cert::amalgamation::ValidUserIDAmalgamation;
+use sequoia_openpgp::packet::UserID;
+use sequoia_openpgp::types::RevocationStatus;
+
+use crate::assess;
+
+/// Longest forward-path without angle brackets (RFC 5321, 4.5.3.1.3).
+const MAX_ADDRESS: usize = 254;
+/// Longest local part (RFC 5321, 4.5.3.1.1).
+const MAX_LOCAL: usize = 64;
+
+/// The canonical address of a User ID, or `None` if it does not name exactly one mailbox.
+///
+/// Accepted are `local@domain` and `display name <local@domain>`. A User ID that holds control or
+/// bidirectional characters, or a display name that holds an address other than the one in angle
+/// brackets, names nobody.
+pub fn user_id_address(user_id: &UserID) -> Option<String> {
+    let text = std::str::from_utf8(user_id.value()).ok()?;
+    if text.chars().any(deceptive) {
+        return None;
+    }
+    let text = text.trim();
+    let (display, address) = match text.split_once('<') {
+        None => ("", text),
+        Some((display, rest)) => (display, rest.strip_suffix('>')?),
+    };
+    let (local, domain) = split_address(address)?;
+    let address = format!("{local}@{domain}");
+    let other = display
+        .split(|c: char| c.is_whitespace() || "\"'(),;:<>[]".contains(c))
+        .filter(|word| word.contains('@'))
+        .any(|word| {
+            split_address(word)
+                .is_none_or(|(local, domain)| !format!("{local}@{domain}").eq_ignore_ascii_case(&address))
+        });
+    (!other).then_some(address)
+}
+
+/// The addresses of all User IDs that are validly bound and not revoked.
+pub fn addresses(cert: &ValidCert<'_>) -> Vec<String> {
+    let time = cert.time();
+    let policy = assess::lenient_policy(time);
+    let revoked = |uid: &ValidUserIDAmalgamation<'_>| {
+        matches!(uid.amalgamation().revocation_status(&policy, time), RevocationStatus::Revoked(_))
+    };
+    let mut found: Vec<String> =
+        cert.userids().filter(|uid| !revoked(uid)).filter_map(|uid| user_id_address(uid.userid())).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// The domain for which an address is the RFC 3183 authority, if it is one.
+pub(crate) fn authority_domain(address: &str) -> Option<&str> {
+    let (local, domain) = address.split_once('@')?;
+    let authority = ["domain-confidentiality-authority", "domain-signing-authority"]
+        .iter()
+        .any(|name| local.eq_ignore_ascii_case(name));
+    authority.then_some(domain)
+}
+
+/// Splits a plain address into local part and canonical domain; no quoting, no comments.
+pub(crate) fn split_address(text: &str) -> Option<(&str, String)> {
+    let (local, domain) = text.split_once('@')?;
+    let plain =
+        |c: char| !deceptive(c) && !c.is_whitespace() && !c.is_control() && !"\"(),:;<>@[]\\".contains(c);
+    if local.is_empty() || local.len() > MAX_LOCAL || text.len() > MAX_ADDRESS || !local.chars().all(plain) {
+        return None;
+    }
+    Some((local, canonical_domain(domain)?))
+}
+
+/// A domain name as A-labels in lower case without trailing dot, or `None` if it is none.
+pub(crate) fn canonical_domain(text: &str) -> Option<String> {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    if text.is_empty() || text.len() > MAX_ADDRESS {
+        return None;
+    }
+    let ascii = if text.is_ascii() { text.to_ascii_lowercase() } else { idna::domain_to_ascii(text).ok()? };
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    ascii.split('.').all(label).then_some(ascii)
+}
+
+/// Characters that make a text look like another: controls, invisible and bidirectional marks.
+fn deceptive(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}

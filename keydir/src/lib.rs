@@ -1,0 +1,48 @@
+//! The key directory: which certificate may be used for whom, today, and why not.
+//!
+//! A [`Store`] keeps certificates with their origin, the trust the administrator puts in them, and where
+//! the secret half lies. Secret keys never enter this crate: input that contains one is refused.
+//!
+//! [`Store::find`] is the question the gateway asks for each recipient. It has three answers
+//! ([`Answer`]): found, certainly none (with a [`Reason`] for each certificate that was looked at), and
+//! could not tell. The third is not the second: mail that must be protected waits for it.
+//!
+//! Nothing here reads the clock; every function that depends on the time takes `now` in seconds since
+//! 1970-01-01 UTC.
+
+mod answer;
+mod assess;
+mod identity;
+mod intake;
+mod listing;
+mod record;
+mod store;
+mod subject;
+
+pub use answer::Answer;
+pub use answer::Known;
+pub use answer::Reason;
+pub use answer::Rejected;
+pub use answer::Usable;
+pub use assess::Fitness;
+pub use assess::assess;
+pub use identity::addresses;
+pub use identity::user_id_address;
+pub use intake::IntakeError;
+pub use intake::read_certificates;
+pub use intake::split_secrets;
+pub use listing::Filter;
+pub use listing::Listed;
+pub use listing::ListedSubkey;
+pub use listing::Standing;
+pub use listing::armored;
+pub use record::Custody;
+pub use record::Origin;
+pub use record::Record;
+pub use record::Scheme;
+pub use record::Trust;
+pub use store::Import;
+pub use store::Store;
+pub use store::StoreError;
+pub use subject::Purpose;
+pub use subject::Subject;

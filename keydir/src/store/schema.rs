@@ -1,0 +1,64 @@
+//! The tables, and how older files are brought up to date.
+
+use rusqlite::Connection;
+use rusqlite::TransactionBehavior;
+
+use super::StoreError;
+
+/// Each step brings `user_version` from its index to the next number.
+const STEPS: &[&str] = &["
+    CREATE TABLE certificate (
+        fingerprint TEXT PRIMARY KEY,
+        scheme      TEXT NOT NULL,
+        origin      TEXT NOT NULL,
+        trust       TEXT NOT NULL,
+        custody     TEXT NOT NULL,
+        valid_from  INTEGER,
+        valid_until INTEGER,
+        revoked     TEXT,
+        added       INTEGER NOT NULL,
+        bytes       BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    -- key is the subject as it is compared: lower case, a domain with a leading @.
+    CREATE TABLE subject (
+        key         TEXT NOT NULL,
+        fingerprint TEXT NOT NULL REFERENCES certificate ON DELETE CASCADE,
+        subject     TEXT NOT NULL,
+        assigned    INTEGER NOT NULL,
+        PRIMARY KEY (key, fingerprint)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX subject_of ON subject (fingerprint);
+    -- handle is a fingerprint or key ID of the primary key or a subkey.
+    CREATE TABLE component (
+        handle      TEXT NOT NULL,
+        fingerprint TEXT NOT NULL REFERENCES certificate ON DELETE CASCADE,
+        PRIMARY KEY (handle, fingerprint)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX component_of ON component (fingerprint);
+"];
+
+/// Brings the database up to date and sets what each connection needs.
+pub(super) fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
+    connection.pragma_update(None, "foreign_keys", true)?;
+    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    let found = version(connection)?;
+    if found > known {
+        return Err(StoreError::Newer { found, known });
+    }
+    if found < known {
+        connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Another process may have been faster.
+        let found = usize::try_from(version(&transaction)?).unwrap_or(usize::MAX);
+        for step in STEPS.iter().skip(found) {
+            transaction.execute_batch(step)?;
+        }
+        transaction.pragma_update(None, "user_version", known)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+fn version(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
