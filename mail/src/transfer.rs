@@ -1,0 +1,230 @@
+//! Content-Transfer-Encoding: what it says and how to undo it (RFC 2045 section 6).
+
+use std::io;
+use std::io::BufRead;
+use std::io::Write;
+
+use crate::body::Body;
+use crate::body::BodyReader;
+use crate::body::BodyWriter;
+use crate::body::Spill;
+use crate::encoded_word::hex_pair;
+
+/// How the bytes of an entity were made fit for transport.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum TransferEncoding {
+    /// Short lines of US-ASCII, as they are; the default.
+    SevenBit,
+    /// Short lines of any bytes, as they are.
+    EightBit,
+    /// Any bytes, as they are.
+    Binary,
+    /// Section 6.8.
+    Base64,
+    /// Section 6.7.
+    QuotedPrintable,
+    /// A name we do not know, in lower case. The bytes stay as they are.
+    Other(String),
+}
+
+impl TransferEncoding {
+    pub(crate) fn from_name(name: &str) -> Self {
+        match name.to_ascii_lowercase().as_str() {
+            "" | "7bit" => Self::SevenBit,
+            "8bit" => Self::EightBit,
+            "binary" => Self::Binary,
+            "base64" => Self::Base64,
+            "quoted-printable" => Self::QuotedPrintable,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+
+    /// Whether the bytes are as they are, so that they may hold lines of other entities.
+    pub fn is_identity(&self) -> bool {
+        matches!(self, Self::SevenBit | Self::EightBit | Self::Binary)
+    }
+
+    /// Undoes the encoding, tolerantly: what does not belong to it is skipped (base64) or kept as it
+    /// is (quoted-printable). Bytes that need no decoding are shared, not copied.
+    ///
+    /// # Errors
+    /// The content cannot be read or the temporary file cannot be written.
+    pub fn decode(&self, content: &Body, spill: &Spill) -> io::Result<Body> {
+        let mut out = BodyWriter::new(spill);
+        let mut reader = content.reader(0..content.len());
+        match self {
+            Self::Base64 => {
+                let mut decoder = Base64::default();
+                each_chunk(&mut reader, |chunk, decoded| decoder.push(chunk, decoded), &mut out)?;
+                let mut last = Vec::new();
+                decoder.flush(&mut last);
+                out.write_all(&last)?;
+            }
+            Self::QuotedPrintable => {
+                let mut decoder = QuotedPrintable::default();
+                each_chunk(&mut reader, |chunk, decoded| decoder.push(chunk, decoded), &mut out)?;
+                let mut last = Vec::new();
+                decoder.finish(&mut last);
+                out.write_all(&last)?;
+            }
+            _ => return Ok(content.clone()),
+        }
+        out.finish()
+    }
+}
+
+/// Feeds the content to `decode` in pieces of bounded size.
+fn each_chunk(
+    reader: &mut BodyReader,
+    mut decode: impl FnMut(&[u8], &mut Vec<u8>),
+    out: &mut BodyWriter,
+) -> io::Result<()> {
+    let mut decoded = Vec::new();
+    loop {
+        let chunk = reader.fill_buf()?;
+        let chunk = chunk.get(..CHUNK).unwrap_or(chunk);
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let taken = chunk.len();
+        decoded.clear();
+        decode(chunk, &mut decoded);
+        reader.consume(taken);
+        out.write_all(&decoded)?;
+    }
+}
+
+/// Decodes base64 in memory, tolerantly.
+pub(crate) fn base64_to_vec(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() / 4 * 3 + 3);
+    let mut decoder = Base64::default();
+    decoder.push(text, &mut out);
+    decoder.flush(&mut out);
+    out
+}
+
+/// A base64 stream. Padding ends a group, not the stream: senders concatenate encoded pieces.
+#[derive(Default)]
+struct Base64 {
+    /// Characters of the alphabet that are not decoded yet.
+    pending: Vec<u8>,
+}
+
+impl Base64 {
+    fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
+        for &byte in chunk {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' => self.pending.push(byte),
+                b'=' => self.flush(out),
+                _ => {}
+            }
+        }
+        let whole = self.pending.len() / 4 * 4;
+        let rest = self.pending.split_off(whole);
+        self.decode_pending(out);
+        self.pending = rest;
+    }
+
+    /// Decodes what is left; one single character says nothing and is dropped.
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        if self.pending.len() % 4 == 1 {
+            self.pending.pop();
+        }
+        self.decode_pending(out);
+        self.pending.clear();
+    }
+
+    fn decode_pending(&mut self, out: &mut Vec<u8>) {
+        let whole = self.pending.len() / 4 * 4;
+        let tail = self.pending.split_off(whole);
+        if let Ok(decoded) = base64_simd::STANDARD_NO_PAD.decode_inplace(&mut self.pending) {
+            out.extend_from_slice(decoded);
+        }
+        // Bits beyond the last whole byte should be zero but often are not; they are dropped.
+        if let [first, second, ..] = *tail.as_slice() {
+            let bits =
+                sextet(first) << 12 | sextet(second) << 6 | tail.get(2).map_or(0, |third| sextet(*third));
+            let [_, _, high, low] = (bits >> 2).to_be_bytes();
+            out.push(high);
+            if tail.len() == 3 {
+                out.push(low);
+            }
+        }
+    }
+}
+
+/// The six bits that a character of the alphabet stands for.
+fn sextet(byte: u8) -> u32 {
+    u32::from(match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' => 62,
+        _ => 63,
+    })
+}
+
+/// A quoted-printable stream.
+#[derive(Default)]
+struct QuotedPrintable {
+    /// Bytes whose meaning depends on what follows: `=`, `=X`, or blanks that may end the line.
+    pending: Vec<u8>,
+}
+
+impl QuotedPrintable {
+    fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
+        for &byte in chunk {
+            self.byte(byte, out);
+        }
+    }
+
+    fn byte(&mut self, byte: u8, out: &mut Vec<u8>) {
+        let escape = self.pending.first() == Some(&b'=');
+        match (self.pending.as_slice(), byte) {
+            ([b'=', high], low) if !high.is_ascii_whitespace() => match hex_pair(*high, low) {
+                Some(decoded) => {
+                    out.push(decoded);
+                    self.pending.clear();
+                }
+                None => self.give_up(byte, out),
+            },
+            ([b'='], byte) if byte.is_ascii_hexdigit() => self.pending.push(byte),
+            // A soft line break, perhaps with blanks before the line end (rule 5).
+            (_, b'\n') if escape => self.pending.clear(),
+            (_, b'\n') => {
+                let end: &[u8] = if self.pending.last() == Some(&b'\r') { b"\r\n" } else { b"\n" };
+                out.extend_from_slice(end);
+                self.pending.clear();
+            }
+            (pending, b' ' | b'\t' | b'\r' | b'=')
+                if pending.len() < PENDING && (byte != b'=' || pending.is_empty()) =>
+            {
+                self.pending.push(byte);
+            }
+            ([], byte) => out.push(byte),
+            _ => self.give_up(byte, out),
+        }
+    }
+
+    /// What was pending means itself after all.
+    fn give_up(&mut self, byte: u8, out: &mut Vec<u8>) {
+        out.append(&mut self.pending);
+        self.byte(byte, out);
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        if self.pending.first() != Some(&b'=') || self.pending.len() == 2 {
+            out.append(&mut self.pending);
+        }
+        self.pending.clear();
+    }
+}
+
+/// Bytes decoded at once.
+const CHUNK: usize = 64 * 1024;
+
+/// Blanks at a line end beyond this many are kept.
+const PENDING: usize = 4096;
+
+#[cfg(test)]
+mod tests;
