@@ -1,6 +1,7 @@
 //! A private Postfix: own configuration, queue and data directories, own ports, no DNS.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::chown;
@@ -8,6 +9,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
+use std::time::SystemTime;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -143,18 +145,18 @@ impl PostfixPlan {
         own("queue/public", postfix, Some(postdrop), 0o710);
         own("data", postfix, None, 0o755);
         own("mail", NOBODY, Some(NOBODY), 0o755);
-        std::fs::write(dir.join("etc/main.cf"), self.main_cf(dir)).unwrap();
-        std::fs::write(dir.join("etc/master.cf"), self.master_cf()).unwrap();
+        write_aged(&dir.join("etc/main.cf"), &self.main_cf(dir));
+        write_aged(&dir.join("etc/master.cf"), &self.master_cf());
         let routes = self.routes.iter().fold(String::new(), |mut table, (domain, port)| {
             let _ = writeln!(table, "{domain} smtp:[127.0.0.1]:{port}");
             table
         });
-        std::fs::write(dir.join("etc/transport"), routes).unwrap();
+        write_aged(&dir.join("etc/transport"), &routes);
         let mailboxes = self.users.iter().fold(String::new(), |mut table, user| {
             let _ = writeln!(table, "{user}@{} {user}/", self.domain);
             table
         });
-        std::fs::write(dir.join("etc/mailboxes"), mailboxes).unwrap();
+        write_aged(&dir.join("etc/mailboxes"), &mailboxes);
     }
 
     fn main_cf(&self, dir: &Path) -> String {
@@ -290,7 +292,9 @@ impl Postfix {
             return;
         }
         // The master itself, not postfix(1): in the foreground, and without the script's long checks.
-        let mut master = Command::new(format!("{DAEMONS}/master"));
+        // Each daemon closes every descriptor up to the limit, and test runners raise that to a million.
+        let mut master = Command::new("sh");
+        master.args(["-c", "ulimit -Sn 1024; exec \"$0\" \"$@\"", &format!("{DAEMONS}/master")]);
         master.arg("-c").arg(self.config()).arg("-d");
         self.daemon = Some(Daemon::start(&mut master, &self.dir.path().join("log/stderr"), self.dir.path()));
         let port = self.ports.inbound;
@@ -395,6 +399,14 @@ impl Postfix {
     pub fn command(&self, name: &str, arguments: &[&str]) -> Ran {
         run(Command::new(name).arg("-c").arg(self.config()).args(arguments), b"")
     }
+}
+
+/// Writes a file that looks an hour old: Postfix waits a second or two before it trusts a
+/// configuration file that was changed just now.
+fn write_aged(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    let earlier = SystemTime::now() - Duration::from_secs(3600);
+    File::options().append(true).open(path).unwrap().set_modified(earlier).unwrap();
 }
 
 /// The numeric id in the third field of /etc/passwd or /etc/group.
