@@ -10,12 +10,24 @@
 //!
 //! This crate knows no mail. It takes values and bytes and returns receipts and proofs.
 
+mod cbor;
+mod commitment;
 mod entry;
+mod epoch;
+mod erase;
 mod error;
+mod keys;
+mod leaf;
+mod lock;
+pub mod merkle;
 mod notary;
 mod pending;
+mod prepared;
+mod private_record;
 mod query;
+mod store;
 mod verify;
+mod writer;
 
 pub use entry::Entry;
 pub use entry::EntryError;
@@ -33,3 +45,13 @@ pub use query::Reader;
 pub use query::Story;
 pub use verify::Fault;
 pub use verify::Verification;
+
+/// Lower-case hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
