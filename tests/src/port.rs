@@ -18,7 +18,8 @@ static TAKEN: Mutex<Vec<File>> = Mutex::new(Vec::new());
 ///
 /// Reservation is by a lock file that every test process honours; tests may run in parallel.
 pub fn free_port() -> u16 {
-    let directory = std::env::temp_dir().join("gatepost-ports");
+    let directory =
+        std::env::temp_dir().join(format!("gatepost-ports-{}", rustix::process::geteuid().as_raw()));
     std::fs::create_dir_all(&directory).unwrap();
     let mut taken = TAKEN.lock().unwrap();
     let start = std::process::id().wrapping_mul(31);

@@ -282,6 +282,11 @@ impl Postfix {
         self.dir.path().join("queue")
     }
 
+    /// The directory of the Maildirs.
+    pub fn maildirs(&self) -> PathBuf {
+        self.dir.path().join("mail")
+    }
+
     /// Starts it again after [`Postfix::stop`]. Does nothing if it runs.
     ///
     /// # Panics
@@ -336,7 +341,7 @@ impl Postfix {
 
     /// The messages delivered to a mailbox, oldest first.
     pub fn mailbox(&self, local_part: &str) -> Vec<Mail> {
-        Mail::all(&self.dir.path().join("mail").join(local_part))
+        Mail::all(&self.maildirs().join(local_part))
     }
 
     /// Waits until a mailbox holds `count` messages and gives them.

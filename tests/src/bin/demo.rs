@@ -1,2 +1,0 @@
-//! Placeholder of the demonstration.
-fn main() {}
