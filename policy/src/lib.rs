@@ -9,15 +9,25 @@
 //! [`Policy::decide`] decides a message and [`Policy::decide_recipient`] one recipient before the message
 //! is known.
 
+mod choose;
 mod config_error;
+mod decide;
 mod document;
 mod facts;
+mod group;
 mod nearest;
 mod pattern;
 mod plan;
 mod policy;
+mod policy_section;
+mod reason;
+mod recipient;
+mod refusal;
+mod rule;
+mod rule_section;
 mod section;
 mod settings;
+mod settle;
 mod size;
 
 pub use crate::config_error::ConfigError;

@@ -6,14 +6,14 @@ use serde::Serialize;
 /// A text with `*` (any characters) and `?` (one character), compared without regard to case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Glob(String);
+pub(crate) struct Glob(String);
 
 impl Glob {
     /// A glob of any text.
     ///
     /// # Errors
     /// In words, when the text is empty: it would only match nothing.
-    pub fn new(text: &str) -> Result<Self, String> {
+    pub(crate) fn new(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Err("an empty pattern matches nothing".to_owned());
         }
@@ -24,14 +24,14 @@ impl Glob {
     }
 
     /// Whether the whole of `text` matches. Takes at most `pattern × text` steps.
-    pub fn matches(&self, text: &str) -> bool {
+    pub(crate) fn matches(&self, text: &str) -> bool {
         let pattern: Vec<char> = self.0.chars().collect();
         let text: Vec<char> = text.to_lowercase().chars().collect();
         matches_from(&pattern, &text)
     }
 
     /// The pattern in lower case.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -64,7 +64,7 @@ fn matches_from(pattern: &[char], text: &[char]) -> bool {
 /// A glob for addresses: one part before the last `@` and one behind it; or `<>`, the null reverse-path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum AddressPattern {
+pub(crate) enum AddressPattern {
     /// The null reverse-path of bounces (RFC 5321 section 4.5.5).
     Null,
     /// Local part and domain.
@@ -76,7 +76,7 @@ impl AddressPattern {
     ///
     /// # Errors
     /// In words, when it is neither.
-    pub fn new(text: &str) -> Result<Self, String> {
+    pub(crate) fn new(text: &str) -> Result<Self, String> {
         if text == "<>" {
             return Ok(Self::Null);
         }
@@ -96,7 +96,7 @@ impl AddressPattern {
     }
 
     /// Whether `address` (without angle brackets) matches; the empty address is the null reverse-path.
-    pub fn matches(&self, address: &str) -> bool {
+    pub(crate) fn matches(&self, address: &str) -> bool {
         match self {
             Self::Null => address.is_empty(),
             Self::Address(local, domain) => match address.rsplit_once('@') {
@@ -111,7 +111,7 @@ impl AddressPattern {
 /// The domain of a partner: exactly one, or everything below one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum DomainPattern {
+pub(crate) enum DomainPattern {
     /// Sub-domains of this domain, at any depth; not the domain itself.
     Below(String),
     /// This domain only.
@@ -123,7 +123,7 @@ impl DomainPattern {
     ///
     /// # Errors
     /// In words, when it is no domain name.
-    pub fn new(text: &str) -> Result<Self, String> {
+    pub(crate) fn new(text: &str) -> Result<Self, String> {
         let below = text.strip_prefix("*.").or_else(|| text.strip_prefix('.'));
         let name = below.unwrap_or(text);
         check_domain(name).map_err(|why| format!("`{text}` is no domain: {why}"))?;
@@ -132,7 +132,7 @@ impl DomainPattern {
     }
 
     /// Whether `domain`, in lower case, matches.
-    pub fn matches(&self, domain: &str) -> bool {
+    pub(crate) fn matches(&self, domain: &str) -> bool {
         match self {
             Self::Exactly(name) => domain == name,
             Self::Below(name) => domain

@@ -1,75 +1,172 @@
-//! The rule book.
+//! The rule book and what can be asked of it.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use sha2::Digest;
+use sha2::Sha256;
 
 use crate::config_error::ConfigErrors;
+use crate::decide;
+use crate::facts::Direction;
 use crate::facts::Facts;
 use crate::facts::KeyKind;
 use crate::plan::Plan;
 use crate::plan::RcptDecision;
-use crate::plan::Verdict;
+use crate::policy_section;
+use crate::recipient;
+use crate::rule::Rule;
+use crate::rule::RuleVerdict;
 use crate::section::Section;
+use crate::settings::AVAILABLE_KINDS;
+use crate::settings::Encrypt;
+use crate::settings::Scopes;
+use crate::settings::Sign;
+use crate::settle::inherited;
 
-/// The rule book.
+/// The rule book of one gateway: settings by scope, and ordered rules.
+///
+/// It is built once from the configuration and never changes; a reload builds a new one. The default is what an
+/// empty configuration gives: opportunistic encryption, no signing, inbound mail opened.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
+    own_domains: BTreeSet<String>,
+    scopes: Scopes,
+    rules: Vec<Rule>,
     wanted_fields: Vec<String>,
     wanted_kinds: Vec<KeyKind>,
 }
 
+/// What the digest is made from.
+#[derive(Serialize)]
+struct Canonical<'p> {
+    own_domains: &'p BTreeSet<String>,
+    scopes: &'p Scopes,
+    rules: &'p [Rule],
+}
+
 impl Policy {
     /// Takes `policy`, `domain`, `partner`, `user` and `rule` from the top level of the configuration.
+    ///
+    /// `own_domains` are the domains of the gateway; a `[domain."…"]` or `[user."…"]` elsewhere is a mistake.
+    /// Other top-level sections are left for other readers; [`Section::finish`] reports what nobody took.
+    ///
+    /// # Errors
+    /// Every mistake in these sections.
     pub fn from_sections(root: &mut Section, own_domains: &[String]) -> Result<Self, ConfigErrors> {
-        let _ = (root, own_domains);
-        Ok(Self::default())
+        let own_domains: BTreeSet<String> = own_domains.iter().map(|domain| domain.to_lowercase()).collect();
+        let (scopes, rules) = policy_section::take(root, &own_domains)?;
+        Ok(Self::new(own_domains, scopes, rules))
     }
 
-    /// SHA-256 of the canonical form, in lower-case hexadecimal.
-    pub fn digest(&self) -> &str {
-        ""
-    }
-
-    /// Decides.
-    pub fn decide(&self, facts: &Facts) -> Plan {
-        let _ = facts;
-        Plan {
-            verdict: Verdict::Tempfail { code: "4.3.0".to_owned(), text: "no policy yet".to_owned() },
-            groups: Vec::new(),
-            remove_fields: Vec::new(),
-            subject_triggers: Vec::new(),
-            tag: None,
-            rules: Vec::new(),
-            recipients: Vec::new(),
+    fn new(own_domains: BTreeSet<String>, scopes: Scopes, rules: Vec<Rule>) -> Self {
+        let names = rules.iter().flat_map(|rule| rule.when.header.iter().map(|(name, _)| name.clone()));
+        let wanted_fields: BTreeSet<String> = names.collect();
+        let in_scopes = scopes.all().filter_map(|scope| scope.keys.as_ref());
+        let in_rules = rules.iter().filter_map(|rule| rule.sets.keys.as_ref());
+        let mut wanted_kinds: BTreeSet<KeyKind> = in_scopes.chain(in_rules).flatten().copied().collect();
+        if scopes.gateway.keys.is_none() {
+            wanted_kinds.extend(AVAILABLE_KINDS);
+        }
+        Self {
+            own_domains,
+            scopes,
+            rules,
+            wanted_fields: wanted_fields.into_iter().collect(),
+            wanted_kinds: wanted_kinds.into_iter().collect(),
         }
     }
 
-    /// Decides at RCPT.
+    /// Decides what happens to a message.
+    ///
+    /// Total, pure and deterministic. A message whose facts are not complete (the header section or the size is
+    /// missing although a rule asks for it) is refused for now.
+    pub fn decide(&self, facts: &Facts) -> Plan {
+        decide::decide(self, facts)
+    }
+
+    /// Decides one recipient, an index into [`Facts::recipients`], when its RCPT command arrives and
+    /// `facts.header` is not known yet.
+    ///
+    /// Refuses only when no header section, size, finding or From address that may follow could change it. Mail
+    /// that the originator has encrypted by himself cannot be recognised that early and is refused like
+    /// any other. An index that does not exist is refused for now.
     pub fn decide_recipient(&self, facts: &Facts, recipient: usize) -> RcptDecision {
-        let _ = (facts, recipient);
-        RcptDecision::Accept
+        recipient::decide_recipient(self, facts, recipient)
     }
 
-    /// Whether any recipient can be refused at RCPT.
+    /// Whether [`Self::decide_recipient`] can ever refuse; when not, RCPT needs no answer from us.
     pub fn may_refuse_recipients(&self) -> bool {
-        true
+        let refuses = |rule: &Rule| matches!(rule.sets.verdict, Some(RuleVerdict::Reject { .. }));
+        self.encrypts() || self.rules.iter().any(refuses)
     }
 
-    /// Whether any decision can need the body.
+    /// Whether any decision can need the body: to seal it, to open it, to know its size, or to screen it.
     pub fn needs_body(&self) -> bool {
-        true
+        let opens =
+            self.scopes.gateway.open.unwrap_or(true) || self.scopes.all().any(|s| s.open == Some(true));
+        let signs = |sign: Option<Sign>| sign == Some(Sign::Always);
+        let asks = |rule: &Rule| {
+            let when = &rule.when;
+            signs(rule.sets.sign)
+                || when.size_over.is_some()
+                || when.size_under.is_some()
+                || !when.finding.is_empty()
+        };
+        opens
+            || self.encrypts()
+            || self.scopes.all().any(|scope| signs(scope.sign))
+            || self.rules.iter().any(asks)
     }
 
-    /// Whether mail shall be opened (decrypted, verified) for at least one recipient.
+    /// Whether the message shall be opened (decrypted and verified) for at least one of its recipients.
+    ///
+    /// Who gets the opened form is told by [`crate::Treatment::opened`].
     pub fn opens(&self, facts: &Facts) -> bool {
-        let _ = facts;
-        true
+        let here = facts.recipients.iter().filter(|recipient| recipient.direction != Direction::Outbound);
+        here.into_iter().any(|recipient| inherited(self, facts, recipient).open.value)
     }
 
-    /// Lower-case names of the header fields that rules match.
+    /// Lower-case names of the header fields that rules match, sorted; [`crate::HeaderFacts::fields`] must have
+    /// them. The Subject is always needed.
     pub fn wanted_fields(&self) -> &[String] {
         &self.wanted_fields
     }
 
-    /// The kinds of keys to look up for recipients and originators, in no order of preference.
+    /// The kinds of keys that decisions can ask for; all of them must be looked up for every recipient that mail
+    /// may be encrypted for and for the originator, since an answer that is missing makes mail wait.
     pub fn wanted_kinds(&self) -> &[KeyKind] {
         &self.wanted_kinds
+    }
+
+    /// SHA-256 of the canonical form in lower-case hexadecimal: two configurations with the same digest
+    /// decide alike. Order of scopes, comments and spelling of defaults do not change it.
+    pub fn digest(&self) -> String {
+        let canonical =
+            Canonical { own_domains: &self.own_domains, scopes: &self.scopes, rules: &self.rules };
+        // Maps with text keys and plain enums always serialise; an empty text would only make digests equal.
+        let bytes = serde_json::to_vec(&canonical).unwrap_or_default();
+        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Whether `domain`, in lower case, is a domain of this gateway.
+    pub(crate) fn is_own(&self, domain: &str) -> bool {
+        self.own_domains.contains(domain)
+    }
+
+    pub(crate) fn scopes(&self) -> &Scopes {
+        &self.scopes
+    }
+
+    pub(crate) fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Whether any recipient of any message can be encrypted for.
+    fn encrypts(&self) -> bool {
+        let some = |encrypt: Option<Encrypt>| encrypt.is_some_and(|encrypt| encrypt != Encrypt::Never);
+        self.scopes.gateway.encrypt.is_none()
+            || self.scopes.all().any(|scope| some(scope.encrypt))
+            || self.rules.iter().any(|rule| some(rule.sets.encrypt))
     }
 }

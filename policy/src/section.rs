@@ -71,6 +71,11 @@ impl Section {
         self.entries.iter().any(|entry| entry.key.value == key)
     }
 
+    /// Where the value of `key` begins, if it is there and has not been taken yet.
+    pub fn position_of(&self, key: &str) -> Option<Position> {
+        self.entries.iter().find(|entry| entry.key.value == key).map(|entry| entry.value.at)
+    }
+
     /// Takes the table `[key]`. When it is absent an empty section is given, so that defaults need no
     /// second path.
     pub fn take_section(&mut self, key: &'static str) -> Self {
@@ -323,9 +328,19 @@ impl Section {
         let _ = self.errors.collect(outcome);
     }
 
+    /// How many mistakes were recorded so far.
+    pub fn mistakes(&self) -> usize {
+        self.errors.len()
+    }
+
     /// Takes the mistakes that were recorded so far out of this section.
     pub fn take_errors(&mut self) -> ConfigErrors {
         std::mem::take(&mut self.errors)
+    }
+
+    /// Puts mistakes back that [`Self::take_errors`] gave.
+    pub(crate) fn restore_errors(&mut self, errors: ConfigErrors) {
+        let _ = self.errors.collect::<()>(Err(errors));
     }
 
     /// Ends the reading: keys that nobody took are unknown.

@@ -1,9 +1,16 @@
 //! Settings: what every scope of the configuration can say, and how scopes inherit.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::facts::Direction;
 use crate::facts::KeyKind;
+use crate::nearest::nearest;
+use crate::pattern::DomainPattern;
+use crate::pattern::domain_of;
+use crate::section::Section;
 
 /// Whether outbound mail is encrypted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -66,4 +73,186 @@ impl Reaction {
 }
 
 /// The key kinds that this version can use, in the order that is the default.
-pub const AVAILABLE_KINDS: [KeyKind; 2] = [KeyKind::UserOpenpgp, KeyKind::DomainOpenpgp];
+pub(crate) const AVAILABLE_KINDS: [KeyKind; 2] = [KeyKind::UserOpenpgp, KeyKind::DomainOpenpgp];
+
+/// What one scope says; `None` where it says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct ScopeSettings {
+    pub(crate) encrypt: Option<Encrypt>,
+    pub(crate) sign: Option<Sign>,
+    pub(crate) keys: Option<Vec<KeyKind>>,
+    pub(crate) unverifiable: Option<Reaction>,
+    pub(crate) undecryptable: Option<Reaction>,
+    pub(crate) open: Option<bool>,
+}
+
+impl ScopeSettings {
+    /// Takes the keys that every scope knows.
+    pub(crate) fn take(section: &mut Section) -> Self {
+        Self {
+            encrypt: section.take_choice("encrypt", &Encrypt::CHOICES).map(|v| v.value),
+            sign: section.take_choice("sign", &Sign::CHOICES).map(|v| v.value),
+            keys: take_kinds(section),
+            unverifiable: section.take_choice("unverifiable", &Reaction::CHOICES).map(|v| v.value),
+            undecryptable: section.take_choice("undecryptable", &Reaction::CHOICES).map(|v| v.value),
+            open: section.take_boolean("open").map(|v| v.value),
+        }
+    }
+}
+
+/// Takes `keys`: kinds in order of preference, each once, all available in this version.
+pub(crate) fn take_kinds(section: &mut Section) -> Option<Vec<KeyKind>> {
+    let at = section.position_of("keys");
+    let texts = section.take_strings("keys")?;
+    if let (true, Some(at)) = (texts.is_empty(), at) {
+        section.reject(at, "keys", "`keys` must name at least one kind of key");
+    }
+    let mut kinds = Vec::new();
+    for text in texts {
+        let name = text.value.as_str();
+        let available = AVAILABLE_KINDS.map(KeyKind::name);
+        let list = available.join(", ");
+        match KeyKind::ALL.into_iter().find(|kind| kind.name() == name) {
+            Some(kind) if kinds.contains(&kind) => {
+                section.reject(text.at, "keys", format!("`keys` names `{name}` twice"));
+            }
+            Some(kind) if AVAILABLE_KINDS.contains(&kind) => kinds.push(kind),
+            Some(_) => {
+                let message =
+                    format!("`keys`: `{name}` is not available in this version; available are {list}");
+                section.reject(text.at, "keys", message);
+            }
+            None => {
+                let message = format!("`keys` cannot hold `{name}`; valid are {list}");
+                section.reject_name(text.at, "keys", message, nearest(name, available));
+            }
+        }
+    }
+    Some(kinds)
+}
+
+/// A value and who said so, in words such as `partner beta.example`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sourced<T> {
+    pub(crate) value: T,
+    pub(crate) from: String,
+}
+
+impl<T: Clone> Sourced<T> {
+    pub(crate) fn new(value: T, from: impl Into<String>) -> Self {
+        Self { value, from: from.into() }
+    }
+
+    fn overlay(&mut self, value: Option<&T>, from: &str) {
+        if let Some(value) = value {
+            *self = Self::new(value.clone(), from);
+        }
+    }
+}
+
+impl<T: Ord> Sourced<T> {
+    /// Keeps the stricter one; of equals the first.
+    fn tighten(&mut self, other: Self) {
+        if other.value > self.value {
+            *self = other;
+        }
+    }
+}
+
+/// The settings for one recipient of one message, before rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Inherited {
+    pub(crate) encrypt: Sourced<Encrypt>,
+    pub(crate) sign: Sourced<Sign>,
+    pub(crate) keys: Sourced<Vec<KeyKind>>,
+    pub(crate) unverifiable: Sourced<Reaction>,
+    pub(crate) undecryptable: Sourced<Reaction>,
+    pub(crate) open: Sourced<bool>,
+}
+
+impl Inherited {
+    fn built_in() -> Self {
+        const FROM: &str = "the built-in default";
+        Self {
+            encrypt: Sourced::new(Encrypt::default(), FROM),
+            sign: Sourced::new(Sign::default(), FROM),
+            keys: Sourced::new(AVAILABLE_KINDS.to_vec(), FROM),
+            unverifiable: Sourced::new(Reaction::default(), FROM),
+            undecryptable: Sourced::new(Reaction::default(), FROM),
+            open: Sourced::new(true, FROM),
+        }
+    }
+
+    fn overlay(&mut self, scope: Option<&ScopeSettings>, from: &str) {
+        let Some(scope) = scope else { return };
+        self.encrypt.overlay(scope.encrypt.as_ref(), from);
+        self.sign.overlay(scope.sign.as_ref(), from);
+        self.keys.overlay(scope.keys.as_ref(), from);
+        self.unverifiable.overlay(scope.unverifiable.as_ref(), from);
+        self.undecryptable.overlay(scope.undecryptable.as_ref(), from);
+        self.open.overlay(scope.open.as_ref(), from);
+    }
+
+    /// An originator can have several names; what protects is as strict as the strictest of them says, what
+    /// is a matter of taste is as the first of them says.
+    fn tighten(&mut self, other: Self) {
+        self.encrypt.tighten(other.encrypt);
+        self.sign.tighten(other.sign);
+        self.unverifiable.tighten(other.unverifiable);
+        self.undecryptable.tighten(other.undecryptable);
+    }
+}
+
+/// The scopes of the configuration: gateway, own domains, partners, own users.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Scopes {
+    pub(crate) gateway: ScopeSettings,
+    pub(crate) domains: BTreeMap<String, ScopeSettings>,
+    /// From the least to the most specific.
+    pub(crate) partners: Vec<(DomainPattern, ScopeSettings)>,
+    pub(crate) users: BTreeMap<String, ScopeSettings>,
+}
+
+impl Scopes {
+    /// Every scope.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &ScopeSettings> {
+        std::iter::once(&self.gateway)
+            .chain(self.domains.values())
+            .chain(self.partners.iter().map(|(_, scope)| scope))
+            .chain(self.users.values())
+    }
+
+    /// What holds for one recipient: gateway, then own domain, then partner, then own user; what comes
+    /// later overrides field by field.
+    ///
+    /// `originators` are the names of the originator, the first one counts for matters of taste.
+    pub(crate) fn inherit(&self, direction: Direction, originators: &[&str], recipient: &str) -> Inherited {
+        let pair = |originator: &str| match direction {
+            Direction::Inbound => self.merge(recipient, Some(originator)),
+            Direction::Outbound => self.merge(originator, Some(recipient)),
+            Direction::Internal => self.merge(recipient, None),
+        };
+        let (first, others) = originators.split_first().map_or(("", &[][..]), |(f, o)| (*f, o));
+        let mut settings = pair(first);
+        for originator in others {
+            settings.tighten(pair(originator));
+        }
+        settings
+    }
+
+    fn merge(&self, own: &str, other: Option<&str>) -> Inherited {
+        let mut settings = Inherited::built_in();
+        settings.overlay(Some(&self.gateway), "the gateway's [policy]");
+        let domain = domain_of(own);
+        settings.overlay(self.domains.get(&domain), &format!("domain {domain}"));
+        if let Some(other) = other {
+            let domain = domain_of(other);
+            for (pattern, scope) in self.partners.iter().filter(|(pattern, _)| pattern.matches(&domain)) {
+                settings.overlay(Some(scope), &format!("partner {pattern}"));
+            }
+        }
+        let user = own.to_lowercase();
+        settings.overlay(self.users.get(&user), &format!("user {user}"));
+        settings
+    }
+}

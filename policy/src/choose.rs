@@ -1,0 +1,165 @@
+//! Chooses keys from the answers of the key directory.
+
+use crate::facts::Direction;
+use crate::facts::Facts;
+use crate::facts::KeyAnswer;
+use crate::facts::KeyFacts;
+use crate::facts::KeyKind;
+use crate::facts::LayerKind;
+use crate::facts::LayerState;
+use crate::facts::Protection;
+use crate::facts::RecipientFacts;
+use crate::facts::Scheme;
+use crate::plan::KeyChoice;
+use crate::settings::Encrypt;
+use crate::settings::Sign;
+
+/// What comes of trying kinds of keys in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Search {
+    Found(KeyChoice, bool),
+    /// There is certainly none; why, for each kind.
+    None(Vec<String>),
+    /// At least one look-up failed, and no other found a key; why, for each kind.
+    CouldNotTell(Vec<String>),
+}
+
+/// What is done about encryption for one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Encryption {
+    /// The settings say never.
+    Never,
+    /// The message is encrypted already.
+    Already,
+    /// Encrypt to this key; whether it announces AEAD.
+    To(KeyChoice, bool),
+    /// There is certainly no usable key.
+    NoKey(Vec<String>),
+    /// Whether there is a usable key could not be told.
+    CouldNotTell(Vec<String>),
+}
+
+/// What is done about signing for one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Signature {
+    /// The settings say never.
+    Never,
+    /// The client did not prove that it may send for us.
+    NotOurs,
+    /// The message is protected already; a signature outside would say less than what is there.
+    Already,
+    /// Sign with this key.
+    With(KeyChoice),
+    /// There is certainly no key to sign with.
+    NoKey(Vec<String>),
+    /// Whether there is a key to sign with could not be told.
+    CouldNotTell(Vec<String>),
+}
+
+/// Chooses the key to encrypt to, for a message that is protected as `protection` says.
+pub(crate) fn encryption(
+    encrypt: Encrypt,
+    order: &[KeyKind],
+    recipient: &RecipientFacts,
+    protection: Protection,
+) -> Encryption {
+    if encrypt == Encrypt::Never {
+        return Encryption::Never;
+    }
+    if protection.is_encrypted() {
+        return Encryption::Already;
+    }
+    match search(order, &recipient.keys, None) {
+        Search::Found(key, aead) => Encryption::To(key, aead),
+        Search::None(why) => Encryption::NoKey(why),
+        Search::CouldNotTell(why) => Encryption::CouldNotTell(why),
+    }
+}
+
+/// Chooses the key to sign with, for a message that will be encrypted as `encryption` says.
+pub(crate) fn signature(
+    sign: Sign,
+    order: &[KeyKind],
+    facts: &Facts,
+    direction: Direction,
+    protection: Protection,
+    encryption: &Encryption,
+) -> Signature {
+    if sign == Sign::Never {
+        return Signature::Never;
+    }
+    if !facts.originating || direction == Direction::Inbound {
+        return Signature::NotOurs;
+    }
+    if protection != Protection::None {
+        return Signature::Already;
+    }
+    // A message signed by one standard inside the other shows as empty in Outlook (MISP/MISP#7508).
+    let scheme = match encryption {
+        Encryption::To(key, _) => key.kind.scheme(),
+        _ => None,
+    };
+    match search(order, &facts.signing_keys, scheme) {
+        Search::Found(key, _) => Signature::With(key),
+        Search::None(why) => Signature::NoKey(why),
+        Search::CouldNotTell(why) => Signature::CouldNotTell(why),
+    }
+}
+
+/// Whether a recipient gets the opened form: only here, where we opened something, never outside.
+pub(crate) fn opens(open: bool, facts: &Facts, direction: Direction) -> bool {
+    let opened = |kind, state| kind == LayerKind::Encrypted && state == LayerState::Opened;
+    open && direction != Direction::Outbound
+        && facts.layers.iter().any(|layer| opened(layer.kind, layer.state))
+}
+
+/// How the form that a recipient gets is protected before we seal it. What is not known yet counts as not
+/// protected.
+pub(crate) fn protection(facts: &Facts, opened: bool) -> Protection {
+    let arrived = facts.protection.unwrap_or(Protection::None);
+    let closed = |kind, state| kind == LayerKind::Encrypted && state != LayerState::Opened;
+    if !opened || facts.layers.iter().any(|layer| closed(layer.kind, layer.state)) {
+        return arrived;
+    }
+    Protection::None
+}
+
+/// Tries the kinds in order. The first key found wins; a failed look-up counts only when nothing is found.
+fn search(order: &[KeyKind], answers: &[KeyFacts], scheme: Option<Scheme>) -> Search {
+    let mut why = Vec::new();
+    let mut failed = false;
+    let fits = |kind: &KeyKind| kind.scheme().is_some_and(|own| scheme.is_none_or(|wanted| own == wanted));
+    for kind in order.iter().copied().filter(fits) {
+        let words = kind_in_words(kind);
+        match answers.iter().find(|facts| facts.kind == kind).map(|facts| &facts.answer) {
+            Some(KeyAnswer::Found { fingerprint, aead }) => {
+                return Search::Found(KeyChoice { fingerprint: fingerprint.clone(), kind }, *aead);
+            }
+            Some(KeyAnswer::None { why: reasons }) if reasons.is_empty() => {
+                why.push(format!("{words}: none"))
+            }
+            Some(KeyAnswer::None { why: reasons }) => why.push(format!("{words}: {}", reasons.join(", "))),
+            Some(KeyAnswer::CouldNotTell { why: reason }) => {
+                failed = true;
+                why.push(format!("{words}: the look-up failed: {reason}"));
+            }
+            None => {
+                failed = true;
+                why.push(format!("{words}: not looked up"));
+            }
+        }
+    }
+    if failed { Search::CouldNotTell(why) } else { Search::None(why) }
+}
+
+/// A kind of key as people say it.
+pub(crate) fn kind_in_words(kind: KeyKind) -> &'static str {
+    match kind {
+        KeyKind::UserSmime => "user S/MIME",
+        KeyKind::UserOpenpgp => "user OpenPGP",
+        KeyKind::DomainSmime => "domain S/MIME",
+        KeyKind::DomainOpenpgp => "domain OpenPGP",
+        KeyKind::EnforcedTls => "enforced TLS",
+        KeyKind::PasswordMessage => "password message",
+    }
+}

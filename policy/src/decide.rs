@@ -1,0 +1,242 @@
+//! Decides a whole message.
+
+use crate::choose;
+use crate::choose::Encryption;
+use crate::choose::Signature;
+use crate::facts::Direction;
+use crate::facts::Facts;
+use crate::facts::LayerKind;
+use crate::facts::LayerState;
+use crate::facts::RecipientFacts;
+use crate::group::Form;
+use crate::group::group;
+use crate::plan::Plan;
+use crate::plan::RecipientPlan;
+use crate::plan::Verdict;
+use crate::policy::Policy;
+use crate::reason::reason;
+use crate::refusal;
+use crate::refusal::Refusal;
+use crate::rule::RuleVerdict;
+use crate::settings::Reaction;
+use crate::settings::Sourced;
+use crate::settle::Settled;
+use crate::settle::settle;
+
+/// What is decided for one recipient.
+pub(crate) struct Ruling<'p> {
+    pub(crate) settled: Settled<'p>,
+    pub(crate) encryption: Encryption,
+    pub(crate) signature: Signature,
+    pub(crate) form: Form,
+    pub(crate) reactions: Vec<(Trouble, Sourced<Reaction>)>,
+    refusals: Vec<Refusal>,
+}
+
+/// What can be wrong with the protection of inbound mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// A signature that does not hold, or holds for somebody else than the author.
+    Unverifiable,
+    /// Encrypted to us, and not to be opened.
+    Undecryptable,
+}
+
+impl Trouble {
+    /// The beginning of a sentence.
+    pub(crate) fn sentence(self) -> &'static str {
+        match self {
+            Self::Unverifiable => "The signature is not valid",
+            Self::Undecryptable => "It is encrypted to us and cannot be decrypted",
+        }
+    }
+
+    /// The warning for recipients.
+    fn tag(self) -> &'static str {
+        match self {
+            Self::Unverifiable => "signature not valid",
+            Self::Undecryptable => "cannot be decrypted",
+        }
+    }
+
+    /// RFC 3463 section 3.8: X.7.7 message integrity failure, X.7.5 cryptographic failure.
+    fn refusal(self) -> Refusal {
+        match self {
+            Self::Unverifiable => Refusal::permanent("5.7.7", "the signature of the message is not valid"),
+            Self::Undecryptable => Refusal::permanent("5.7.5", "the message cannot be decrypted"),
+        }
+    }
+}
+
+/// Decides; see [`Policy::decide`].
+pub(crate) fn decide(policy: &Policy, facts: &Facts) -> Plan {
+    let rulings: Vec<Ruling<'_>> =
+        facts.recipients.iter().map(|recipient| rule_on(policy, facts, recipient)).collect();
+    let verdict = verdict(&rulings);
+    let goes_on = matches!(verdict, Verdict::Accept | Verdict::Quarantine { .. });
+    let forms: Vec<Form> = rulings.iter().map(|ruling| ruling.form.clone()).collect();
+    let groups = if goes_on { group(&facts.recipients, &forms) } else { Vec::new() };
+    let fired: Vec<_> = policy.rules().iter().filter(|rule| fired_anywhere(&rulings, &rule.id)).collect();
+    let triggers = || fired.iter().filter(|rule| rule.remove_trigger).map(|rule| &rule.when);
+    let fields = triggers().flat_map(|when| when.header.iter().map(|(name, _)| name.clone()));
+    Plan {
+        verdict,
+        groups,
+        remove_fields: distinct(fields),
+        subject_triggers: distinct(triggers().filter_map(|when| when.subject.clone())),
+        tag: tag(&rulings),
+        rules: fired.iter().map(|rule| rule.id.clone()).collect(),
+        recipients: facts.recipients.iter().zip(&rulings).map(|(r, ruling)| report(r, ruling)).collect(),
+    }
+}
+
+fn rule_on<'p>(policy: &'p Policy, facts: &Facts, recipient: &RecipientFacts) -> Ruling<'p> {
+    let settled = settle(policy, facts, recipient);
+    let direction = recipient.direction;
+    let opened = choose::opens(settled.open.value, facts, direction);
+    let protection = choose::protection(facts, opened);
+    let order = &settled.keys.value;
+    let encryption = choose::encryption(settled.encrypt.value, order, recipient, protection);
+    let signature = choose::signature(settled.sign.value, order, facts, direction, protection, &encryption);
+    let encrypt = match &encryption {
+        Encryption::To(key, aead) => Some((key.clone(), *aead)),
+        _ => None,
+    };
+    let sign = match &signature {
+        Signature::With(key) => Some(key.clone()),
+        _ => None,
+    };
+    let reactions = reactions(facts, direction, &settled);
+    let refused = reactions.iter().filter(|(_, reaction)| reaction.value == Reaction::Reject);
+    let mut refusals: Vec<Refusal> = refused.map(|(trouble, _)| trouble.refusal()).collect();
+    refusals.extend(refusal::of_encryption(settled.encrypt.value, &encryption, &recipient.address));
+    refusals.extend(refusal::of_signature(&signature, originator(facts)));
+    Ruling { settled, encryption, signature, form: Form { encrypt, sign, opened }, reactions, refusals }
+}
+
+/// The originator as the sender of a refusal knows itself.
+fn originator(facts: &Facts) -> &str {
+    facts.from.first().unwrap_or(&facts.reverse_path)
+}
+
+/// What the layers of the message call for. Who does not want mail opened is not told what opening found.
+fn reactions(
+    facts: &Facts,
+    direction: Direction,
+    settled: &Settled<'_>,
+) -> Vec<(Trouble, Sourced<Reaction>)> {
+    if direction == Direction::Outbound || !settled.open.value {
+        return Vec::new();
+    }
+    let any = |kind: LayerKind, states: &[LayerState]| {
+        facts.layers.iter().any(|layer| layer.kind == kind && states.contains(&layer.state))
+    };
+    let mut reactions = Vec::new();
+    let broken = [LayerState::Invalid, LayerState::WrongSigner, LayerState::Damaged];
+    if any(LayerKind::Signed, &broken) {
+        reactions.push((Trouble::Unverifiable, settled.unverifiable.clone()));
+    }
+    let lost = [LayerState::Damaged, LayerState::Invalid, LayerState::Unsupported];
+    if any(LayerKind::Encrypted, &lost) {
+        reactions.push((Trouble::Undecryptable, settled.undecryptable.clone()));
+    }
+    reactions
+}
+
+/// One answer for all recipients: the strictest that any of them needs.
+fn verdict(rulings: &[Ruling<'_>]) -> Verdict {
+    if rulings.iter().any(|ruling| ruling.settled.undetermined.is_some()) {
+        let text = "the message is not known well enough to decide, try again later".to_owned();
+        return Verdict::Tempfail { code: "4.3.0".to_owned(), text };
+    }
+    let told = |ruling: &Ruling<'_>| ruling.settled.verdict.as_ref().map(|verdict| verdict.value.clone());
+    let refused = rulings.iter().find_map(|ruling| match told(ruling) {
+        Some(RuleVerdict::Reject { text }) => Some(text),
+        _ => None,
+    });
+    if let Some(text) = refused {
+        return Verdict::Reject { code: "5.7.1".to_owned(), text };
+    }
+    let discards = |ruling: &Ruling<'_>| matches!(told(ruling), Some(RuleVerdict::Discard));
+    if !rulings.is_empty() && rulings.iter().all(discards) {
+        return Verdict::Discard;
+    }
+    if let Some((code, text)) = worst_refusal(rulings, true) {
+        return Verdict::Reject { code, text };
+    }
+    if let Some((code, text)) = worst_refusal(rulings, false) {
+        return Verdict::Tempfail { code, text };
+    }
+    let reasons = distinct(rulings.iter().flat_map(reasons_to_hold));
+    if reasons.is_empty() { Verdict::Accept } else { Verdict::Quarantine { reason: reasons.join("; ") } }
+}
+
+/// The first refusal of a class, and how many recipients more it concerns.
+fn worst_refusal(rulings: &[Ruling<'_>], permanent: bool) -> Option<(String, String)> {
+    let mut found =
+        rulings.iter().filter_map(|ruling| ruling.refusals.iter().find(|r| r.permanent == permanent));
+    let first = found.next()?;
+    let text = match found.filter(|other| other.text != first.text).count() {
+        0 => first.text.clone(),
+        more => refusal::reply_line(&format!("{} and {more} more", first.text)),
+    };
+    Some((first.code.to_owned(), text))
+}
+
+/// Why a message is held. A discard that is not for every recipient is held too: throwing it away would take
+/// mail from the others, delivering it would pass over the rule.
+fn reasons_to_hold(ruling: &Ruling<'_>) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if let Some(verdict) = &ruling.settled.verdict {
+        match &verdict.value {
+            RuleVerdict::Quarantine { reason } if reason.is_empty() => reasons.push(verdict.from.clone()),
+            RuleVerdict::Quarantine { reason } => reasons.push(format!("{}: {reason}", verdict.from)),
+            RuleVerdict::Discard => {
+                reasons.push(format!("{} discards it for some recipients only", verdict.from));
+            }
+            RuleVerdict::Reject { .. } => {}
+        }
+    }
+    let held = ruling.reactions.iter().filter(|(_, reaction)| reaction.value == Reaction::Quarantine);
+    reasons.extend(held.map(|(trouble, _)| trouble.tag().to_owned()));
+    reasons
+}
+
+fn tag(rulings: &[Ruling<'_>]) -> Option<String> {
+    let tagged = rulings.iter().flat_map(|ruling| &ruling.reactions);
+    let tagged = tagged.filter(|(_, reaction)| reaction.value == Reaction::Tag);
+    let tags = distinct(tagged.map(|(trouble, _)| trouble.tag().to_owned()));
+    (!tags.is_empty()).then(|| tags.join("; "))
+}
+
+fn fired_anywhere(rulings: &[Ruling<'_>], id: &str) -> bool {
+    rulings.iter().any(|ruling| ruling.settled.fired.iter().any(|rule| rule.id == id))
+}
+
+fn report(recipient: &RecipientFacts, ruling: &Ruling<'_>) -> RecipientPlan {
+    let settled = &ruling.settled;
+    RecipientPlan {
+        address: recipient.address.clone(),
+        direction: recipient.direction,
+        encrypt: settled.encrypt.value,
+        encrypt_from: settled.encrypt.from.clone(),
+        sign: settled.sign.value,
+        sign_from: settled.sign.from.clone(),
+        key: ruling.form.encrypt.as_ref().map(|(key, _)| key.clone()),
+        sign_with: ruling.form.sign.clone(),
+        opened: ruling.form.opened,
+        rules: settled.fired.iter().map(|rule| rule.id.clone()).collect(),
+        reason: reason(ruling),
+    }
+}
+
+/// Each text once, in the order of its first appearance.
+fn distinct(texts: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen: Vec<String> = Vec::new();
+    for text in texts {
+        if !seen.contains(&text) {
+            seen.push(text);
+        }
+    }
+    seen
+}

@@ -1,0 +1,75 @@
+//! Puts recipients that can get the same bytes into one group.
+
+use crate::facts::RecipientFacts;
+use crate::facts::Scheme;
+use crate::plan::Group;
+use crate::plan::KeyChoice;
+use crate::plan::Treatment;
+
+/// The form that one recipient needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Form {
+    /// The key to encrypt to, and whether it announces AEAD.
+    pub(crate) encrypt: Option<(KeyChoice, bool)>,
+    pub(crate) sign: Option<KeyChoice>,
+    pub(crate) opened: bool,
+}
+
+/// What recipients of one group have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Common<'f> {
+    /// The standard and whether all keys announce AEAD: one key that does not must not weaken the others.
+    sealed: Option<(Option<Scheme>, bool)>,
+    sign: Option<&'f KeyChoice>,
+    opened: bool,
+    /// The index of a recipient that must be alone: its key in the list of an encrypted message would give
+    /// it away to the others.
+    alone: Option<usize>,
+}
+
+/// Groups recipients, given in the order of the facts. Every recipient is in exactly one group.
+///
+/// The group of the first disclosed recipient comes first and keeps the original message; the others follow in
+/// the order of their first recipient.
+pub(crate) fn group(recipients: &[RecipientFacts], forms: &[Form]) -> Vec<Group> {
+    let mut groups: Vec<(Common<'_>, Group)> = Vec::new();
+    for (index, (recipient, form)) in recipients.iter().zip(forms).enumerate() {
+        let common = common(index, recipient, form);
+        match groups.iter_mut().find(|(other, _)| *other == common) {
+            Some((_, group)) => join(group, index, form),
+            None => {
+                let treatment =
+                    Treatment { sign_with: form.sign.clone(), opened: form.opened, ..Treatment::default() };
+                let mut group = Group { recipients: Vec::new(), treatment };
+                join(&mut group, index, form);
+                groups.push((common, group));
+            }
+        }
+    }
+    let original = recipients.iter().position(|recipient| recipient.disclosed).unwrap_or(0);
+    if let Some(at) = groups.iter().position(|(_, group)| group.recipients.contains(&original))
+        && let Some(front) = groups.get_mut(..=at)
+    {
+        front.rotate_right(1);
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
+}
+
+fn common<'f>(index: usize, recipient: &RecipientFacts, form: &'f Form) -> Common<'f> {
+    Common {
+        sealed: form.encrypt.as_ref().map(|(key, aead)| (key.kind.scheme(), *aead)),
+        sign: form.sign.as_ref(),
+        opened: form.opened,
+        alone: (form.encrypt.is_some() && !recipient.disclosed).then_some(index),
+    }
+}
+
+fn join(group: &mut Group, index: usize, form: &Form) {
+    group.recipients.push(index);
+    let Some((key, aead)) = &form.encrypt else { return };
+    group.treatment.aead = *aead;
+    let keys = &mut group.treatment.encrypt_to;
+    keys.push(key.clone());
+    keys.sort();
+    keys.dedup_by(|later, earlier| later.fingerprint == earlier.fingerprint);
+}

@@ -1,0 +1,89 @@
+//! Says in plain words what is done for one recipient and why.
+
+use crate::choose::Encryption;
+use crate::choose::Signature;
+use crate::choose::kind_in_words;
+use crate::decide::Ruling;
+use crate::plan::KeyChoice;
+use crate::settings::Encrypt;
+use crate::settings::Reaction;
+
+/// The sentences for [`crate::RecipientPlan::reason`].
+pub(crate) fn reason(ruling: &Ruling<'_>) -> String {
+    let mut sentences = Vec::new();
+    if let Some(rule) = ruling.settled.undetermined {
+        sentences.push(format!("Must wait: whether rule {} holds cannot be told yet.", rule.id));
+    }
+    if let Some(verdict) = &ruling.settled.verdict {
+        sentences.push(format!("Verdict {}: {} says so.", verdict.value.name(), verdict.from));
+    }
+    sentences.push(encryption(ruling));
+    sentences.push(signature(ruling));
+    if ruling.form.opened {
+        sentences.push(format!("Gets the decrypted content: {} says open.", ruling.settled.open.from));
+    }
+    for (trouble, reaction) in &ruling.reactions {
+        let done = match reaction.value {
+            Reaction::Deliver => "delivered nevertheless",
+            Reaction::Tag => "tagged",
+            Reaction::Quarantine => "held",
+            Reaction::Reject => "refused",
+        };
+        sentences.push(format!("{}, {done}: {} says so.", trouble.sentence(), reaction.from));
+    }
+    sentences.join(" ")
+}
+
+fn encryption(ruling: &Ruling<'_>) -> String {
+    let setting = &ruling.settled.encrypt;
+    let from = &setting.from;
+    match &ruling.encryption {
+        Encryption::Never => format!("Not encrypted: never, by {from}."),
+        Encryption::Already => "Not encrypted again: it arrived encrypted.".to_owned(),
+        Encryption::To(key, _) => {
+            let word = if setting.value == Encrypt::Required { "required" } else { "opportunistic" };
+            format!("Encrypted to the {}: {word}, by {from}.", certificate(key))
+        }
+        Encryption::NoKey(why) if setting.value == Encrypt::Required => {
+            format!(
+                "Refused: encryption is required by {from}, and there is no usable certificate ({}).",
+                list(why)
+            )
+        }
+        Encryption::NoKey(why) => {
+            format!(
+                "Not encrypted: opportunistic, by {from}, and there is no usable certificate ({}).",
+                list(why)
+            )
+        }
+        Encryption::CouldNotTell(why) => {
+            format!("Must wait: whether there is a certificate could not be told ({}).", list(why))
+        }
+    }
+}
+
+fn signature(ruling: &Ruling<'_>) -> String {
+    let from = &ruling.settled.sign.from;
+    match &ruling.signature {
+        Signature::Never => format!("Not signed: never, by {from}."),
+        Signature::NotOurs => "Not signed: the client did not prove that it may send for us.".to_owned(),
+        Signature::Already => "Not signed: it arrived protected.".to_owned(),
+        Signature::With(key) => {
+            format!("Signed with the key of the {}: always, by {from}.", certificate(key))
+        }
+        Signature::NoKey(why) => {
+            format!("Must wait: signing is required by {from}, and there is no signing key ({}).", list(why))
+        }
+        Signature::CouldNotTell(why) => {
+            format!("Must wait: whether there is a signing key could not be told ({}).", list(why))
+        }
+    }
+}
+
+fn certificate(key: &KeyChoice) -> String {
+    format!("{} certificate {}", kind_in_words(key.kind), key.fingerprint)
+}
+
+fn list(why: &[String]) -> String {
+    if why.is_empty() { "no kind of key is allowed".to_owned() } else { why.join("; ") }
+}

@@ -1,0 +1,72 @@
+//! Why a message cannot go on for one recipient, in the words of an SMTP reply.
+
+use crate::choose::Encryption;
+use crate::choose::Signature;
+use crate::settings::Encrypt;
+
+/// A text longer than this does not fit one reply line (RFC 5321 section 4.5.3.1.5).
+const LONGEST_TEXT: usize = 400;
+
+/// A refusal, for good or for now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) permanent: bool,
+    /// The enhanced status code (RFC 3463).
+    pub(crate) code: &'static str,
+    pub(crate) text: String,
+}
+
+impl Refusal {
+    pub(crate) fn permanent(code: &'static str, text: &str) -> Self {
+        Self { permanent: true, code, text: reply_line(text) }
+    }
+
+    pub(crate) fn temporary(code: &'static str, text: &str) -> Self {
+        Self { permanent: false, code, text: reply_line(text) }
+    }
+}
+
+/// What the outcome of encryption refuses. The reason why a look-up failed is for the log, not for the client.
+pub(crate) fn of_encryption(encrypt: Encrypt, outcome: &Encryption, recipient: &str) -> Option<Refusal> {
+    match outcome {
+        Encryption::NoKey(why) if encrypt == Encrypt::Required => {
+            let why = why.join("; ");
+            let text =
+                format!("encryption is required for {recipient}, but there is no usable certificate ({why})");
+            Some(Refusal::permanent("5.7.1", &text))
+        }
+        Encryption::CouldNotTell(_) => {
+            let text = format!("cannot tell whether there is a certificate for {recipient}, try again later");
+            Some(Refusal::temporary("4.7.5", &text))
+        }
+        _ => None,
+    }
+}
+
+/// What the outcome of signing refuses. It is always for now: a key can be made, mail cannot be sent twice.
+pub(crate) fn of_signature(outcome: &Signature, originator: &str) -> Option<Refusal> {
+    match outcome {
+        Signature::NoKey(_) => {
+            Some(Refusal::temporary("4.7.5", &format!("no signing key for {originator}, try again later")))
+        }
+        Signature::CouldNotTell(_) => {
+            let text =
+                format!("cannot tell whether there is a signing key for {originator}, try again later");
+            Some(Refusal::temporary("4.7.5", &text))
+        }
+        _ => None,
+    }
+}
+
+/// One line without control characters that fits a reply.
+pub(crate) fn reply_line(text: &str) -> String {
+    let clean: String = text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    if clean.len() <= LONGEST_TEXT {
+        return clean;
+    }
+    let mut end = LONGEST_TEXT - "...".len();
+    while !clean.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}...", clean.get(..end).unwrap_or_default())
+}
