@@ -280,31 +280,26 @@ fn addr_spec(tokens: &[Token]) -> Result<Address, AddressError> {
     Address::new(local, domain)
 }
 
-/// Joins words that belong together: without a dot at the gap, two words are not one.
+/// Joins words that belong together: without a dot between them, two words are not one.
 fn dotted(tokens: &[Token], domain: bool) -> Result<String, AddressError> {
     let mut out = String::new();
-    let mut gap = false;
+    let mut joined = true;
     for token in tokens {
-        let word = match token {
-            Token::Blank => {
-                gap = !out.is_empty();
-                continue;
+        match token {
+            Token::Blank => continue,
+            Token::Atom(word) if word.chars().all(|c| c == '.' || lexer::is_atext(c)) => {
+                joined |= word.starts_with('.');
+                out.push_str(word);
             }
-            Token::Atom(word) => word,
-            Token::Quoted(word) if !domain => word,
-            Token::Literal(word) if domain && out.is_empty() => word,
+            Token::Quoted(word) if !domain => out.push_str(word),
+            Token::Literal(word) if domain => out.push_str(word),
             _ => return Err(AddressError::Syntax),
-        };
-        let quoted = matches!(token, Token::Quoted(_));
-        let dot = out.ends_with('.') || (!quoted && word.starts_with('.'));
-        // "a""b" and "a"b are no local part, nor is a b.
-        if !out.is_empty() && !dot {
+        }
+        if !joined {
             return Err(AddressError::Syntax);
         }
-        gap = false;
-        out.push_str(word);
+        joined = matches!(token, Token::Atom(word) if word.ends_with('.'));
     }
-    let _ = gap;
     Ok(out)
 }
 

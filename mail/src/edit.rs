@@ -60,7 +60,8 @@ pub enum Edit {
 pub enum MilterAction {
     /// Adds a field (`SMFIR_INSHEADER`).
     InsertHeader {
-        /// How many of the fields there are now will stand above it; 0 is the top.
+        /// How many of the fields there are now will stand above it, as Postfix and Sendmail count:
+        /// with the Received field that they put on top and did not show. So this is never 0.
         index: i32,
         /// Field name.
         name: String,
@@ -114,7 +115,9 @@ pub fn apply(message: &Message, edits: &[Edit], spill: &Spill) -> io::Result<Mes
 /// The requests that make an MTA do what [`apply`] does, to be sent in this order.
 ///
 /// Fields are changed first, then inserted from top to bottom, then deleted from bottom to top: so an
-/// MTA that keeps counting deleted fields (Sendmail) and one that does not (Postfix) agree.
+/// MTA that keeps counting deleted fields (Sendmail) and one that does not (Postfix) agree. Nothing is
+/// inserted above the MTA's own Received field, or Postfix would from then on count that field, and not
+/// the new one, among those it has shown.
 ///
 /// # Errors
 /// As [`apply`]. A field that no MTA would have given us, having no proper name, cannot be touched.
@@ -136,7 +139,7 @@ pub fn milter_actions(message: &Message, edits: &[Edit], spill: &Spill) -> io::R
         let index = present.next(item.name())?;
         match item {
             Item::Insert(name, value) => actions.push(MilterAction::InsertHeader {
-                index: i32::try_from(position).map_err(|_| invalid("too many header fields"))?,
+                index: i32::try_from(position + 1).map_err(|_| invalid("too many header fields"))?,
                 name: name.clone(),
                 value: fold_with_lf(value),
             }),
@@ -234,6 +237,10 @@ impl<'m> Draft<'m> {
         epilogue: &[u8],
         spill: &Spill,
     ) -> io::Result<()> {
+        // To an MTA a change to nothing means deletion; and a body without a type is not described.
+        if content_type.trim_ascii().is_empty() {
+            return Err(invalid("empty Content-Type"));
+        }
         let mut out = BodyWriter::new(spill);
         out.write_all(prologue)?;
         let (moved, place) = self.take_content_fields();

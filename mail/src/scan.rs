@@ -99,6 +99,8 @@ pub(crate) fn scan(
 struct Level {
     /// The boundary of a multipart; none for an embedded message, or after the close delimiter.
     boundary: Option<Vec<u8>>,
+    /// Whether this is an embedded message; no bytes are no message.
+    embedded: bool,
     in_digest: bool,
     depth: usize,
     /// The entity that is open now.
@@ -129,7 +131,7 @@ impl Walk<'_> {
             Kind::Multipart { boundary, digest } => (Some(boundary.clone()), *digest),
         };
         let embedded = boundary.is_none();
-        self.levels.push(Level { boundary, in_digest, depth: depth + 1, part: None });
+        self.levels.push(Level { boundary, embedded, in_digest, depth: depth + 1, part: None });
         if embedded { self.begin(start) } else { Ok(()) }
     }
 
@@ -175,11 +177,11 @@ impl Walk<'_> {
 
     /// Ends the entities of this level and of all levels inside; the level itself stays open.
     fn close_above(&mut self, index: usize, end: u64) {
-        for level in self.levels.get_mut(index..).unwrap_or_default() {
+        // Innermost first, so that an entity that turns out to be empty is still the last one.
+        for level in self.levels.get_mut(index..).unwrap_or_default().iter_mut().rev() {
             let Some(part) = level.part.take() else { continue };
             let Some(node) = self.nodes.get_mut(part) else { continue };
-            let end = end.max(node.raw.start);
-            node.raw.end = end;
+            node.raw = node.raw.start.min(end)..end;
             node.content = node.content.start.min(end)..end;
             if self.reading == Some(part) {
                 self.reading = None;
@@ -187,6 +189,9 @@ impl Walk<'_> {
                 header.truncate(usize::try_from(end - node.raw.start).unwrap_or(usize::MAX));
                 node.header = HeaderSection::from_bytes(header);
                 node.content = end..end;
+            }
+            if level.embedded && node.raw.is_empty() {
+                self.nodes.truncate(part);
             }
         }
         self.levels.truncate(index + 1);

@@ -119,49 +119,45 @@ impl Base64 {
                 _ => {}
             }
         }
-        let whole = self.pending.len() / 4 * 4;
-        let rest = self.pending.split_off(whole);
-        self.decode_pending(out);
-        self.pending = rest;
+        self.decode_groups(out);
     }
 
-    /// Decodes what is left; one single character says nothing and is dropped.
-    fn flush(&mut self, out: &mut Vec<u8>) {
-        if self.pending.len() % 4 == 1 {
-            self.pending.pop();
-        }
-        self.decode_pending(out);
-        self.pending.clear();
-    }
-
-    fn decode_pending(&mut self, out: &mut Vec<u8>) {
+    /// Decodes whole groups of four characters.
+    fn decode_groups(&mut self, out: &mut Vec<u8>) {
         let whole = self.pending.len() / 4 * 4;
-        let tail = self.pending.split_off(whole);
-        if let Ok(decoded) = base64_simd::STANDARD_NO_PAD.decode_inplace(&mut self.pending) {
+        if let Some(groups) = self.pending.get_mut(..whole)
+            && let Ok(decoded) = base64_simd::STANDARD_NO_PAD.decode_inplace(groups)
+        {
             out.extend_from_slice(decoded);
         }
-        // Bits beyond the last whole byte should be zero but often are not; they are dropped.
-        if let [first, second, ..] = *tail.as_slice() {
-            let bits =
-                sextet(first) << 12 | sextet(second) << 6 | tail.get(2).map_or(0, |third| sextet(*third));
-            let [_, _, high, low] = (bits >> 2).to_be_bytes();
-            out.push(high);
-            if tail.len() == 3 {
-                out.push(low);
+        self.pending.drain(..whole);
+    }
+
+    /// Decodes everything, the last group too. Its bits beyond a whole byte should be zero but often
+    /// are not; they are dropped. A single character says nothing.
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        self.decode_groups(out);
+        match *self.pending.as_slice() {
+            [first, second] => out.push(sextet(first) << 2 | sextet(second) >> 4),
+            [first, second, third] => {
+                out.push(sextet(first) << 2 | sextet(second) >> 4);
+                out.push(sextet(second) << 4 | sextet(third) >> 2);
             }
+            _ => {}
         }
+        self.pending.clear();
     }
 }
 
 /// The six bits that a character of the alphabet stands for.
-fn sextet(byte: u8) -> u32 {
-    u32::from(match byte {
+fn sextet(byte: u8) -> u8 {
+    match byte {
         b'A'..=b'Z' => byte - b'A',
         b'a'..=b'z' => byte - b'a' + 26,
         b'0'..=b'9' => byte - b'0' + 52,
         b'+' => 62,
         _ => 63,
-    })
+    }
 }
 
 /// A quoted-printable stream.
@@ -173,8 +169,19 @@ struct QuotedPrintable {
 
 impl QuotedPrintable {
     fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
-        for &byte in chunk {
+        let mut rest = chunk;
+        while let Some((&byte, after)) = rest.split_first() {
+            if self.pending.is_empty() {
+                let special = |byte: &u8| matches!(byte, b'=' | b' ' | b'\t' | b'\r' | b'\n');
+                let plain = rest.iter().position(special).unwrap_or(rest.len());
+                if let Some((text, after)) = rest.split_at_checked(plain).filter(|_| plain > 0) {
+                    out.extend_from_slice(text);
+                    rest = after;
+                    continue;
+                }
+            }
             self.byte(byte, out);
+            rest = after;
         }
     }
 

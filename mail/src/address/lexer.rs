@@ -177,7 +177,7 @@ fn is_mark(c: char) -> bool {
     is_blank(c) || "()<>[]:;@\\,\"".contains(c)
 }
 
-/// Control characters other than blanks, and bytes that are not UTF-8.
+/// Control characters other than blanks.
 fn is_forbidden(c: char) -> bool {
-    c == char::REPLACEMENT_CHARACTER || (c.is_control() && !is_blank(c))
+    c.is_control() && !is_blank(c)
 }
