@@ -1,0 +1,4 @@
+//! Cryptography on messages: what makes mail unreadable for others, and what proves who wrote it.
+
+pub mod custody;
+pub mod openpgp;

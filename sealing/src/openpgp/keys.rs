@@ -1,0 +1,37 @@
+//! What opening a message needs to know about keys.
+
+use std::sync::Arc;
+
+use keydir::Answer;
+use mail::Address;
+use sequoia_openpgp::Cert;
+use sequoia_openpgp::Fingerprint;
+use sequoia_openpgp::KeyHandle;
+
+use super::secret_cert::SecretCert;
+
+/// For whom a certificate may speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// For the whole domain of the address: the certificate of its gateway.
+    Domain,
+    /// For this very address.
+    User,
+}
+
+/// Gives certificates and secret keys to the code that opens messages.
+///
+/// A look-up that failed is [`Answer::CouldNotTell`], never [`Answer::None`]: it makes
+/// [`open`](super::open) fail for the moment, and the mail waits.
+pub trait Keys {
+    /// The certificates that hold the key with this fingerprint or key id, revoked and expired ones
+    /// included: whether a signature counts is decided for the time it was made.
+    fn certificates(&self, handle: &KeyHandle) -> Answer<Vec<Arc<Cert>>>;
+
+    /// The secret keys in our custody with this (sub)key fingerprint or key id. Without a handle the
+    /// recipient is hidden: then the keys that may be tried, those of the message's recipients first.
+    fn secrets(&self, handle: Option<&KeyHandle>) -> Answer<Vec<Arc<SecretCert>>>;
+
+    /// Whether the certificate with this primary fingerprint speaks for the address, and how.
+    fn authorised(&self, fingerprint: &Fingerprint, from: &Address) -> Answer<Binding>;
+}

@@ -1,0 +1,234 @@
+//! Opening a message, layer by layer.
+
+use mail::Body;
+use mail::BodyWriter;
+use mail::Edit;
+use mail::Message;
+use mail::Spill;
+
+use super::armor;
+use super::armor::Dearmor;
+use super::decrypt;
+use super::decrypt::Decrypted;
+use super::forms;
+use super::forms::Found;
+use super::forms::Parts;
+use super::keys::Keys;
+use super::recognise::FormKind;
+use super::result::Layer;
+use super::result::LayerKind;
+use super::result::LayerState;
+use super::result::Limits;
+use super::result::OpenError;
+use super::result::Opened;
+use super::splice;
+use super::splice::ContentField;
+use super::verify;
+use super::verify::Author;
+use super::verify::Question;
+
+mod entity;
+mod text;
+
+use entity::Inner;
+
+/// Opens every layer of a message that a key of ours opens, outermost first, and verifies every
+/// signature on the way against the message's From.
+///
+/// A layer that is encrypted to other keys, damaged or not supported stays as it is, and everything
+/// inside it. A message nothing of which was opened is not changed. Signed parts are never changed.
+///
+/// # Errors
+/// [`OpenError`] if a key look-up or a temporary file failed: the message must wait. What is wrong with
+/// the message itself is told by the layers, never by an error.
+pub fn open(
+    message: &Message,
+    keys: &dyn Keys,
+    now: i64,
+    spill: &Spill,
+    limits: &Limits,
+) -> Result<Opened, OpenError> {
+    let question = Question { keys, author: Author::of(message), now, limits, spill };
+    let mut session = Session { original: message, root: None, body: None, subject: None, done: Vec::new() };
+    let mut current = message.clone();
+    let mut layers = Vec::new();
+    // MIME that cannot be walked within the limits holds no form that we would open.
+    while let Some(found) = session.next(&current, &question)? {
+        if layers.len() >= limits.layers {
+            layers.push(layer(found.kind, LayerState::Unsupported, "too many layers"));
+            break;
+        }
+        let (mut new, inner) = step(&found, &question)?;
+        layers.append(&mut new);
+        match inner {
+            None => session.done.push((found.path, found.kind)),
+            Some(inner) => {
+                session.put(&current, &found, inner, spill)?;
+                drop(found);
+                current = mail::apply(message, &session.edits(), spill)?;
+            }
+        }
+    }
+    let edits = session.edits();
+    let message = (!edits.is_empty()).then_some(current);
+    Ok(Opened { edits, message, layers })
+}
+
+/// Handles one form: the layers it has, and what takes its place, if anything does.
+fn step(found: &Found<'_>, question: &Question<'_>) -> Result<(Vec<Layer>, Option<Inner>), OpenError> {
+    if let Some(why) = found.barred.filter(|_| found.kind.encrypts()) {
+        return Ok((vec![layer(found.kind, LayerState::Unsupported, why)], None));
+    }
+    match &found.parts {
+        Parts::Smime => Ok((Vec::new(), None)),
+        Parts::Encrypted(payload) => {
+            let decrypted = decrypt::decrypt(&payload.decoded(question.spill)?, question)?;
+            Ok(match accept(decrypted) {
+                (layers, Some(content)) => (layers, Some(Inner::read(&content, question.spill)?)),
+                (layers, None) => (layers, None),
+            })
+        }
+        Parts::Signed(signed, signature) => {
+            let signature = signature.decoded(question.spill)?;
+            let layer = match detached_signature(&signature)? {
+                Ok(signature) => verify::verify_detached(&signature, &signed.raw(), question)?,
+                Err(why) => layer(found.kind, LayerState::Invalid, why),
+            };
+            Ok((vec![layer], None))
+        }
+        Parts::Inline(part, inline) if inline.signed => {
+            Ok((vec![text::verify(part, inline, question)?], None))
+        }
+        Parts::Inline(part, inline) => {
+            let decrypted = decrypt::decrypt(&inline.block(), question)?;
+            Ok(match decrypted {
+                // A signed message that is not encrypted is readable by everybody: it stays.
+                Decrypted { layers, .. } if layers.iter().all(|layer| layer.kind == LayerKind::Signed) => {
+                    (layers, None)
+                }
+                Decrypted { layers, content: Some(content) } => {
+                    (layers, Some(text::entity(part, &content, &inline.rest(), question.spill)?))
+                }
+                Decrypted { layers, content: None } => (layers, None),
+            })
+        }
+    }
+}
+
+/// In a part that claims to be encrypted, content that is not encrypted is not used.
+fn accept(decrypted: Decrypted) -> (Vec<Layer>, Option<Body>) {
+    let first = decrypted.layers.first().map(|layer| layer.kind);
+    match (first, decrypted.content) {
+        (Some(LayerKind::Encrypted), content) => (decrypted.layers, content),
+        _ => {
+            let why = "the part that should be encrypted is not";
+            (vec![layer(FormKind::PgpMimeEncrypted, LayerState::Damaged, why)], None)
+        }
+    }
+}
+
+/// The packets of a signature part, at most 1 MiB; what is wrong with them, if they cannot be read.
+fn detached_signature(part: &Body) -> Result<Result<Vec<u8>, String>, OpenError> {
+    const LIMIT: u64 = 1 << 20;
+    if part.len() > 2 * LIMIT {
+        return Ok(Err("the signature part is too large".into()));
+    }
+    let text = part.to_vec()?;
+    let mut kind = Dearmor::new(&text[..]);
+    Ok(match kind.kind().and_then(|kind| Ok((kind, armor::dearmor(&text, LIMIT)?.1))) {
+        Ok((armor::Kind::Signature | armor::Kind::Message, packets)) => Ok(packets),
+        Ok((other, _)) => Err(format!("the signature part holds a PGP {other}")),
+        Err(error) => Err(format!("the signature part cannot be read: {error}")),
+    })
+}
+
+fn layer(kind: FormKind, state: LayerState, why: impl Into<String>) -> Layer {
+    let kind = if kind.encrypts() { LayerKind::Encrypted } else { LayerKind::Signed };
+    Layer::new(kind, state).because(why)
+}
+
+/// What was changed so far, told as changes to the original message.
+struct Session<'m> {
+    original: &'m Message,
+    /// The Content-* fields of the message, once they are others.
+    root: Option<Vec<ContentField>>,
+    body: Option<Body>,
+    /// The subject that was encrypted with the content.
+    subject: Option<Vec<u8>>,
+    /// Forms that were looked at and stay.
+    done: Vec<(Vec<usize>, FormKind)>,
+}
+
+impl Session<'_> {
+    /// The outermost form that was not looked at yet, nor stands inside one that stays closed.
+    fn next<'c>(
+        &self,
+        current: &'c Message,
+        question: &Question<'_>,
+    ) -> Result<Option<Found<'c>>, OpenError> {
+        let found = match forms::find(current, question.limits, question.spill) {
+            Ok(found) => found,
+            Err(mail::MimeError::Io(error)) => return Err(OpenError::Io(error)),
+            Err(_) => return Ok(None),
+        };
+        let seen = |found: &Found<'_>| {
+            self.done.iter().any(|(path, kind)| *path == found.path && *kind == found.kind)
+        };
+        Ok(found.into_iter().find(|found| !matches!(found.parts, Parts::Smime) && !seen(found)))
+    }
+
+    /// Puts the opened entity in the place of the protected one.
+    fn put(
+        &mut self,
+        current: &Message,
+        found: &Found<'_>,
+        inner: Inner,
+        spill: &Spill,
+    ) -> Result<(), OpenError> {
+        if found.replaced_path.is_empty() {
+            self.subject = inner.subject.clone().or(self.subject.take());
+            self.root = Some(inner.fields);
+            self.body = Some(inner.content);
+        } else {
+            self.body = Some(within(current, found, &inner, spill)?);
+        }
+        // What stands there now was not looked at.
+        self.done.retain(|(path, _)| !path.starts_with(&found.replaced_path));
+        Ok(())
+    }
+
+    fn edits(&self) -> Vec<Edit> {
+        let mut edits = Vec::new();
+        if let Some(fields) = &self.root {
+            edits.extend(splice::replace_content_fields(self.original, fields));
+        }
+        if let (Some(value), Some((index, _))) = (&self.subject, self.original.header().find("Subject")) {
+            edits.push(Edit::ReplaceField { index, value: value.clone() });
+        }
+        edits.extend(self.body.clone().map(Edit::ReplaceBody));
+        edits
+    }
+}
+
+/// The message's body with one entity in it replaced.
+fn within(current: &Message, found: &Found<'_>, inner: &Inner, spill: &Spill) -> Result<Body, OpenError> {
+    use std::io::Write as _;
+
+    let body = current.body();
+    let raw = found.replaced.raw_range();
+    let mut out = BodyWriter::new(spill);
+    body.slice(0..raw.start).write_to(&mut out)?;
+    for field in found.replaced.header().fields().filter(|field| !super::canonical::describes_content(field))
+    {
+        out.write_all(field.raw())?;
+    }
+    for (name, value) in &inner.fields {
+        write!(out, "{name}:")?;
+        out.write_all(value)?;
+        out.write_all(b"\r\n")?;
+    }
+    out.write_all(b"\r\n")?;
+    inner.content.write_to(&mut out)?;
+    body.slice(raw.end..body.len()).write_to(&mut out)?;
+    Ok(out.finish()?)
+}

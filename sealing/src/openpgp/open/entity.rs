@@ -1,0 +1,60 @@
+//! The MIME entity that came out of an encrypted part.
+
+use std::io;
+use std::io::Read;
+
+use mail::Body;
+use mail::ContentType;
+use mail::Message;
+use mail::Spill;
+
+use crate::openpgp::splice;
+use crate::openpgp::splice::ContentField;
+
+/// The most bytes of header that are looked for in decrypted content.
+const HEADER: u64 = 1 << 20;
+
+/// An entity that takes the place of a protected one.
+pub(crate) struct Inner {
+    pub(crate) fields: Vec<ContentField>,
+    pub(crate) content: Body,
+    /// A Subject that the sender encrypted with the content (RFC 9788), raw.
+    pub(crate) subject: Option<Vec<u8>>,
+}
+
+impl Inner {
+    /// Reads decrypted content. Some senders encrypt a bare text without any header.
+    pub(crate) fn read(content: &Body, spill: &Spill) -> io::Result<Inner> {
+        let head = Message::read(&mut content.reader(0..content.len()).take(HEADER), spill)?;
+        let header = head.header();
+        let proper = header.fields().all(|field| !field.name().is_empty());
+        let fields = splice::content_fields(header);
+        if fields.is_empty() && (!proper || header.is_empty() && !starts_with_blank_line(content)?) {
+            return Ok(Inner { fields: vec![text_plain()], content: content.clone(), subject: None });
+        }
+        let start = head.len() - head.body().len();
+        let subject = protected_subject(&head);
+        Ok(Inner { fields, content: content.slice(start..content.len()), subject })
+    }
+}
+
+/// The Subject of an entity that says its header fields are protected: by `hp` (RFC 9788 section 2.1) or
+/// by `protected-headers` of the drafts before it, which Thunderbird writes.
+fn protected_subject(head: &Message) -> Option<Vec<u8>> {
+    let (_, field) = head.header().find("Content-Type")?;
+    let content_type = ContentType::parse(&field.unfolded());
+    let protected = content_type.param("hp") == Some("cipher")
+        || content_type.param("protected-headers").is_some_and(|version| version.starts_with('v'));
+    let (_, subject) = head.header().find("Subject").filter(|_| protected)?;
+    let value = splice::harmless(subject.raw_value());
+    (!value.is_empty()).then_some(value)
+}
+
+fn starts_with_blank_line(content: &Body) -> io::Result<bool> {
+    let head = content.read_range(0..content.len().min(2))?;
+    Ok(head.starts_with(b"\r\n") || head.starts_with(b"\n"))
+}
+
+fn text_plain() -> ContentField {
+    ("Content-Type".into(), b" text/plain; charset=utf-8".to_vec())
+}

@@ -1,0 +1,154 @@
+//! Inline PGP: texts that were decrypted, and texts that are signed.
+
+use std::io;
+use std::io::Read;
+use std::io::Write;
+
+use mail::Body;
+use mail::BodyWriter;
+use mail::Entity;
+use mail::Spill;
+use sequoia_openpgp as pgp;
+
+use pgp::parse::Parse;
+use pgp::parse::stream::VerifierBuilder;
+use pgp::policy::StandardPolicy;
+
+use super::entity::Inner;
+use crate::openpgp::decrypt::HELD_BACK;
+use crate::openpgp::inline::Inline;
+use crate::openpgp::result::Layer;
+use crate::openpgp::result::LayerKind;
+use crate::openpgp::result::LayerState;
+use crate::openpgp::result::OpenError;
+use crate::openpgp::splice;
+use crate::openpgp::time::system_time;
+use crate::openpgp::transfer::Base64Writer;
+use crate::openpgp::transfer::CrlfWriter;
+use crate::openpgp::transfer::QuotedPrintableWriter;
+use crate::openpgp::transfer::Survey;
+use crate::openpgp::verify::Examination;
+use crate::openpgp::verify::Question;
+use crate::openpgp::verify::Verifying;
+
+/// The text part that takes the place of one with an armored message: the decrypted text, then what
+/// stood after the armor.
+pub(super) fn entity(part: &Entity<'_>, plain: &Body, rest: &Body, spill: &Spill) -> io::Result<Inner> {
+    let mut text = BodyWriter::new(spill);
+    let mut lines = CrlfWriter::new(&mut text);
+    plain.write_to(&mut lines)?;
+    rest.write_to(&mut lines)?;
+    let text = text.finish()?;
+    let mut checked = Checked::default();
+    text.write_to(&mut checked)?;
+    let (survey, utf8) = checked.finish();
+
+    let mut out = BodyWriter::new(spill);
+    let encoding = if survey.is_safe() {
+        text.write_to(&mut out)?;
+        "7bit"
+    } else if survey.prefers_base64() {
+        let mut writer = Base64Writer::new(&mut out);
+        text.write_to(&mut writer)?;
+        writer.finish()?;
+        "base64"
+    } else {
+        let mut writer = QuotedPrintableWriter::new(&mut out);
+        text.write_to(&mut writer)?;
+        writer.finish()?;
+        "quoted-printable"
+    };
+    let charset = if utf8 { "utf-8".to_owned() } else { charset(part) };
+    let mut fields = vec![
+        ("Content-Type".to_owned(), format!(" text/plain; charset={charset}").into_bytes()),
+        ("Content-Transfer-Encoding".to_owned(), format!(" {encoding}").into_bytes()),
+    ];
+    let told = ["content-type", "content-transfer-encoding"];
+    let others = splice::content_fields(part.header()).into_iter();
+    fields.extend(others.filter(|(name, _)| !told.contains(&name.to_ascii_lowercase().as_str())));
+    Ok(Inner { fields, content: out.finish()?, subject: None })
+}
+
+/// Verifies a cleartext-signed text. Text outside the armor is not covered by the signature, so with
+/// such text the part as a whole is not validly signed.
+pub(super) fn verify(
+    part: &Entity<'_>,
+    inline: &Inline,
+    question: &Question<'_>,
+) -> Result<Layer, OpenError> {
+    let none = || Layer::new(LayerKind::Signed, LayerState::Invalid);
+    let _ = part;
+    let policy = StandardPolicy::at(system_time(question.now));
+    let mut examination = Examination::new(question);
+    let block = inline.block();
+    let outcome = VerifierBuilder::from_reader(block.reader(0..block.len())).and_then(|builder| {
+        let helper = Verifying(&mut examination);
+        let builder = builder.buffer_size(HELD_BACK);
+        let mut verifier = builder.with_policy(&policy, Some(question.tolerant_time()), helper)?;
+        io::copy(&mut verifier.by_ref().take(question.limits.opened_bytes), &mut io::sink())?;
+        Ok(verifier.message_processed())
+    });
+    if let Some(why) = examination.lookup_failed {
+        return Err(OpenError::Keys(why));
+    }
+    Ok(match (outcome, examination.layers.pop()) {
+        (Ok(true), Some(layer)) if layer.state == LayerState::Valid && inline.more => {
+            let mut layer = layer.because("text that is not signed follows the signed text");
+            (layer.state, layer.binding, layer.signer_subject) = (LayerState::Invalid, None, None);
+            layer
+        }
+        (Ok(true), Some(layer)) => layer,
+        (Ok(_), _) => none().because("the signed text holds no signature"),
+        (Err(error), _) => none().because(format!("the signed text cannot be read: {error}")),
+    })
+}
+
+/// The charset that the armored part announced; what it holds is not UTF-8.
+fn charset(part: &Entity<'_>) -> String {
+    let content_type = part.content_type();
+    let told = content_type.param("charset").filter(|charset| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:+".contains(&byte);
+        !charset.is_empty()
+            && charset.bytes().all(plain)
+            && !charset.to_ascii_lowercase().starts_with("ut")
+            && !charset.eq_ignore_ascii_case("us-ascii")
+    });
+    told.unwrap_or("iso-8859-1").to_owned()
+}
+
+/// Surveys a text and sees whether it is UTF-8, while it passes by.
+#[derive(Default)]
+struct Checked {
+    survey: Survey,
+    /// The start of a character whose end was not seen yet.
+    open: Vec<u8>,
+    broken: bool,
+}
+
+impl Checked {
+    fn finish(self) -> (Survey, bool) {
+        (self.survey.finish(), !self.broken && self.open.is_empty())
+    }
+}
+
+impl Write for Checked {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.survey.write_all(bytes)?;
+        if !self.broken {
+            self.open.extend_from_slice(bytes);
+            let valid = match str::from_utf8(&self.open) {
+                Ok(text) => text.len(),
+                Err(error) => {
+                    self.broken = error.error_len().is_some();
+                    error.valid_up_to()
+                }
+            };
+            self.open.drain(..valid);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

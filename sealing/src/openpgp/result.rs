@@ -1,0 +1,146 @@
+//! What was found out about the layers of a message, and the limits within which it was looked for.
+
+use std::fmt;
+
+use mail::Message;
+
+use super::keys::Binding;
+
+/// What a layer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayerKind {
+    /// It hides the content.
+    Encrypted,
+    /// It proves who wrote the content.
+    Signed,
+}
+
+/// What became of a layer. No state claims more than was checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayerState {
+    /// Encrypted to a key of ours, but damaged or not protected against changes: nothing was used.
+    Damaged,
+    /// Signature that does not hold: altered content, a key that was expired or revoked, a weak digest.
+    Invalid,
+    /// Encrypted to keys that are not ours.
+    NoKey,
+    /// Decrypted, and its integrity was checked.
+    Opened,
+    /// Signed with a certificate we do not have.
+    UnknownSigner,
+    /// A form, algorithm or size that we do not open.
+    Unsupported,
+    /// Signature that holds, by a certificate that speaks for the only address in From.
+    Valid,
+    /// Signature that holds, but by somebody else than the only address in From.
+    WrongSigner,
+}
+
+/// One cryptographic layer, as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// Encryption or signature.
+    pub kind: LayerKind,
+    /// What became of it.
+    pub state: LayerState,
+    /// Signer: fingerprint of the certificate, or of the key if the certificate is unknown; upper-case
+    /// hexadecimal.
+    pub signer: Option<String>,
+    /// The From address for which a valid signer speaks.
+    pub signer_subject: Option<String>,
+    /// How the signer is bound to that address.
+    pub binding: Option<Binding>,
+    /// When the signature says it was made, Unix seconds.
+    pub signed_at: Option<i64>,
+    /// Fingerprint of our certificate that opened the layer.
+    pub decrypted_with: Option<String>,
+    /// The reason for a state that is neither `Opened` nor `Valid`, in plain words.
+    pub why: Option<String>,
+}
+
+impl Layer {
+    pub(crate) fn new(kind: LayerKind, state: LayerState) -> Layer {
+        Layer {
+            kind,
+            state,
+            signer: None,
+            signer_subject: None,
+            binding: None,
+            signed_at: None,
+            decrypted_with: None,
+            why: None,
+        }
+    }
+
+    pub(crate) fn because(mut self, why: impl Into<String>) -> Layer {
+        self.why = Some(why.into());
+        self
+    }
+}
+
+impl fmt::Display for LayerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LayerState::Damaged => "damaged",
+            LayerState::Invalid => "invalid",
+            LayerState::NoKey => "no key",
+            LayerState::Opened => "opened",
+            LayerState::UnknownSigner => "unknown signer",
+            LayerState::Unsupported => "unsupported",
+            LayerState::Valid => "valid",
+            LayerState::WrongSigner => "wrong signer",
+        })
+    }
+}
+
+/// How far opening a message may go.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Layers looked at in one message.
+    pub layers: usize,
+    /// Bytes that come out of one layer.
+    pub opened_bytes: u64,
+    /// How many times larger than its ciphertext a compressed layer may become.
+    pub ratio: u64,
+    /// Limits of the MIME walk.
+    pub mime: mail::Limits,
+}
+
+impl Default for Limits {
+    /// 16 layers, 256 MiB, 200 times.
+    fn default() -> Limits {
+        Limits { layers: 16, opened_bytes: 256 << 20, ratio: 200, mime: mail::Limits::default() }
+    }
+}
+
+/// Why a message could not be looked at; not its fault, and worth another try.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A temporary file could not be read or written.
+    #[error("a temporary file failed while a message was opened")]
+    Io(#[from] std::io::Error),
+    /// A key look-up failed; there may be a key.
+    #[error("key look-up failed: {0}")]
+    Keys(String),
+}
+
+impl From<OpenError> for mail::Failure {
+    fn from(error: OpenError) -> mail::Failure {
+        let (code, text) = match error {
+            OpenError::Io(_) => ((3, 0), "local error while opening the message"),
+            OpenError::Keys(_) => ((7, 0), "key directory not available"),
+        };
+        mail::Failure::temporary(code, text).because(error)
+    }
+}
+
+/// What opening a message gave.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The changes that put the opened content in the place of the protected; empty if nothing was opened.
+    pub edits: Vec<mail::Edit>,
+    /// The message with the changes made; `None` if nothing was opened.
+    pub message: Option<Message>,
+    /// All layers, the outermost first.
+    pub layers: Vec<Layer>,
+}

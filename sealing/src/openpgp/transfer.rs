@@ -1,0 +1,328 @@
+//! Content-transfer-encodings that survive every road: nothing a relay may touch is left in them.
+
+use std::io;
+use std::io::Write;
+
+use base64_simd::Out;
+use base64_simd::STANDARD;
+
+/// The longest line that is signed as it is (RFC 2045 section 6.7: 76 characters).
+const LINE: usize = 76;
+
+/// What was seen in a body while it passed by.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Survey {
+    /// Bytes with the highest bit set.
+    pub(crate) eight_bit: u64,
+    /// All bytes.
+    pub(crate) bytes: u64,
+    /// NUL, or CR without LF.
+    pub(crate) controls: bool,
+    /// A line longer than 76 characters.
+    pub(crate) long_line: bool,
+    /// Blanks at a line's end.
+    pub(crate) trailing_blank: bool,
+    /// A line that starts with `From `.
+    pub(crate) from_line: bool,
+    column: usize,
+    start: [u8; 5],
+    last: u8,
+}
+
+impl Survey {
+    /// Whether transport may be expected to leave the bytes alone.
+    pub(crate) fn is_safe(&self) -> bool {
+        self.eight_bit == 0 && !self.controls && !self.long_line && !self.trailing_blank && !self.from_line
+    }
+
+    /// Whether the body is mostly not ASCII, so that base64 is the shorter form.
+    pub(crate) fn prefers_base64(&self) -> bool {
+        self.eight_bit.saturating_mul(6) > self.bytes
+    }
+
+    fn line_end(&mut self) {
+        self.long_line |= self.column > LINE;
+        self.column = 0;
+    }
+
+    /// To be called at the end of the body.
+    pub(crate) fn finish(mut self) -> Survey {
+        self.trailing_blank |= matches!(self.last, b' ' | b'\t');
+        self.controls |= self.last == b'\r';
+        self.line_end();
+        self
+    }
+}
+
+impl Write for Survey {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes += bytes.len() as u64;
+        for byte in bytes {
+            if *byte == b'\n' {
+                self.line_end();
+            } else {
+                self.controls |= self.last == b'\r' || *byte == 0;
+                if *byte != b'\r' {
+                    if let Some(slot) = self.start.get_mut(self.column) {
+                        *slot = *byte;
+                        self.from_line |= self.column == 4 && &self.start == b"From ";
+                    }
+                    self.column += 1;
+                }
+            }
+            self.eight_bit += u64::from(*byte >> 7);
+            self.trailing_blank |= matches!(*byte, b'\r' | b'\n') && matches!(self.last, b' ' | b'\t');
+            self.last = *byte;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Turns every line end into CRLF.
+pub(crate) struct CrlfWriter<W: Write> {
+    inner: W,
+    last: u8,
+}
+
+impl<W: Write> CrlfWriter<W> {
+    pub(crate) fn new(inner: W) -> CrlfWriter<W> {
+        CrlfWriter { inner, last: 0 }
+    }
+}
+
+impl<W: Write> Write for CrlfWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut rest = bytes;
+        while let Some(newline) = memchr::memchr(b'\n', rest) {
+            let (line, after) = rest.split_at(newline);
+            let last = line.last().copied().unwrap_or(self.last);
+            self.inner.write_all(line)?;
+            self.inner.write_all(if last == b'\r' { b"\n" } else { b"\r\n" })?;
+            self.last = b'\n';
+            rest = after.get(1..).unwrap_or_default();
+        }
+        self.inner.write_all(rest)?;
+        self.last = rest.last().copied().unwrap_or(self.last);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Base64 in lines of 76 characters (RFC 2045 section 6.8).
+pub(crate) struct Base64Writer<W: Write> {
+    inner: W,
+    pending: Vec<u8>,
+    encoded: Vec<u8>,
+}
+
+impl<W: Write> Base64Writer<W> {
+    const BYTES: usize = LINE / 4 * 3;
+    const BATCH: usize = Self::BYTES * 256;
+
+    pub(crate) fn new(inner: W) -> Base64Writer<W> {
+        Base64Writer { inner, pending: Vec::new(), encoded: Vec::new() }
+    }
+
+    pub(crate) fn finish(mut self) -> io::Result<W> {
+        self.write_lines()?;
+        Ok(self.inner)
+    }
+
+    fn write_lines(&mut self) -> io::Result<()> {
+        self.encoded.resize(STANDARD.encoded_length(self.pending.len()), 0);
+        let encoded = STANDARD.encode(&self.pending, Out::from_slice(&mut self.encoded));
+        for line in encoded.chunks(LINE) {
+            self.inner.write_all(line)?;
+            self.inner.write_all(b"\r\n")?;
+        }
+        self.pending.clear();
+        Ok(())
+    }
+}
+
+impl<W: Write> Write for Base64Writer<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = Self::BATCH - self.pending.len();
+        let taken = bytes.get(..room).unwrap_or(bytes);
+        self.pending.extend_from_slice(taken);
+        if self.pending.len() == Self::BATCH {
+            self.write_lines()?;
+        }
+        Ok(taken.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Quoted-printable for text (RFC 2045 section 6.7). Line ends become CRLF, a blank before one is
+/// encoded, and so are `F` and `.` at the start of a line (`From ` is escaped by some mailboxes).
+pub(crate) struct QuotedPrintableWriter<W: Write> {
+    inner: W,
+    column: usize,
+    /// A blank or CR whose meaning depends on the next byte.
+    held: Option<u8>,
+}
+
+impl<W: Write> QuotedPrintableWriter<W> {
+    pub(crate) fn new(inner: W) -> QuotedPrintableWriter<W> {
+        QuotedPrintableWriter { inner, column: 0, held: None }
+    }
+
+    pub(crate) fn finish(mut self) -> io::Result<W> {
+        if let Some(held) = self.held.take() {
+            self.put(held, true)?;
+        }
+        Ok(self.inner)
+    }
+
+    fn step(&mut self, byte: u8) -> io::Result<()> {
+        match (self.held.take(), byte) {
+            (Some(b'\r'), b'\n') => return self.line_end(),
+            (Some(b'\r'), _) => self.put(b'\r', true)?,
+            (Some(blank), b'\r') => {
+                // Still unknown whether a line ends here; encoding it is right either way.
+                self.put(blank, true)?;
+            }
+            (Some(blank), b'\n') => {
+                self.put(blank, true)?;
+                return self.line_end();
+            }
+            (Some(blank), _) => self.put(blank, false)?,
+            (None, b'\n') => return self.line_end(),
+            (None, _) => (),
+        }
+        if matches!(byte, b' ' | b'\t' | b'\r') {
+            self.held = Some(byte);
+            return Ok(());
+        }
+        self.put(byte, !(0x21..=0x7e).contains(&byte) || byte == b'=')
+    }
+
+    fn put(&mut self, byte: u8, encode: bool) -> io::Result<()> {
+        let width = if encode { 3 } else { 1 };
+        if self.column + width > LINE - 1 {
+            self.inner.write_all(b"=\r\n")?;
+            self.column = 0;
+        }
+        if encode || self.column == 0 && matches!(byte, b'F' | b'.') {
+            write!(self.inner, "={byte:02X}")?;
+            self.column += 3;
+        } else {
+            self.inner.write_all(&[byte])?;
+            self.column += 1;
+        }
+        Ok(())
+    }
+
+    fn line_end(&mut self) -> io::Result<()> {
+        self.column = 0;
+        self.inner.write_all(b"\r\n")
+    }
+}
+
+impl<W: Write> Write for QuotedPrintableWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for byte in bytes {
+            self.step(*byte)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use proptest::prelude::*;
+
+    fn quoted(bytes: &[u8]) -> Vec<u8> {
+        let mut writer = QuotedPrintableWriter::new(Vec::new());
+        writer.write_all(bytes).unwrap();
+        writer.finish().unwrap()
+    }
+
+    fn survey(bytes: &[u8]) -> Survey {
+        let mut survey = Survey::default();
+        survey.write_all(bytes).unwrap();
+        survey.finish()
+    }
+
+    /// As plain as RFC 2045 section 6.7 describes it.
+    fn unquoted(bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut rest = bytes;
+        while let Some((byte, after)) = rest.split_first() {
+            if *byte != b'=' {
+                out.push(*byte);
+                rest = after;
+            } else if let Some(after) = after.strip_prefix(b"\r\n") {
+                rest = after;
+            } else {
+                out.push(u8::from_str_radix(std::str::from_utf8(&after[..2]).unwrap(), 16).unwrap());
+                rest = &after[2..];
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn quoted_printable_leaves_nothing_to_damage() {
+        let text = "From Köln \r\n.\r\nFrom\ttab\t\r\na=b \r\n";
+        assert_eq!(quoted(text.as_bytes()), b"=46rom K=C3=B6ln=20\r\n=2E\r\n=46rom\ttab=09\r\na=3Db=20\r\n");
+        assert_eq!(quoted(b"end "), b"end=20");
+        assert_eq!(quoted(b"a\rb\nc\r"), b"a=0Db\r\nc=0D");
+    }
+
+    proptest! {
+        #[test]
+        fn quoted_printable_is_safe_and_decodes_to_the_same_text(
+            bytes in proptest::collection::vec(
+                prop_oneof![any::<u8>(), Just(b'\n'), Just(b'\r'), Just(b' '), Just(b'F'), 0x20_u8..0x7f], 0..400)
+        ) {
+            let encoded = quoted(&bytes);
+            prop_assert!(survey(&encoded).is_safe());
+            let mut canonical = CrlfWriter::new(Vec::new());
+            canonical.write_all(&bytes).unwrap();
+            prop_assert_eq!(unquoted(&encoded), canonical.inner);
+        }
+    }
+
+    #[test]
+    fn a_survey_sees_what_transport_might_change() {
+        assert!(survey(b"plain\r\ntext\r\n").is_safe());
+        assert!(survey(&[b'a'; 76]).is_safe());
+        for unsafe_ in [
+            &b"blank \r\n"[..],
+            b"blank\t",
+            b"\xc3\xa4",
+            b"a\0b",
+            b"a\rb",
+            b"x\r\nFrom here\r\n",
+            &[b'a'; 77],
+        ] {
+            assert!(!survey(unsafe_).is_safe(), "{unsafe_:?}");
+        }
+    }
+
+    #[test]
+    fn base64_lines_have_76_characters() {
+        let mut writer = Base64Writer::new(Vec::new());
+        writer.write_all(&[0xff; 40_000]).unwrap();
+        let text = writer.finish().unwrap();
+        assert!(text.split(|byte| *byte == b'\n').all(|line| line.len() <= 77));
+        assert_eq!(text.iter().filter(|byte| **byte == b'/').count(), 40_000 / 3 * 4 + 1);
+    }
+}
