@@ -240,3 +240,6 @@ fn distinct(texts: impl Iterator<Item = String>) -> Vec<String> {
     }
     seen
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,3 +73,6 @@ fn join(group: &mut Group, index: usize, form: &Form) {
     keys.sort();
     keys.dedup_by(|later, earlier| later.fingerprint == earlier.fingerprint);
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,12 +14,16 @@ mod config_error;
 mod decide;
 mod document;
 mod facts;
+#[cfg(test)]
+mod fixtures;
 mod group;
 mod nearest;
 mod pattern;
 mod plan;
 mod policy;
 mod policy_section;
+#[cfg(test)]
+mod properties;
 mod reason;
 mod recipient;
 mod refusal;

@@ -28,7 +28,7 @@ use crate::settle::inherited;
 ///
 /// It is built once from the configuration and never changes; a reload builds a new one. The default is what an
 /// empty configuration gives: opportunistic encryption, no signing, inbound mail opened.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Policy {
     own_domains: BTreeSet<String>,
     scopes: Scopes,
@@ -43,6 +43,12 @@ struct Canonical<'p> {
     own_domains: &'p BTreeSet<String>,
     scopes: &'p Scopes,
     rules: &'p [Rule],
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::new(BTreeSet::new(), Scopes::default(), Vec::new())
+    }
 }
 
 impl Policy {

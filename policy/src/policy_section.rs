@@ -115,3 +115,6 @@ fn insert<K: Ord>(
     }
     root.close(section);
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,3 +100,6 @@ fn possible<T: PartialEq>(
     values.push(None);
     values
 }
+
+#[cfg(test)]
+mod tests;

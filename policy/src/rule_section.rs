@@ -144,8 +144,9 @@ fn take_patterns<T>(
 
 fn take_header(section: &mut Section) -> Vec<(String, Glob)> {
     let at = section.position_of("header");
+    let before = section.mistakes();
     let Some(pairs) = section.take_string_table("header") else { return Vec::new() };
-    if let (true, Some(at)) = (pairs.is_empty(), at) {
+    if let (true, true, Some(at)) = (pairs.is_empty(), section.mistakes() == before, at) {
         section.reject(at, "header", "`header` names no field; leave the key out to match everything");
     }
     let mut fields = Vec::new();

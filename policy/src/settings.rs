@@ -103,8 +103,9 @@ impl ScopeSettings {
 /// Takes `keys`: kinds in order of preference, each once, all available in this version.
 pub(crate) fn take_kinds(section: &mut Section) -> Option<Vec<KeyKind>> {
     let at = section.position_of("keys");
+    let before = section.mistakes();
     let texts = section.take_strings("keys")?;
-    if let (true, Some(at)) = (texts.is_empty(), at) {
+    if let (true, true, Some(at)) = (texts.is_empty(), section.mistakes() == before, at) {
         section.reject(at, "keys", "`keys` must name at least one kind of key");
     }
     let mut kinds = Vec::new();
@@ -256,3 +257,6 @@ impl Scopes {
         settings
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,377 @@
+use super::*;
+use crate::Encrypt;
+use crate::Finding;
+use crate::Group;
+use crate::KeyAnswer;
+use crate::KeyFacts;
+use crate::KeyKind;
+use crate::Protection;
+use crate::Sign;
+use crate::fixtures::at_rcpt;
+use crate::fixtures::could_not_tell;
+use crate::fixtures::found;
+use crate::fixtures::from_outside;
+use crate::fixtures::layer;
+use crate::fixtures::message;
+use crate::fixtures::policy;
+use crate::fixtures::recipient;
+
+const REQUIRED: &str = "[policy]\nencrypt = 'required'";
+const SIGNING: &str = "[policy]\nsign = 'always'";
+
+fn bob(keys: Vec<KeyFacts>) -> RecipientFacts {
+    recipient("bob@beta.example", keys)
+}
+
+fn keys_of(group: &Group) -> Vec<&str> {
+    group.treatment.encrypt_to.iter().map(|key| key.fingerprint.as_str()).collect()
+}
+
+#[track_caller]
+fn assert_in_clear(plan: &Plan) {
+    assert_eq!(plan.verdict, Verdict::Accept);
+    assert!(plan.groups.iter().all(|group| group.treatment.is_pass()), "{plan:?}");
+}
+
+#[track_caller]
+fn assert_sealed(plan: &Plan, keys: &[&str]) {
+    assert_eq!(plan.verdict, Verdict::Accept);
+    assert_eq!(plan.groups.iter().map(keys_of).collect::<Vec<_>>(), [keys]);
+}
+
+#[track_caller]
+fn assert_refused(plan: &Plan, permanent: bool, code: &str, words: &str) {
+    let (class, got, text) = match &plan.verdict {
+        Verdict::Reject { code, text } => (true, code, text),
+        Verdict::Tempfail { code, text } => (false, code, text),
+        other => panic!("not refused: {other:?}"),
+    };
+    assert_eq!((class, got.as_str()), (permanent, code), "{text}");
+    assert!(text.contains(words), "{text}");
+    assert!(plan.groups.is_empty(), "a message that is refused goes nowhere");
+}
+
+#[test]
+fn opportunistic_encrypts_when_there_is_a_key_and_passes_when_there_is_certainly_none() {
+    let policy = Policy::default();
+    let plan = policy.decide(&message(vec![bob(vec![found(KeyKind::UserOpenpgp, "B0B")])]));
+    assert_sealed(&plan, &["B0B"]);
+    assert!(plan.groups[0].treatment.aead);
+    assert_in_clear(&policy.decide(&message(vec![bob(Vec::new())])));
+}
+
+#[test]
+fn required_without_a_key_refuses_for_good_and_names_recipient_and_reason() {
+    let expired = KeyAnswer::None { why: vec!["A1B2 expired 2026-01-01".to_owned()] };
+    let keys = vec![KeyFacts { kind: KeyKind::UserOpenpgp, answer: expired }];
+    let plan = policy(REQUIRED).decide(&message(vec![bob(keys)]));
+    assert_refused(&plan, true, "5.7.1", "bob@beta.example");
+    assert_refused(&plan, true, "5.7.1", "A1B2 expired 2026-01-01");
+}
+
+#[test]
+fn a_lookup_that_failed_is_never_no_key() {
+    for settings in ["", REQUIRED] {
+        let plan = policy(settings).decide(&message(vec![bob(vec![could_not_tell(KeyKind::UserOpenpgp)])]));
+        assert_refused(&plan, false, "4.7.5", "bob@beta.example");
+    }
+    let mut facts = message(vec![bob(Vec::new())]);
+    facts.recipients[0].keys.clear();
+    assert_refused(&Policy::default().decide(&facts), false, "4.7.5", "bob@beta.example");
+}
+
+#[test]
+fn why_a_lookup_failed_is_for_the_log_and_not_for_the_client() {
+    let plan = Policy::default().decide(&message(vec![bob(vec![could_not_tell(KeyKind::UserOpenpgp)])]));
+    let Verdict::Tempfail { text, .. } = &plan.verdict else { panic!() };
+    assert!(!text.contains("locked") && plan.recipients[0].reason.contains("locked"));
+}
+
+#[test]
+fn keys_are_tried_in_order_and_a_key_found_later_outweighs_a_failed_lookup() {
+    let both = vec![found(KeyKind::DomainOpenpgp, "D0"), found(KeyKind::UserOpenpgp, "B0B")];
+    assert_sealed(&Policy::default().decide(&message(vec![bob(both.clone())])), &["B0B"]);
+    let reversed = policy("[policy]\nkeys = ['domain-openpgp', 'user-openpgp']");
+    assert_sealed(&reversed.decide(&message(vec![bob(both)])), &["D0"]);
+    let failed = vec![could_not_tell(KeyKind::UserOpenpgp), found(KeyKind::DomainOpenpgp, "D0")];
+    assert_sealed(&policy(REQUIRED).decide(&message(vec![bob(failed)])), &["D0"]);
+}
+
+#[test]
+fn a_kind_that_is_not_in_the_order_is_not_used() {
+    let only_domain = policy("[policy]\nkeys = ['domain-openpgp']");
+    let keys = vec![found(KeyKind::UserOpenpgp, "B0B")];
+    assert_in_clear(&only_domain.decide(&message(vec![bob(keys)])));
+}
+
+#[test]
+fn mail_that_does_not_leave_is_encrypted_only_by_a_rule_that_names_its_direction() {
+    let inside = |direction| {
+        let keys = vec![found(KeyKind::UserOpenpgp, "CA501")];
+        message(vec![RecipientFacts { direction, ..recipient("carol@alpha.example", keys) }])
+    };
+    let anywhere = policy("[policy]\nencrypt = 'required'\n[[rule]]\nid = 'all'\nencrypt = 'required'");
+    assert_in_clear(&anywhere.decide(&inside(Direction::Internal)));
+    assert_in_clear(&anywhere.decide(&inside(Direction::Inbound)));
+    let named = policy("[[rule]]\nid = 'inside'\ndirection = 'internal'\nencrypt = 'required'");
+    assert_sealed(&named.decide(&inside(Direction::Internal)), &["CA501"]);
+    assert_in_clear(&named.decide(&inside(Direction::Inbound)));
+}
+
+#[test]
+fn originators_sign_and_strangers_do_not() {
+    let signing = policy(SIGNING);
+    let mut facts = message(vec![bob(Vec::new())]);
+    let plan = signing.decide(&facts);
+    assert_eq!(plan.groups[0].treatment.sign_with.as_ref().unwrap().fingerprint, "A11CE");
+    facts.originating = false;
+    assert_in_clear(&signing.decide(&facts));
+    facts.originating = true;
+    facts.recipients[0].direction = Direction::Internal;
+    assert_in_clear(&signing.decide(&facts));
+    let internal = policy("[[rule]]\nid = 'i'\ndirection = 'internal'\nsign = 'always'");
+    assert!(internal.decide(&facts).groups[0].treatment.sign_with.is_some());
+}
+
+#[test]
+fn mail_that_cannot_be_signed_waits() {
+    let mut facts = message(vec![bob(Vec::new())]);
+    let none = |kind| KeyFacts { kind, answer: KeyAnswer::None { why: Vec::new() } };
+    facts.signing_keys = vec![none(KeyKind::UserOpenpgp), none(KeyKind::DomainOpenpgp)];
+    assert_refused(&policy(SIGNING).decide(&facts), false, "4.7.5", "no signing key for alice@alpha.example");
+    facts.signing_keys = vec![could_not_tell(KeyKind::UserOpenpgp)];
+    assert_refused(&policy(SIGNING).decide(&facts), false, "4.7.5", "cannot tell");
+}
+
+#[test]
+fn mail_that_arrived_encrypted_is_not_sealed_twice_and_satisfies_required() {
+    let strict = policy("[policy]\nencrypt = 'required'\nsign = 'always'");
+    for protection in [Protection::Encrypted, Protection::SignedAndEncrypted] {
+        for keys in [Vec::new(), vec![found(KeyKind::UserOpenpgp, "B0B")]] {
+            let mut facts = message(vec![bob(keys)]);
+            facts.protection = Some(protection);
+            assert_in_clear(&strict.decide(&facts));
+        }
+    }
+}
+
+#[test]
+fn mail_that_arrived_signed_is_encrypted_around_and_not_signed_again() {
+    let strict = policy("[policy]\nencrypt = 'required'\nsign = 'always'");
+    let mut facts = message(vec![bob(vec![found(KeyKind::UserOpenpgp, "B0B")])]);
+    facts.protection = Some(Protection::Signed);
+    let plan = strict.decide(&facts);
+    assert_sealed(&plan, &["B0B"]);
+    assert_eq!(plan.groups[0].treatment.sign_with, None);
+    facts.recipients = vec![bob(Vec::new())];
+    assert_refused(&strict.decide(&facts), true, "5.7.1", "bob@beta.example");
+}
+
+#[test]
+fn one_recipient_that_must_be_refused_refuses_the_message_and_nothing_leaves() {
+    let partner = policy("[partner.'beta.example']\nencrypt = 'required'");
+    let dave = recipient("dave@delta.example", vec![found(KeyKind::UserOpenpgp, "DA7E")]);
+    assert_refused(&partner.decide(&message(vec![dave, bob(Vec::new())])), true, "5.7.1", "bob@");
+}
+
+#[test]
+fn a_refusal_for_good_outweighs_one_for_now() {
+    let partner = policy("[partner.'beta.example']\nencrypt = 'required'");
+    let unclear = recipient("dave@delta.example", vec![could_not_tell(KeyKind::UserOpenpgp)]);
+    assert_refused(&partner.decide(&message(vec![unclear, bob(Vec::new())])), true, "5.7.1", "bob@");
+}
+
+#[test]
+fn the_first_rule_that_sets_a_field_wins_for_that_field() {
+    let rules = policy(
+        "[[rule]]\nid = 'a'\nencrypt = 'never'\n[[rule]]\nid = 'b'\nencrypt = 'required'\nsign = 'always'",
+    );
+    let plan = rules.decide(&message(vec![bob(Vec::new())]));
+    assert_eq!(plan.rules, ["a", "b"]);
+    let told = &plan.recipients[0];
+    assert_eq!((told.encrypt, told.encrypt_from.as_str()), (Encrypt::Never, "rule a"));
+    assert_eq!((told.sign, told.sign_from.as_str()), (Sign::Always, "rule b"));
+}
+
+#[test]
+fn a_rule_that_stops_hides_the_rules_below() {
+    let rules = policy(
+        "[[rule]]\nid = 'a'\nsender = ['alice@*']\nstop = true\n[[rule]]\nid = 'b'\nverdict = 'reject'",
+    );
+    let plan = rules.decide(&message(vec![bob(Vec::new())]));
+    assert_eq!((plan.verdict, plan.rules), (Verdict::Accept, vec!["a".to_owned()]));
+}
+
+#[test]
+fn triggers_in_subject_and_header_fire_and_are_removed() {
+    let rules = policy(
+        "[[rule]]\nid = 's'\nsubject = '[confidential]'\nremove_trigger = true\nencrypt = 'required'\n\
+         [[rule]]\nid = 'h'\nheader = { Sensitivity = 'company-*' }\nremove_trigger = true\nencrypt = 'required'",
+    );
+    assert_eq!(rules.wanted_fields(), ["sensitivity"]);
+    let mut facts = message(vec![bob(Vec::new())]);
+    assert_in_clear(&rules.decide(&facts));
+    facts.header.as_mut().unwrap().subject = "Re: [Confidential] offer".to_owned();
+    assert_refused(&rules.decide(&facts), true, "5.7.1", "bob@");
+    let header = facts.header.as_mut().unwrap();
+    header.fields.push(("sensitivity".to_owned(), " Company-Confidential".to_owned()));
+    facts.recipients = vec![bob(vec![found(KeyKind::UserOpenpgp, "B0B")])];
+    let plan = rules.decide(&facts);
+    assert_sealed(&plan, &["B0B"]);
+    assert_eq!(plan.subject_triggers, ["[confidential]"]);
+    assert_eq!(plan.remove_fields, ["sensitivity"]);
+}
+
+#[test]
+fn rules_match_sender_by_reverse_path_or_from_and_size_and_finding_and_login() {
+    let mut facts = message(vec![bob(Vec::new())]);
+    facts.reverse_path = "bounce@mailer.example".to_owned();
+    facts.findings = vec![Finding { id: "iban".to_owned(), detail: String::new() }];
+    for (condition, holds) in [
+        ("sender = ['alice@alpha.example']", true),
+        ("sender = ['*@mailer.example']", true),
+        ("sender = ['carol@*', '<>']", false),
+        ("recipient = ['*@beta.example']", true),
+        ("recipient = '*@*.beta.example'", false),
+        ("size_over = 1999", true),
+        ("size_over = 2000", false),
+        ("size_under = '2 kB'", false),
+        ("size_under = 2001", true),
+        ("finding = ['iban', 'x']", true),
+        ("finding = ['card-*']", false),
+        ("authenticated = true", true),
+        ("authenticated = false", false),
+        ("direction = 'inbound'", false),
+        ("header = { X-Encrypt = '*' }", false),
+    ] {
+        let rules = policy(&format!("[[rule]]\nid = 'r'\n{condition}\nverdict = 'reject'\ntext = 'no'"));
+        let refused = rules.decide(&facts).verdict != Verdict::Accept;
+        assert_eq!(refused, holds, "{condition}");
+    }
+}
+
+#[test]
+fn different_recipients_of_one_message_get_different_treatments() {
+    let rules = policy("[partner.'beta.example']\nencrypt = 'never'");
+    let carol = recipient("carol@delta.example", vec![found(KeyKind::UserOpenpgp, "CA501")]);
+    let plan = rules.decide(&message(vec![bob(vec![found(KeyKind::UserOpenpgp, "B0B")]), carol]));
+    assert_eq!(plan.groups.iter().map(|g| g.recipients.clone()).collect::<Vec<_>>(), [[0], [1]]);
+    assert_eq!(plan.groups.iter().map(keys_of).collect::<Vec<_>>(), [vec![], vec!["CA501"]]);
+}
+
+#[test]
+fn a_discard_that_is_not_for_everybody_is_held() {
+    let rules = policy("[[rule]]\nid = 'd'\nrecipient = ['bob@*']\nverdict = 'discard'");
+    let plan = rules.decide(&message(vec![bob(Vec::new())]));
+    assert_eq!((plan.verdict, plan.groups.len()), (Verdict::Discard, 0));
+    let plan = rules.decide(&message(vec![bob(Vec::new()), recipient("carol@delta.example", Vec::new())]));
+    assert!(matches!(plan.verdict, Verdict::Quarantine { .. }), "{plan:?}");
+    assert_eq!(plan.groups[0].recipients, [0, 1]);
+}
+
+#[test]
+fn mail_that_is_held_is_sealed_so_that_releasing_it_leaks_nothing() {
+    let rules = policy("[[rule]]\nid = 'q'\nverdict = 'quarantine'\ntext = 'look at it'");
+    let plan = rules.decide(&message(vec![bob(vec![found(KeyKind::UserOpenpgp, "B0B")])]));
+    assert_eq!(plan.verdict, Verdict::Quarantine { reason: "rule q: look at it".to_owned() });
+    assert_eq!(keys_of(&plan.groups[0]), ["B0B"]);
+    let strict = policy("[policy]\nencrypt = 'required'\n[[rule]]\nid = 'q'\nverdict = 'quarantine'");
+    assert_refused(&strict.decide(&message(vec![bob(Vec::new())])), true, "5.7.1", "bob@");
+}
+
+#[test]
+fn inbound_mail_with_a_signature_that_is_not_valid_gets_what_the_settings_say() {
+    for state in [LayerState::Invalid, LayerState::WrongSigner] {
+        let facts = from_outside(vec![layer(LayerKind::Signed, state)]);
+        let with = |reaction: &str| policy(&format!("[policy]\nunverifiable = '{reaction}'")).decide(&facts);
+        let delivered = with("deliver");
+        assert_eq!((delivered.verdict, delivered.tag), (Verdict::Accept, None));
+        let tagged = with("tag");
+        assert_eq!((tagged.verdict, tagged.tag.as_deref()), (Verdict::Accept, Some("signature not valid")));
+        assert!(matches!(with("quarantine").verdict, Verdict::Quarantine { .. }));
+        assert_refused(&with("reject"), true, "5.7.7", "signature");
+    }
+    for state in [LayerState::Valid, LayerState::UnknownSigner] {
+        let facts = from_outside(vec![layer(LayerKind::Signed, state)]);
+        let strict = policy("[policy]\nunverifiable = 'reject'");
+        assert_eq!(strict.decide(&facts).verdict, Verdict::Accept);
+    }
+}
+
+#[test]
+fn inbound_mail_that_cannot_be_opened_gets_what_the_settings_say_and_that_of_others_passes() {
+    let strict = policy("[policy]\nundecryptable = 'reject'");
+    for state in [LayerState::Damaged, LayerState::Invalid, LayerState::Unsupported] {
+        let facts = from_outside(vec![layer(LayerKind::Encrypted, state)]);
+        assert_refused(&strict.decide(&facts), true, "5.7.5", "decrypted");
+    }
+    let somebody_else = from_outside(vec![layer(LayerKind::Encrypted, LayerState::NoKey)]);
+    assert_in_clear(&strict.decide(&somebody_else));
+}
+
+#[test]
+fn the_opened_form_never_goes_outside_or_to_a_recipient_who_does_not_want_it() {
+    let mut facts = from_outside(vec![layer(LayerKind::Encrypted, LayerState::Opened)]);
+    facts.protection = Some(Protection::Encrypted);
+    facts.recipients.push(recipient("forward@delta.example", Vec::new()));
+    facts.recipients.push(RecipientFacts {
+        direction: Direction::Inbound,
+        ..recipient("sealed@alpha.example", Vec::new())
+    });
+    let rules = policy("[policy]\nencrypt = 'required'\n[user.'sealed@alpha.example']\nopen = false");
+    let plan = rules.decide(&facts);
+    let opened: Vec<_> = plan.groups.iter().map(|g| (g.recipients.clone(), g.treatment.opened)).collect();
+    assert_eq!(opened, [(vec![0], true), (vec![1, 2], false)]);
+    assert!(rules.opens(&facts));
+    facts.recipients.remove(0);
+    assert!(!rules.opens(&facts));
+}
+
+#[test]
+fn inbound_mail_that_was_opened_can_be_encrypted_for_the_mailbox() {
+    let rules = policy("[[rule]]\nid = 'store'\ndirection = 'inbound'\nencrypt = 'required'");
+    let mut facts = from_outside(vec![layer(LayerKind::Encrypted, LayerState::Opened)]);
+    facts.protection = Some(Protection::Encrypted);
+    assert_refused(&rules.decide(&facts), true, "5.7.1", "bob@alpha.example");
+    facts.recipients[0].keys = vec![found(KeyKind::UserOpenpgp, "B0B")];
+    assert_sealed(&rules.decide(&facts), &["B0B"]);
+    facts.layers.push(layer(LayerKind::Encrypted, LayerState::NoKey));
+    assert!(rules.decide(&facts).groups[0].treatment.encrypt_to.is_empty(), "a layer is still closed");
+}
+
+#[test]
+fn facts_that_are_not_complete_make_mail_wait() {
+    let rules = policy("[[rule]]\nid = 'c'\nsubject = '[c]'\nencrypt = 'never'");
+    let facts = at_rcpt(message(vec![bob(vec![found(KeyKind::UserOpenpgp, "B0B")])]));
+    assert_refused(&rules.decide(&facts), false, "4.3.0", "not known");
+}
+
+#[test]
+fn a_message_without_recipients_is_decided_too() {
+    let plan = policy(REQUIRED).decide(&message(Vec::new()));
+    assert_eq!((plan.verdict, plan.groups.len()), (Verdict::Accept, 0));
+}
+
+#[test]
+fn texts_for_clients_are_one_line_whatever_addresses_hold() {
+    let odd = recipient(&format!("b\r\n250 ok{}@beta.example", "x".repeat(600)), Vec::new());
+    let plan = policy(REQUIRED).decide(&message(vec![odd]));
+    let Verdict::Reject { text, .. } = plan.verdict else { panic!() };
+    assert!(text.len() <= 400 && !text.contains(['\r', '\n']), "{text}");
+}
+
+#[test]
+fn reasons_say_what_is_done_and_who_said_so() {
+    let rules = policy("[policy]\nsign = 'always'\n[partner.'.beta.example']\nencrypt = 'required'");
+    let sub = recipient("bob@mail.beta.example", vec![found(KeyKind::DomainOpenpgp, "D0")]);
+    assert_eq!(
+        rules.decide(&message(vec![sub])).recipients[0].reason,
+        "Encrypted to the domain OpenPGP certificate D0: required, by partner .beta.example. \
+         Signed with the key of the user OpenPGP certificate A11CE: always, by the gateway's [policy]."
+    );
+    assert_eq!(
+        Policy::default().decide(&message(vec![bob(Vec::new())])).recipients[0].reason,
+        "Not encrypted: opportunistic, by the built-in default, and there is no usable certificate \
+         (user OpenPGP: none; domain OpenPGP: none). Not signed: never, by the built-in default."
+    );
+}
