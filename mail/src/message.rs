@@ -154,6 +154,16 @@ impl Message {
         self.mailboxes("From")
     }
 
+    /// The author, if there can be no doubt who it is: one From field with one mailbox, well-formed.
+    /// A claim about the author, such as whose signature is valid, is bound to this or to nobody.
+    pub fn author(&self) -> Option<Mailbox> {
+        let mut fields = self.header.find_all("From");
+        let (Some((_, field)), None) = (fields.next(), fields.next()) else { return None };
+        let mut list = address::parse_list(&field.unfolded());
+        let author = list.mailboxes.pop()?;
+        (!list.malformed && list.mailboxes.is_empty()).then_some(author)
+    }
+
     /// The mailbox of the first Sender field.
     pub fn sender(&self) -> Option<Mailbox> {
         self.mailboxes("Sender").into_iter().next()

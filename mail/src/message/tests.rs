@@ -191,6 +191,29 @@ fn people_and_ids_are_found() {
 }
 
 #[test]
+fn an_author_in_doubt_is_no_author() {
+    let author = |from: &str| {
+        let message = Message::parse(format!("{from}\r\n\r\n").as_bytes());
+        message.author().map(|author| author.address.to_string())
+    };
+    let alice = Some("alice@alpha.example".to_owned());
+    assert_eq!(author("From: Alice <alice@alpha.example>"), alice);
+    assert_eq!(author("From : \"mallory@evil.example\" <alice@alpha.example>"), alice);
+    for from in [
+        "To: alice@alpha.example",
+        "From: alice@alpha.example\r\nFrom: alice@alpha.example",
+        "From: alice@alpha.example, mallory@evil.example",
+        "From: alice@alpha.example <mallory@evil.example>",
+        "From: <alice@alpha.example> <mallory@evil.example>",
+        "From: alice@alpha.example\0",
+        "From: friends:;",
+        "From:",
+    ] {
+        assert_eq!(author(from), None, "{from}");
+    }
+}
+
+#[test]
 fn debug_shows_no_content() {
     let message = Message::parse(b"Subject: secret\r\n\r\nsecret");
     assert!(!format!("{message:?}").contains("secret"));
