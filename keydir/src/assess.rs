@@ -22,6 +22,7 @@ use sequoia_openpgp::types::HashAlgorithm;
 use sequoia_openpgp::types::PublicKeyAlgorithm;
 use sequoia_openpgp::types::ReasonForRevocation;
 use sequoia_openpgp::types::RevocationStatus;
+use sequoia_openpgp::types::RevocationType;
 
 use crate::answer::Reason;
 use crate::identity;
@@ -278,10 +279,12 @@ fn unbound(cert: &Cert, lenient: &StandardPolicy<'_>, now: i64) -> Reason {
 }
 
 fn revocation_text(signatures: &[&Signature]) -> String {
-    let Some((reason, text)) = signatures.iter().find_map(|signature| signature.reason_for_revocation())
-    else {
-        return "no reason given".to_owned();
-    };
+    // The hardest reason is the one to tell; none counts as hard (RFC 9580, 5.2.3.31).
+    let reasons = signatures.iter().map(|signature| {
+        signature.reason_for_revocation().unwrap_or((ReasonForRevocation::Unspecified, b""))
+    });
+    let hardest = reasons.min_by_key(|(reason, _)| reason.revocation_type() != RevocationType::Hard);
+    let Some((reason, text)) = hardest else { return "no reason given".to_owned() };
     let word = match reason {
         ReasonForRevocation::KeySuperseded => "superseded",
         ReasonForRevocation::KeyCompromised => "compromised",

@@ -98,3 +98,67 @@ fn deceptive(c: char) -> bool {
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> Option<String> {
+        user_id_address(&UserID::from(text))
+    }
+
+    #[test]
+    fn plain_user_ids_name_their_mailbox() {
+        for (text, expected) in [
+            ("bob@beta.example", "bob@beta.example"),
+            ("Bob <bob@Beta.Example>", "bob@beta.example"),
+            ("Bob B. (work) <Bob.B+tag@beta.example>", "Bob.B+tag@beta.example"),
+            ("<bob@beta.example.>", "bob@beta.example"),
+            ("bob@beta.example <bob@beta.example>", "bob@beta.example"),
+            ("'Bob@Beta.example' <bob@beta.example>", "bob@beta.example"),
+            ("o'brien@beta.example", "o'brien@beta.example"),
+            ("jörg@münchen.example", "jörg@xn--mnchen-3ya.example"),
+        ] {
+            assert_eq!(address(text).as_deref(), Some(expected), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn user_ids_that_can_be_read_in_two_ways_name_nobody() {
+        for text in [
+            "",
+            "Bob",
+            "a@x.example <b@x.example>",
+            "a@x.example, b@x.example",
+            "<a@x.example> <b@x.example>",
+            "<a@x.example>b@x.example",
+            "<a@x.example",
+            "a@b@x.example",
+            "a@x.example\0",
+            "a@x.example\r\nBcc: b@x.example",
+            "\u{202e}a@x.example",
+            "Bob <\u{200b}bob@x.example>",
+            "Bob @ home <bob@x.example>",
+            "\"a b\"@x.example",
+            "a@",
+            "@x.example",
+            "a@[192.0.2.1]",
+            "a@x..example",
+            "a@-x.example",
+            "a@x example",
+            "Bob <a@x.example<b@x.example>>",
+        ] {
+            assert_eq!(address(text), None, "{text:?}");
+        }
+        assert_eq!(user_id_address(&UserID::from(&b"b\xffb@x.example"[..])), None);
+        assert_eq!(address(&format!("{}@x.example", "a".repeat(65))), None);
+        assert_eq!(address(&format!("a@{}example", "x.".repeat(200))), None);
+    }
+
+    #[test]
+    fn only_the_names_of_rfc_3183_speak_for_a_domain() {
+        assert_eq!(authority_domain("Domain-Signing-Authority@x.example"), Some("x.example"));
+        assert_eq!(authority_domain("domain-confidentiality-authority@x.example"), Some("x.example"));
+        assert_eq!(authority_domain("postmaster@x.example"), None);
+    }
+}

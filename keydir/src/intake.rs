@@ -13,6 +13,7 @@ use sequoia_openpgp::packet::Tag;
 use sequoia_openpgp::parse::PacketParserBuilder;
 use sequoia_openpgp::parse::PacketParserResult;
 use sequoia_openpgp::parse::Parse;
+use sequoia_openpgp::types::RevocationType;
 
 /// Most bytes of one input, before and after removal of the armor.
 pub(crate) const MAX_BYTES: usize = 1 << 20;
@@ -98,38 +99,60 @@ pub fn split_secrets(input: &[u8]) -> Result<(Vec<Cert>, Vec<Cert>), IntakeError
     Ok((public, certs.into_iter().filter(Cert::is_tsk).collect()))
 }
 
-/// Removes everything that the holder did not sign; keeps the newest signatures of each kind.
+/// Removes everything that the holder did not sign, and all but the newest signatures of each kind.
+///
+/// A User ID or subkey without a valid signature of the holder is dropped: anybody can attach one.
+/// Revocations by a designated revoker (deprecated by RFC 9580, 5.2.3.23) are third-party signatures too.
 ///
 /// # Errors
 /// If the certificate cannot be assembled from what is left.
 pub(crate) fn clean(cert: &Cert) -> sequoia_openpgp::Result<Cert> {
-    let mut packets: Vec<Packet> = Vec::new();
     let primary = cert.primary_key();
-    packets.push(primary.key().clone().into());
-    keep(&mut packets, primary.self_revocations());
-    keep(&mut packets, primary.self_signatures());
+    let mut packets: Vec<Packet> = vec![primary.key().clone().into()];
+    packets.extend(signatures(primary.self_revocations(), primary.self_signatures()));
     for uid in cert.userids() {
-        packets.push(uid.userid().clone().into());
-        keep(&mut packets, uid.self_revocations());
-        keep(&mut packets, uid.self_signatures());
+        add_bound(&mut packets, uid.userid().clone().into(), uid.self_revocations(), uid.self_signatures());
     }
     for subkey in cert.keys().subkeys() {
-        packets.push(Packet::PublicSubkey(subkey.key().clone().into()));
-        keep(&mut packets, subkey.self_revocations());
-        keep(&mut packets, subkey.self_signatures());
+        let packet = Packet::PublicSubkey(subkey.key().clone());
+        add_bound(&mut packets, packet, subkey.self_revocations(), subkey.self_signatures());
     }
     Cert::from_packets(packets.into_iter())
+}
+
+fn add_bound<'a>(
+    packets: &mut Vec<Packet>,
+    component: Packet,
+    revocations: impl Iterator<Item = &'a Signature>,
+    bindings: impl Iterator<Item = &'a Signature>,
+) {
+    let signatures = signatures(revocations, bindings);
+    if !signatures.is_empty() {
+        packets.push(component);
+        packets.extend(signatures);
+    }
+}
+
+/// The newest signatures of one component; the iterators give the newest first.
+///
+/// Hard revocations come before soft ones, so that no number of soft ones can push a hard one out.
+fn signatures<'a>(
+    revocations: impl Iterator<Item = &'a Signature>,
+    bindings: impl Iterator<Item = &'a Signature>,
+) -> Vec<Packet> {
+    let hard = |signature: &&Signature| {
+        let reason = signature.reason_for_revocation();
+        reason.is_none_or(|(reason, _)| reason.revocation_type() == RevocationType::Hard)
+    };
+    let (hard, soft): (Vec<_>, Vec<_>) = revocations.partition(hard);
+    let revocations = hard.into_iter().chain(soft).take(MAX_SIGNATURES);
+    revocations.chain(bindings.take(MAX_SIGNATURES)).cloned().map(Packet::from).collect()
 }
 
 /// Checks the counts of an assembled or merged certificate.
 pub(crate) fn check_counts(cert: &Cert) -> Result<(), IntakeError> {
     limit("User IDs", cert.userids().count(), MAX_USER_IDS)?;
     limit("subkeys", cert.keys().subkeys().count(), MAX_SUBKEYS)
-}
-
-/// Appends the newest signatures; the iterator gives the newest first.
-fn keep<'a>(packets: &mut Vec<Packet>, signatures: impl Iterator<Item = &'a Signature>) {
-    packets.extend(signatures.take(MAX_SIGNATURES).cloned().map(Packet::from));
 }
 
 fn read_packets(input: &[u8]) -> Result<Vec<Packet>, IntakeError> {
@@ -268,3 +291,6 @@ impl IntakeError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,8 @@
 
 mod answer;
 mod assess;
+#[cfg(test)]
+mod forge;
 mod identity;
 mod intake;
 mod listing;

@@ -117,9 +117,12 @@ pub fn armored(cert: &Cert) -> String {
     String::from_utf8(bytes).unwrap_or_default()
 }
 
-fn describe(record: Record, now: i64) -> Result<Listed, StoreError> {
+fn describe(mut record: Record, now: i64) -> Result<Listed, StoreError> {
     let cert = Cert::from_bytes(&record.bytes)
         .map_err(|error| StoreError::Corrupt(format!("{}: {error}", record.fingerprint)))?;
+    // The stored values are those of the last import.
+    record.revoked = assess::revocation(&cert, now);
+    record.valid_until = assess::expiry(&cert, now);
     let encrypt = assess::assess(&cert, Purpose::Encrypt, None, now);
     let verify = assess::assess(&cert, Purpose::Verify, None, now);
     let held = match record.trust {

@@ -1,6 +1,8 @@
 //! The certificate store: one SQLite file, shared by the daemon and the command line.
 
 mod cache;
+mod error;
+mod look_up;
 mod rows;
 mod schema;
 
@@ -10,30 +12,25 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use rusqlite::ErrorCode;
 use rusqlite::Transaction;
 use rusqlite::TransactionBehavior;
 use sequoia_openpgp::Cert;
 use sequoia_openpgp::Packet;
 use sequoia_openpgp::parse::Parse;
 
+pub use error::StoreError;
+
 use crate::answer::Answer;
 use crate::answer::Known;
-use crate::answer::Reason;
-use crate::answer::Rejected;
 use crate::answer::Usable;
 use crate::assess;
-use crate::assess::Fitness;
 use crate::intake;
-use crate::intake::IntakeError;
 use crate::record::Custody;
 use crate::record::Origin;
 use crate::record::Record;
@@ -43,71 +40,11 @@ use crate::subject::Purpose;
 use crate::subject::Subject;
 use cache::Cache;
 use cache::Question;
+use look_up::Inner;
+use look_up::could_not_tell;
 
 /// How long a statement waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Why the store could not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// What lies in the store cannot be read back.
-    #[error("the certificate store holds a damaged entry: {0}")]
-    Corrupt(String),
-    /// The database reported an error.
-    #[error("the certificate store cannot be used")]
-    Database(#[source] rusqlite::Error),
-    /// Others than its owner can read or write the file.
-    #[error("{}: mode {mode:04o} lets others in; it must be 0600", path.display())]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// The file cannot be opened or created.
-    #[error("{}: cannot open the certificate store", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// The certificates given were refused.
-    #[error("the certificates were refused")]
-    Intake(#[from] IntakeError),
-    /// Another process holds a lock.
-    #[error("the certificate store is locked by another process")]
-    Locked(#[source] rusqlite::Error),
-    /// The file was written by a newer version.
-    #[error("the certificate store has schema {found}; this version knows {known}")]
-    Newer {
-        /// Schema of the file.
-        found: i64,
-        /// Newest schema this version knows.
-        known: i64,
-    },
-    /// The signature given does not revoke the certificate.
-    #[error("this is no revocation of {0}")]
-    NotARevocation(String),
-    /// The file or its directory is read-only.
-    #[error("the certificate store is read-only")]
-    ReadOnly(#[source] rusqlite::Error),
-    /// No certificate has this fingerprint.
-    #[error("no certificate {0} in the store")]
-    Unknown(String),
-}
-
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked(error),
-            Some(ErrorCode::ReadOnly) => Self::ReadOnly(error),
-            _ => Self::Database(error),
-        }
-    }
-}
 
 /// Certificates to import, and what to think of them.
 #[derive(Clone, Debug)]
@@ -129,11 +66,6 @@ pub struct Import<'a> {
 /// The certificate store. Share one per process; all methods take `&self`.
 pub struct Store {
     inner: Mutex<Inner>,
-}
-
-struct Inner {
-    connection: Connection,
-    cache: Cache,
 }
 
 impl fmt::Debug for Store {
@@ -303,94 +235,6 @@ impl Store {
     }
 }
 
-impl Inner {
-    fn find(&mut self, question: Question, now: i64) -> Result<Answer<Usable>, StoreError> {
-        self.refresh()?;
-        if let Some(answer) = self.cache.answer(&question, now) {
-            return Ok(answer);
-        }
-        let bound = rows::bound_to(&self.connection, &question)?;
-        let known = bound.iter().map(|f| self.known(f)).collect::<Result<Vec<_>, _>>()?;
-        let answer = choose(&known, &question, now);
-        let span = assess::stable_span(known.iter().map(|known| &*known.cert), now);
-        self.cache.remember(question, span, answer.clone());
-        Ok(answer)
-    }
-
-    fn by_handle(&mut self, handle: &str) -> Result<Answer<Vec<Known>>, StoreError> {
-        self.refresh()?;
-        let found = rows::with_component(&self.connection, &canonical_handle(handle))?;
-        let known = found.iter().map(|f| self.known(f)).collect::<Result<Vec<_>, _>>()?;
-        Ok(if known.is_empty() { Answer::None { why: Vec::new() } } else { Answer::Found(known) })
-    }
-
-    /// Forgets the cache if another process changed the database.
-    fn refresh(&mut self) -> Result<(), StoreError> {
-        let version: i64 =
-            self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
-        self.cache.at_version(version);
-        Ok(())
-    }
-
-    fn known(&mut self, fingerprint: &str) -> Result<Known, StoreError> {
-        if let Some(known) = self.cache.known(fingerprint) {
-            return Ok(known);
-        }
-        let record = rows::load(&self.connection, fingerprint)?
-            .ok_or_else(|| StoreError::Corrupt(format!("{fingerprint} has no certificate")))?;
-        let cert = parse(&record)?;
-        let known = Known { record: Arc::new(record), cert: Arc::new(cert) };
-        self.cache.keep(&known);
-        Ok(known)
-    }
-}
-
-/// Judges the certificates of a subject and picks the best.
-fn choose(known: &[Known], question: &Question, now: i64) -> Answer<Usable> {
-    let mut why = Vec::new();
-    let mut best: Option<(&Known, Fitness)> = None;
-    for known in known {
-        match judge(known, question, now) {
-            Err(reason) => why.push(Rejected { fingerprint: known.record.fingerprint.clone(), reason }),
-            Ok(fitness) => {
-                if best.as_ref().is_none_or(|(than, fit)| preference(known, &fitness) > preference(than, fit))
-                {
-                    best = Some((known, fitness));
-                }
-            }
-        }
-    }
-    match best {
-        None => Answer::None { why },
-        Some((known, fitness)) => Answer::Found(Usable {
-            record: known.record.clone(),
-            cert: known.cert.clone(),
-            subkey: fitness.subkey,
-            aead: fitness.aead,
-        }),
-    }
-}
-
-/// The greatest is preferred: checked before accepted, then the newest key, then the newest certificate.
-fn preference<'a>(known: &'a Known, fitness: &Fitness) -> (u8, i64, Option<i64>, &'a str) {
-    let record = &known.record;
-    (u8::MAX - record.trust.rank(), fitness.created, record.valid_from, &record.fingerprint)
-}
-
-fn judge(known: &Known, question: &Question, now: i64) -> Result<Fitness, Reason> {
-    match known.record.trust {
-        Trust::Distrusted => return Err(Reason::Distrusted),
-        Trust::Held => return Err(Reason::Held),
-        Trust::Own | Trust::Verified | Trust::Accepted => {}
-    }
-    if question.purpose == Purpose::Sign && known.record.custody != Custody::Local {
-        return Err(Reason::NoSecretKey);
-    }
-    let assigned = known.record.assigned.iter().any(|subject| subject.key() == question.subject);
-    let named = (!assigned && !question.subject.starts_with('@')).then_some(question.subject.as_str());
-    assess::assess(&known.cert, question.purpose, named, now)
-}
-
 /// Parses the certificate of a record.
 fn parse(record: &Record) -> Result<Cert, StoreError> {
     let cert = Cert::from_bytes(&record.bytes)
@@ -406,17 +250,6 @@ fn canonical_handle(handle: &str) -> String {
     let handle: String = handle.chars().filter(|c| !c.is_whitespace()).collect();
     let handle = handle.strip_prefix("0x").or_else(|| handle.strip_prefix("0X")).unwrap_or(&handle);
     handle.to_ascii_uppercase()
-}
-
-/// The answer for a look-up that failed, with the whole chain of causes.
-fn could_not_tell<T>(error: StoreError) -> Answer<T> {
-    let mut why = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(source) = cause {
-        why = format!("{why}: {source}");
-        cause = source.source();
-    }
-    Answer::CouldNotTell { why }
 }
 
 #[cfg(test)]

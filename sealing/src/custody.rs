@@ -97,6 +97,13 @@ pub enum CustodyError {
     },
 }
 
+impl From<CustodyError> for mail::Failure {
+    /// A key that cannot be had now may be had later: always temporary.
+    fn from(error: CustodyError) -> Self {
+        Self::temporary((7, 5), "a key of this gateway cannot be used now").because(error)
+    }
+}
+
 /// The secret keys of this gateway. Share one per process; all methods take `&self`.
 pub struct Custody {
     dir: PathBuf,
