@@ -317,7 +317,7 @@ impl Section {
             file: Arc::clone(&self.file),
             at,
             key: key.to_owned(),
-            message: message.into(),
+            message: one_line(message.into()),
             nearest: nearest.map(str::to_owned),
         });
     }
@@ -416,4 +416,15 @@ fn unquoted_name(name: &str, entries: &[Entry]) -> Option<String> {
     let [Entry { key, value: Located { value: Value::Table(inner), .. } }] = entries else { return None };
     let rest = unquoted_name(&key.value, inner).unwrap_or_else(|| key.value.clone());
     Some(format!("{name}.{rest}"))
+}
+
+/// A mistake is one line, whatever names and values hold.
+fn one_line(message: String) -> String {
+    if !message.chars().any(char::is_control) {
+        return message;
+    }
+    message
+        .chars()
+        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+        .collect()
 }

@@ -200,6 +200,11 @@ fn text_that_is_not_toml_is_an_error_with_its_place() {
 }
 
 #[test]
+fn a_mistake_is_one_line_whatever_names_hold() {
+    assert_mistake("[policy]\n\"a\\nb\" = 1", "gatepost.toml:2:1: unknown key `a\\nb` in [policy]");
+}
+
+#[test]
 fn columns_count_characters() {
     let told = mistakes("policy = { unverifiable = 'üüü', sing = 1 }");
     assert_eq!(told[1], "gatepost.toml:1:34: unknown key `sing` in [policy]; did you mean `sign`?");
@@ -210,4 +215,23 @@ fn deep_nesting_is_an_error_and_not_a_crash() {
     assert!(read(&format!("x = {}", "[".repeat(100_000))).is_err());
     assert!(read(&format!("x = {}1{}", "[".repeat(5_000), "]".repeat(5_000))).is_err());
     assert!(read(&format!("[{}]", vec!["a"; 20_000].join("."))).is_err());
+}
+
+#[test]
+fn the_example_in_the_manual_is_a_valid_policy() {
+    let manual = include_str!("../../../docs/policy.md");
+    let example = manual.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(mistakes(example), Vec::<String>::new());
+}
+
+#[test]
+fn every_key_is_in_the_manual() {
+    let manual = include_str!("../../../docs/policy.md");
+    let keys = "encrypt keys open sign undecryptable unverifiable authenticated direction finding header recipient \
+                sender size_over size_under subject id remove_trigger stop text verdict";
+    for key in keys.split_whitespace() {
+        let told =
+            |line: &str| line.starts_with('`') && line.split(", ").any(|name| name == format!("`{key}`"));
+        assert!(manual.lines().any(told), "{key}");
+    }
 }

@@ -68,6 +68,15 @@ fn a_rule_that_may_still_change_the_answer_defers_it() {
 }
 
 #[test]
+fn of_the_refusals_that_may_follow_the_mildest_is_given() {
+    let strict = "[policy]\nencrypt = 'required'\n[[rule]]\nid = 'r'\nsubject = '[x]'\n";
+    let facts = rcpt(vec![could_not_tell(KeyKind::UserOpenpgp)]);
+    assert_eq!(answer(&format!("{strict}keys = ['domain-openpgp']"), &facts), "tempfail");
+    let certain = rcpt(vec![could_not_tell(KeyKind::DomainOpenpgp)]);
+    assert_eq!(answer(&format!("{strict}keys = ['user-openpgp']"), &certain), "tempfail");
+}
+
+#[test]
 fn a_rule_that_may_hide_the_rule_below_defers_the_answer() {
     let rules = |first: &str| {
         format!(
