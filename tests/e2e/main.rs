@@ -7,5 +7,10 @@
     reason = "a failed assumption is a failed test"
 )]
 
+mod directions;
+mod inbound;
+mod other_ways;
+mod outbound;
 mod postfix_plain;
 mod rooms;
+mod untouched;

@@ -30,6 +30,7 @@ pub struct GatepostPlan {
     domain: String,
     unix: bool,
     reinject: u16,
+    limit: String,
     gateway: String,
     policy: String,
     environment: Vec<(String, String)>,
@@ -42,6 +43,7 @@ impl GatepostPlan {
             domain: domain.to_owned(),
             unix: false,
             reinject: 9,
+            limit: "50 MiB".to_owned(),
             gateway: String::new(),
             policy: String::new(),
             environment: Vec::new(),
@@ -57,6 +59,12 @@ impl GatepostPlan {
     /// Copies go to this port on 127.0.0.1.
     pub fn reinject(mut self, port: u16) -> Self {
         self.reinject = port;
+        self
+    }
+
+    /// The MTA's message size limit, such as `50 MiB` (which is Postfix's in these tests).
+    pub fn limit(mut self, size: &str) -> Self {
+        self.limit = size.to_owned();
         self
     }
 
@@ -118,7 +126,7 @@ impl GatepostPlan {
 
     fn gateway_section(&self, gatepost: &Gatepost) -> String {
         let (domain, dir) = (&self.domain, gatepost.dir.path().display());
-        let Self { reinject, gateway, .. } = self;
+        let Self { reinject, limit, gateway, .. } = self;
         let Gatepost { listen, metrics, .. } = gatepost;
         format!(
             "[gateway]
@@ -130,7 +138,7 @@ master_key = \"{dir}/master.key\"
 trusted_networks = [\"127.0.0.0/8\", \"::1/128\"]
 reinject = \"127.0.0.1:{reinject}\"
 metrics = \"127.0.0.1:{metrics}\"
-message_size_limit = \"50 MiB\"
+message_size_limit = \"{limit}\"
 {gateway}
 "
         )

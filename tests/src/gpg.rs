@@ -15,6 +15,14 @@ pub struct Gpg {
     dir: TempDir,
 }
 
+/// The first armored OpenPGP message in some bytes, from its first dash to its last.
+pub fn armored_message(bytes: &[u8]) -> Option<&[u8]> {
+    const BEGIN: &[u8] = b"-----BEGIN PGP MESSAGE-----";
+    const END: &[u8] = b"-----END PGP MESSAGE-----";
+    let find = |needle: &[u8]| bytes.windows(needle.len()).position(|window| window == needle);
+    bytes.get(find(BEGIN)?..find(END)? + END.len())
+}
+
 /// What gpg made of a message.
 #[derive(Clone, Debug)]
 pub struct Opened {
@@ -37,6 +45,12 @@ impl Opened {
     /// True if it was decrypted and the integrity check passed.
     pub fn decrypted(&self) -> bool {
         self.says("DECRYPTION_OKAY") && self.says("GOODMDC")
+    }
+
+    /// The key ids of the (sub)keys that it is encrypted to, as the message tells everybody.
+    pub fn encrypted_to(&self) -> Vec<&str> {
+        let lines = self.status.iter().filter_map(|line| line.strip_prefix("ENC_TO "));
+        lines.filter_map(|line| line.split(' ').next()).collect()
     }
 
     /// The fingerprint of the primary key of a valid signature.
@@ -77,10 +91,10 @@ impl Gpg {
         self
     }
 
-    /// Generates a key of gpg's default kind for `user_id` and gives its fingerprint.
+    /// Generates an Ed25519 key with an X25519 subkey for `user_id` and gives its fingerprint.
     #[track_caller]
     pub fn generate(&self, user_id: &str) -> String {
-        self.run(&["--quick-generate-key", user_id, "default", "default", "1y"], b"").success();
+        self.run(&["--quick-generate-key", user_id, "future-default", "default", "1y"], b"").success();
         self.fingerprint(user_id)
     }
 
@@ -93,6 +107,38 @@ impl Gpg {
         let listing = self.run(&["--with-colons", "--list-keys", user_id], b"").success().text();
         let line = listing.lines().find(|line| line.starts_with("fpr:")).unwrap();
         line.split(':').nth(9).unwrap().to_owned()
+    }
+
+    /// The fingerprint of the first certificate in some bytes, armored or binary.
+    ///
+    /// # Panics
+    /// If gpg finds none.
+    #[track_caller]
+    pub fn fingerprint_in(&self, certificate: &[u8]) -> String {
+        let listing = self.run(&["--with-colons", "--show-keys"], certificate).success().text();
+        let line = listing.lines().find(|line| line.starts_with("fpr:")).unwrap();
+        line.split(':').nth(9).unwrap().to_owned()
+    }
+
+    /// Signs as `signer` and encrypts to `recipients` (User IDs or fingerprints), armored.
+    #[track_caller]
+    pub fn seal(&self, signer: Option<&str>, recipients: &[&str], plaintext: &[u8]) -> Vec<u8> {
+        let mut arguments = vec!["--armor", "--encrypt"];
+        arguments.extend(recipients.iter().flat_map(|recipient| ["--recipient", recipient]));
+        arguments.extend(signer.iter().flat_map(|signer| ["--sign", "--local-user", signer]));
+        self.run(&arguments, plaintext).success().stdout
+    }
+
+    /// The key id of the encryption subkey of `user_id`.
+    ///
+    /// # Panics
+    /// If gpg knows no such key.
+    #[track_caller]
+    pub fn encryption_key(&self, user_id: &str) -> String {
+        let listing = self.run(&["--with-colons", "--list-keys", user_id], b"").success().text();
+        let fields = listing.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let mut subkeys = fields.filter(|f| f[0] == "sub" && f[11].contains('e'));
+        subkeys.next().unwrap()[4].to_owned()
     }
 
     /// The armored certificate of `user_id`.

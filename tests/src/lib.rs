@@ -17,6 +17,7 @@
     reason = "test support: a failed assumption is a failed test"
 )]
 
+mod dkim;
 mod gatepost;
 mod gpg;
 mod maildir;
@@ -30,11 +31,13 @@ mod smtp;
 mod tap;
 mod wait;
 
+pub use crate::dkim::OpenDkim;
 pub use crate::gatepost::Gatepost;
 pub use crate::gatepost::GatepostPlan;
 pub use crate::gatepost::gatepost_binary;
 pub use crate::gpg::Gpg;
 pub use crate::gpg::Opened;
+pub use crate::gpg::armored_message;
 pub use crate::maildir::Mail;
 pub use crate::port::free_port;
 pub use crate::postfix::Postfix;

@@ -12,6 +12,19 @@ pub fn plain(from: &str, to: &str, subject: &str, body: &str) -> Vec<u8> {
     crlf(&format!("{head}{body}"))
 }
 
+/// PGP/MIME around an armored ciphertext (RFC 3156 section 4).
+pub fn pgp_mime(from: &str, to: &str, subject: &str, armored: &[u8]) -> Vec<u8> {
+    let armored = String::from_utf8_lossy(armored);
+    crlf(&format!(
+        "From: {from}\nTo: {to}\nSubject: {subject}\nDate: Mon, 02 Nov 2026 09:30:00 +0100\n\
+         Message-ID: <{}@client.example>\nMIME-Version: 1.0\n\
+         Content-Type: multipart/encrypted; protocol=\"application/pgp-encrypted\"; boundary=\"=_pgp\"\n\n\
+         --=_pgp\nContent-Type: application/pgp-encrypted\n\nVersion: 1\n\n\
+         --=_pgp\nContent-Type: application/octet-stream; name=\"encrypted.asc\"\n\n{armored}\n--=_pgp--\n",
+        label(from, to, subject, &armored),
+    ))
+}
+
 /// A text with an attachment of `size` bytes (before base64) that do not compress.
 pub fn with_attachment(from: &str, to: &str, subject: &str, size: usize) -> Vec<u8> {
     let head = format!(

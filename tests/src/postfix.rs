@@ -229,6 +229,7 @@ non_smtpd_milters = {milters}
         let mut text = format!(
             "127.0.0.1:{inbound} inet n - n - - smtpd
     -o milter_macro_daemon_name=INBOUND
+    -o local_header_rewrite_clients=
     -o smtpd_relay_restrictions=reject_unauth_destination
 127.0.0.1:{submission} inet n - n - - smtpd
     -o milter_macro_daemon_name=ORIGINATING

@@ -9,6 +9,7 @@ use tests::Site;
 use tests::SitePlan;
 use tests::SmtpClient;
 use tests::SmtpTap;
+use tests::armored_message;
 use tests::free_port;
 use tests::messages;
 
@@ -108,7 +109,10 @@ fn wire(story: &mut Story, world: &World) {
     let lower = sealed.to_ascii_lowercase();
     let pgp_mime =
         lower.contains("content-type: multipart/encrypted") && lower.contains("application/pgp-encrypted");
-    story.claim("it is PGP/MIME (RFC 3156): multipart/encrypted", pgp_mime && armor(&sealed).is_some());
+    story.claim(
+        "it is PGP/MIME (RFC 3156): multipart/encrypted",
+        pgp_mime && armored_message(sealed.as_bytes()).is_some(),
+    );
     story.claim("the text of the mail is nowhere on the wire", !world.tap.carried(SECRET.as_bytes()));
     story.claim("nor is its base64", BASE64_OF_SECRET.iter().all(|form| !world.tap.carried(form.as_bytes())));
     let carried = world.tap.transcript().iter().filter(|line| line.starts_with("C: DATA")).count();
@@ -125,8 +129,9 @@ fn stranger(story: &mut Story, world: &World) {
     let gpg = Gpg::new();
     gpg.import(&world.beta.gatepost.export(&["--domain", "beta.example", "--secret"]));
     gpg.import(&world.alpha.gatepost.export(&[ALICE]));
-    let sealed = String::from_utf8_lossy(&world.tap.messages()[0]).into_owned();
-    let opened = gpg.decrypt(armor(&sealed).unwrap_or_default().as_bytes());
+    let carried = world.tap.messages().remove(0);
+    let sealed = armored_message(&carried).unwrap_or_default();
+    let opened = gpg.decrypt(sealed);
     story.quote(&String::from_utf8_lossy(&opened.plaintext).replace("\r\n", "\n"));
     story.claim("gpg decrypts it and its integrity check passes", opened.decrypted());
     let plaintext = String::from_utf8_lossy(&opened.plaintext).replace("\r\n", "\n");
@@ -134,7 +139,7 @@ fn stranger(story: &mut Story, world: &World) {
     let signer = gpg.fingerprint(ALICE);
     story.claim(&format!("signed by Alice's key {signer}"), opened.valid_signer() == Some(signer.as_str()));
     let without = Gpg::new();
-    let closed = without.decrypt(armor(&sealed).unwrap_or_default().as_bytes());
+    let closed = without.decrypt(sealed);
     story.claim("a gpg without the key cannot", !closed.decrypted() && closed.plaintext.is_empty());
 }
 
@@ -240,12 +245,4 @@ fn median_reply(port: u16, recipient: &str, message: &[u8]) -> Duration {
         .collect();
     times.sort();
     times[MEASURED / 2]
-}
-
-/// The armored OpenPGP message in a text, with its first and last line.
-fn armor(text: &str) -> Option<&str> {
-    const END: &str = "-----END PGP MESSAGE-----";
-    let start = text.find("-----BEGIN PGP MESSAGE-----")?;
-    let end = text.find(END)?;
-    text.get(start..end + END.len())
 }
