@@ -87,12 +87,7 @@ fn opendkim_and_mail_auth_agree_without_us() {
         let outcome = SmtpClient::connect(alpha.ports.submission).send(ALICE, &[BOB], &message);
         assert!(outcome.accepted(), "{name}: {outcome:?}");
         let received = sink.wait(number + 1).pop().unwrap();
-        assert_eq!(
-            verifies(&dkim, &received.data),
-            FOLDED_BY_POSTFIX != name,
-            "{name}: {}",
-            show(&received.data)
-        );
+        assert!(verifies(&dkim, &received.data), "{name}: {}", show(&received.data));
     }
 }
 
