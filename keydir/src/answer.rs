@@ -8,7 +8,10 @@ use sequoia_openpgp::Fingerprint;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::assess;
 use crate::record::Record;
+use crate::record::Trust;
+use crate::subject::Subject;
 
 /// What the directory says to a question.
 ///
@@ -155,4 +158,37 @@ pub struct Known {
     pub record: Arc<Record>,
     /// The certificate.
     pub cert: Arc<Cert>,
+}
+
+impl Known {
+    /// Whether the certificate may stand for this subject at `now` (Unix seconds): the administrator
+    /// trusts it, and either assigned it to the subject or a User ID that is valid now names it.
+    ///
+    /// Says nothing about the validity of keys or signatures; whoever verifies checks those.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub fn speaks_for(&self, subject: &Subject, now: i64) -> Result<(), Reason> {
+        self.trusted()?;
+        if self.assigned_to(subject) {
+            return Ok(());
+        }
+        // Only what was bound at an import counts: later User IDs wait for the administrator.
+        if !self.record.subjects.iter().any(|bound| bound.same(subject)) {
+            return Err(Reason::NoUserId(subject.to_string()));
+        }
+        assess::claims(&self.cert, subject, now)
+    }
+
+    pub(crate) fn trusted(&self) -> Result<(), Reason> {
+        match self.record.trust {
+            Trust::Held => Err(Reason::Held),
+            Trust::Distrusted => Err(Reason::Distrusted),
+            Trust::Own | Trust::Verified | Trust::Accepted => Ok(()),
+        }
+    }
+
+    pub(crate) fn assigned_to(&self, subject: &Subject) -> bool {
+        self.record.assigned.iter().any(|assigned| assigned.same(subject))
+    }
 }

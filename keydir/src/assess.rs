@@ -27,6 +27,7 @@ use sequoia_openpgp::types::RevocationType;
 use crate::answer::Reason;
 use crate::identity;
 use crate::subject::Purpose;
+use crate::subject::Subject;
 
 /// Shortest RSA, DSA or ElGamal key that is used, bits.
 const MIN_BITS: usize = 2048;
@@ -37,22 +38,27 @@ const CLOCK_SKEW: i64 = 30 * 60;
 
 /// How a certificate serves a purpose.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Fitness {
+pub(crate) struct Fitness {
     /// The one key to use; see [`Usable::subkey`](crate::Usable::subkey).
-    pub subkey: Fingerprint,
+    pub(crate) subkey: Fingerprint,
     /// When that key was made, Unix seconds.
-    pub created: i64,
+    pub(crate) created: i64,
     /// Whether the certificate announces SEIPDv2 (RFC 9580, 5.2.3.32).
-    pub aead: bool,
+    pub(crate) aead: bool,
 }
 
 /// Checks one certificate for one purpose at the moment `now` (Unix seconds).
 ///
-/// `address` is the mailbox that a valid User ID must name; `None` if the subject was assigned.
+/// `claimed` is whom a valid User ID must name; `None` if the subject was assigned.
 ///
 /// # Errors
 /// The reason why the certificate cannot serve.
-pub fn assess(cert: &Cert, purpose: Purpose, address: Option<&str>, now: i64) -> Result<Fitness, Reason> {
+pub(crate) fn assess(
+    cert: &Cert,
+    purpose: Purpose,
+    claimed: Option<&Subject>,
+    now: i64,
+) -> Result<Fitness, Reason> {
     let time = system_time(now);
     let strict = strict_policy(time);
     let lenient = lenient_policy(time);
@@ -72,10 +78,8 @@ pub fn assess(cert: &Cert, purpose: Purpose, address: Option<&str>, now: i64) ->
     if let Some(end) = valid.primary_key().key_expiration_time().map(unix).filter(|end| *end <= now) {
         return Err(Reason::Expired(end));
     }
-    if let Some(address) = address
-        && !identity::addresses(&valid).iter().any(|bound| bound.eq_ignore_ascii_case(address))
-    {
-        return Err(Reason::NoUserId(address.to_owned()));
+    if let Some(subject) = claimed {
+        check_claim(&valid, subject)?;
     }
     let aead = valid.features().is_some_and(|features| features.supports_seipdv2());
     let (subkey, created) = match purpose {
@@ -83,6 +87,24 @@ pub fn assess(cert: &Cert, purpose: Purpose, address: Option<&str>, now: i64) ->
         Purpose::Encrypt | Purpose::Sign => newest_key(&valid, purpose, &lenient, now)?,
     };
     Ok(Fitness { subkey, created, aead })
+}
+
+/// Whether the certificate is bound to `subject` by a User ID that is valid at `now`, usable or not.
+///
+/// # Errors
+/// [`Reason::NoUserId`] if it is not.
+pub(crate) fn claims(cert: &Cert, subject: &Subject, now: i64) -> Result<(), Reason> {
+    let time = system_time(now);
+    let policy = strict_policy(time);
+    let valid = cert.with_policy(&policy, time).map_err(|_| Reason::NoUserId(subject.to_string()))?;
+    check_claim(&valid, subject)
+}
+
+fn check_claim(valid: &ValidCert<'_>, subject: &Subject) -> Result<(), Reason> {
+    match identity::claims(valid).iter().any(|claim| claim.same(subject)) {
+        true => Ok(()),
+        false => Err(Reason::NoUserId(subject.to_string())),
+    }
 }
 
 /// The policy that decides: the standard one at that time, and SHA-1 never.

@@ -9,6 +9,7 @@ use sequoia_openpgp::packet::UserID;
 use sequoia_openpgp::types::RevocationStatus;
 
 use crate::assess;
+use crate::subject::Subject;
 
 /// Longest forward-path without angle brackets (RFC 5321, 4.5.3.1.3).
 const MAX_ADDRESS: usize = 254;
@@ -20,7 +21,7 @@ const MAX_LOCAL: usize = 64;
 /// Accepted are `local@domain` and `display name <local@domain>`. A User ID that holds control or
 /// bidirectional characters, or a display name that holds an address other than the one in angle
 /// brackets, names nobody.
-pub fn user_id_address(user_id: &UserID) -> Option<String> {
+pub(crate) fn user_id_address(user_id: &UserID) -> Option<String> {
     let text = std::str::from_utf8(user_id.value()).ok()?;
     if text.chars().any(deceptive) {
         return None;
@@ -42,22 +43,27 @@ pub fn user_id_address(user_id: &UserID) -> Option<String> {
     (!other).then_some(address)
 }
 
-/// The addresses of all User IDs that are validly bound and not revoked.
-pub fn addresses(cert: &ValidCert<'_>) -> Vec<String> {
+/// Whom the User IDs name that are validly bound and not revoked: their mailboxes, and the domains for
+/// which these are the authorities of RFC 3183.
+pub(crate) fn claims(cert: &ValidCert<'_>) -> Vec<Subject> {
     let time = cert.time();
     let policy = assess::lenient_policy(time);
     let revoked = |uid: &ValidUserIDAmalgamation<'_>| {
         matches!(uid.amalgamation().revocation_status(&policy, time), RevocationStatus::Revoked(_))
     };
-    let mut found: Vec<String> =
-        cert.userids().filter(|uid| !revoked(uid)).filter_map(|uid| user_id_address(uid.userid())).collect();
-    found.sort();
-    found.dedup();
-    found
+    let addresses =
+        cert.userids().filter(|uid| !revoked(uid)).filter_map(|uid| user_id_address(uid.userid()));
+    addresses.flat_map(claimed).collect()
+}
+
+/// What a User ID with this address claims: the mailbox and, if it is an authority, its domain.
+pub(crate) fn claimed(address: String) -> Vec<Subject> {
+    let domain = authority_domain(&address).map(|domain| Subject::Domain(domain.to_owned()));
+    [Some(Subject::Address(address)), domain].into_iter().flatten().collect()
 }
 
 /// The domain for which an address is the RFC 3183 authority, if it is one.
-pub(crate) fn authority_domain(address: &str) -> Option<&str> {
+fn authority_domain(address: &str) -> Option<&str> {
     let (local, domain) = address.split_once('@')?;
     let authority = ["domain-confidentiality-authority", "domain-signing-authority"]
         .iter()

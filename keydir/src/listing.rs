@@ -58,7 +58,7 @@ pub struct Standing {
     /// The key that would be used, upper-case hexadecimal.
     pub key: Option<String>,
     /// Why it cannot, in words.
-    pub reason: Option<String>,
+    pub why: Option<String>,
 }
 
 /// One subkey of a listed certificate.
@@ -132,9 +132,9 @@ fn describe(mut record: Record, now: i64) -> Result<Listed, StoreError> {
     };
     let standing = |fitness: Result<assess::Fitness, Reason>| match (held.clone(), fitness) {
         (Some(reason), _) | (None, Err(reason)) => {
-            Standing { usable: false, key: None, reason: Some(reason.to_string()) }
+            Standing { usable: false, key: None, why: Some(reason.to_string()) }
         }
-        (None, Ok(fit)) => Standing { usable: true, key: Some(fit.subkey.to_hex()), reason: None },
+        (None, Ok(fit)) => Standing { usable: true, key: Some(fit.subkey.to_hex()), why: None },
     };
     Ok(Listed {
         version: cert.primary_key().key().version(),

@@ -116,7 +116,7 @@ impl Store {
     /// Of several that are usable, one whose holder was checked goes before one that is merely
     /// accepted; then the one with the newest key wins.
     pub fn find(&self, subject: &Subject, scheme: Scheme, purpose: Purpose, now: i64) -> Answer<Usable> {
-        let question = Question { subject: subject.key(), scheme, purpose };
+        let question = Question { subject: subject.folded(), scheme, purpose };
         self.lock().find(question, now).unwrap_or_else(could_not_tell)
     }
 

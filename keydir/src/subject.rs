@@ -44,6 +44,19 @@ impl Subject {
         }
     }
 
+    /// Whether both are the same mailbox or the same domain, whatever the ASCII case.
+    pub fn same(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+
+    /// The same subject in lower case throughout.
+    pub(crate) fn folded(&self) -> Self {
+        match self {
+            Self::Address(address) => Self::Address(address.to_ascii_lowercase()),
+            Self::Domain(domain) => Self::Domain(domain.to_ascii_lowercase()),
+        }
+    }
+
     /// The form under which the subject is stored and compared.
     ///
     /// Local parts are compared without regard to ASCII case, as every mail system in use does; other

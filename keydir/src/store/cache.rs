@@ -7,6 +7,7 @@ use crate::answer::Known;
 use crate::answer::Usable;
 use crate::record::Scheme;
 use crate::subject::Purpose;
+use crate::subject::Subject;
 
 /// Most answers that are kept; about 200 bytes each.
 const MAX_ANSWERS: usize = 20_000;
@@ -16,8 +17,8 @@ const MAX_KNOWN: usize = 2_000;
 /// A question to the store.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Question {
-    /// [`Subject::key`](crate::Subject).
-    pub(super) subject: String,
+    /// With the whole address in lower case, so that equal subjects are equal keys.
+    pub(super) subject: Subject,
     pub(super) scheme: Scheme,
     pub(super) purpose: Purpose,
 }

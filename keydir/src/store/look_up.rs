@@ -18,7 +18,6 @@ use crate::answer::Usable;
 use crate::assess;
 use crate::assess::Fitness;
 use crate::record::Custody;
-use crate::record::Trust;
 use crate::subject::Purpose;
 
 /// The database, and what was read from it.
@@ -102,17 +101,12 @@ fn preference<'a>(known: &'a Known, fitness: &Fitness) -> (u8, i64, Option<i64>,
 }
 
 fn judge(known: &Known, question: &Question, now: i64) -> Result<Fitness, Reason> {
-    match known.record.trust {
-        Trust::Distrusted => return Err(Reason::Distrusted),
-        Trust::Held => return Err(Reason::Held),
-        Trust::Own | Trust::Verified | Trust::Accepted => {}
-    }
+    known.trusted()?;
     if question.purpose == Purpose::Sign && known.record.custody != Custody::Local {
         return Err(Reason::NoSecretKey);
     }
-    let assigned = known.record.assigned.iter().any(|subject| subject.key() == question.subject);
-    let named = (!assigned && !question.subject.starts_with('@')).then_some(question.subject.as_str());
-    assess::assess(&known.cert, question.purpose, named, now)
+    let claimed = (!known.assigned_to(&question.subject)).then_some(&question.subject);
+    assess::assess(&known.cert, question.purpose, claimed, now)
 }
 
 /// The answer for a look-up that failed, with the whole chain of causes.

@@ -151,7 +151,7 @@ pub(super) fn bound_to(connection: &Connection, question: &Question) -> Result<V
         connection,
         "SELECT fingerprint FROM subject JOIN certificate USING (fingerprint)
          WHERE key = ?1 AND scheme = ?2 ORDER BY fingerprint",
-        &[&question.subject, question.scheme.as_str()],
+        &[&question.subject.key(), question.scheme.as_str()],
     )
 }
 
@@ -179,19 +179,16 @@ fn bind(record: &mut Record, cert: &Cert, import: &Import<'_>, may_add: bool) {
         None if may_add => cert.userids().filter_map(|uid| identity::user_id_address(uid.userid())),
         None => return,
     };
-    for address in claimed {
+    for subject in claimed.flat_map(identity::claimed) {
         // What arrives by mail cannot speak for its whole domain.
-        if import.origin != Origin::Harvested
-            && let Some(domain) = identity::authority_domain(&address)
-        {
-            add(&mut record.subjects, Subject::Domain(domain.to_owned()));
+        if import.origin != Origin::Harvested || matches!(subject, Subject::Address(_)) {
+            add(&mut record.subjects, subject);
         }
-        add(&mut record.subjects, Subject::Address(address));
     }
 }
 
 fn add(subjects: &mut Vec<Subject>, subject: Subject) {
-    if !subjects.iter().any(|known| known.key() == subject.key()) {
+    if !subjects.iter().any(|known| known.same(&subject)) {
         subjects.push(subject);
     }
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use sequoia_openpgp::Profile;
 use sequoia_openpgp::cert::CertBuilder;
 use sequoia_openpgp::cert::CertRevocationBuilder;
+use sequoia_openpgp::cert::UserIDRevocationBuilder;
 use sequoia_openpgp::crypto::KeyPair;
 use sequoia_openpgp::packet::key::Key4;
 use sequoia_openpgp::serialize::SerializeInto;
@@ -394,6 +395,47 @@ fn the_names_of_rfc_3183_bind_a_domain_but_not_when_harvested() {
 }
 
 #[test]
+fn a_user_id_that_is_revoked_binds_no_more() {
+    let store = memory();
+    let gateway = "domain-signing-authority@beta.example";
+    let (cert, _) = builder("bob@beta.example").add_userid(gateway).generate().unwrap();
+    let domain = Subject::domain("beta.example").unwrap();
+    let fingerprint = import(&store, &cert).fingerprint;
+    let known = |store: &Store| match store.by_handle(&fingerprint) {
+        Answer::Found(mut known) => known.remove(0),
+        other => panic!("{other:?}"),
+    };
+    for subject in [bob(), domain.clone()] {
+        assert!(matches!(store.find(&subject, Scheme::Openpgp, Purpose::Verify, NOW), Answer::Found(_)));
+        assert_eq!(known(&store).speaks_for(&subject, NOW), Ok(()));
+    }
+    let eve = Subject::address("eve@beta.example").unwrap();
+    assert!(known(&store).speaks_for(&eve, NOW).is_err());
+
+    let mut signer = cert.primary_key().key().clone().parts_into_secret().unwrap().into_keypair().unwrap();
+    let mut packets = Vec::new();
+    for uid in cert.userids() {
+        let revocation = UserIDRevocationBuilder::new()
+            .set_signature_creation_time(assess::system_time(NOW))
+            .unwrap()
+            .set_reason_for_revocation(ReasonForRevocation::UIDRetired, b"")
+            .unwrap();
+        let revocation = revocation.build(&mut signer, &cert, uid.userid(), None).unwrap();
+        packets.extend([Packet::from(uid.userid().clone()), revocation.into()]);
+    }
+    let (later, _) = cert.strip_secret_key_material().insert_packets(packets).unwrap();
+    import(&store, &later);
+    assert_eq!(refused(&store, NOW + 1), "no valid User ID for bob@beta.example");
+    for subject in [bob(), domain.clone()] {
+        let answer = store.find(&subject, Scheme::Openpgp, Purpose::Verify, NOW + 1);
+        assert!(matches!(answer, Answer::None { .. }), "{answer:?}");
+        assert!(known(&store).speaks_for(&subject, NOW + 1).is_err());
+    }
+    store.set_trust(&fingerprint, Trust::Distrusted).unwrap();
+    assert_eq!(known(&store).speaks_for(&bob(), NOW), Err(Reason::Distrusted));
+}
+
+#[test]
 fn nothing_is_stored_when_one_of_several_certificates_is_refused() {
     let store = memory();
     let mut bytes = bobs().strip_secret_key_material().to_vec().unwrap();
@@ -422,7 +464,7 @@ fn a_list_shows_the_standing_and_the_reason() {
     assert_eq!(listed[0].user_ids, ["bob@beta.example"]);
     assert_eq!(listed[0].subkeys.len(), 2);
     let later = store.list(&filter, NOW + 400 * DAY).unwrap();
-    assert_eq!(later[0].encrypt.reason.as_deref(), Some("expired on 2027-06-21"));
+    assert_eq!(later[0].encrypt.why.as_deref(), Some("expired on 2027-06-21"));
     let armor = store.export(&listed[0].record.fingerprint).unwrap();
     assert!(armor.starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----"));
     assert_eq!(Cert::from_bytes(armor.as_bytes()).unwrap().fingerprint(), cert.fingerprint());
