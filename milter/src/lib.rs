@@ -1,1 +1,34 @@
-//! milter
+//! Gatepost, the Trusted Mail Gateway: the daemon and the administrator's commands.
+//!
+//! Start reading at [`gateway::Gateway::handle`], the path of one message.
+
+pub mod changes;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod copies;
+pub mod disposition;
+pub mod draft;
+pub mod exit;
+pub mod facts;
+pub mod gateway;
+pub mod hashing;
+pub mod http;
+pub mod judge;
+pub mod keyring;
+pub mod listen;
+pub mod logging;
+pub mod notice;
+pub mod record;
+pub mod reinject;
+pub mod reply;
+pub mod results;
+pub mod rooms;
+pub mod run;
+pub mod session;
+pub mod smtp;
+pub mod spool;
+pub mod subject;
+pub mod telemetry;
+pub mod token;
+pub mod transaction;

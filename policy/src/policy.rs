@@ -20,6 +20,7 @@ use crate::rule::RuleVerdict;
 use crate::section::Section;
 use crate::settings::AVAILABLE_KINDS;
 use crate::settings::Encrypt;
+use crate::settings::Reaction;
 use crate::settings::Scopes;
 use crate::settings::Sign;
 use crate::settle::inherited;
@@ -35,6 +36,7 @@ pub struct Policy {
     rules: Vec<Rule>,
     wanted_fields: Vec<String>,
     wanted_kinds: Vec<KeyKind>,
+    digest: String,
 }
 
 /// What the digest is made from.
@@ -74,13 +76,20 @@ impl Policy {
         if scopes.gateway.keys.is_none() {
             wanted_kinds.extend(AVAILABLE_KINDS);
         }
-        Self {
+        let digest = digest(&Canonical { own_domains: &own_domains, scopes: &scopes, rules: &rules });
+        let mut policy = Self {
             own_domains,
             scopes,
             rules,
             wanted_fields: wanted_fields.into_iter().collect(),
             wanted_kinds: wanted_kinds.into_iter().collect(),
+            digest,
+        };
+        if !policy.encrypts() && !policy.signs() {
+            // Nobody asks for the answers.
+            policy.wanted_kinds.clear();
         }
+        policy
     }
 
     /// Decides what happens to a message.
@@ -111,18 +120,31 @@ impl Policy {
     pub fn needs_body(&self) -> bool {
         let opens =
             self.scopes.gateway.open.unwrap_or(true) || self.scopes.all().any(|s| s.open == Some(true));
-        let signs = |sign: Option<Sign>| sign == Some(Sign::Always);
         let asks = |rule: &Rule| {
             let when = &rule.when;
-            signs(rule.sets.sign)
-                || when.size_over.is_some()
-                || when.size_under.is_some()
-                || !when.finding.is_empty()
+            when.size_over.is_some() || when.size_under.is_some() || !when.finding.is_empty()
         };
-        opens
-            || self.encrypts()
-            || self.scopes.all().any(|scope| signs(scope.sign))
-            || self.rules.iter().any(asks)
+        opens || self.encrypts() || self.signs() || self.rules.iter().any(asks)
+    }
+
+    /// Whether any decision can put a message on hold.
+    pub fn may_quarantine(&self) -> bool {
+        let held = Some(Reaction::Quarantine);
+        let by_rule = |rule: &Rule| {
+            // A discard that is not for every recipient becomes a hold.
+            matches!(rule.sets.verdict, Some(RuleVerdict::Quarantine { .. } | RuleVerdict::Discard))
+                || rule.sets.unverifiable == held
+                || rule.sets.undecryptable == held
+        };
+        self.scopes.all().any(|scope| scope.unverifiable == held || scope.undecryptable == held)
+            || self.rules.iter().any(by_rule)
+    }
+
+    /// Whether any decision can sign.
+    fn signs(&self) -> bool {
+        let always = Some(Sign::Always);
+        self.scopes.all().any(|scope| scope.sign == always)
+            || self.rules.iter().any(|rule| rule.sets.sign == always)
     }
 
     /// Whether the message shall be opened (decrypted and verified) for at least one of its recipients.
@@ -147,12 +169,8 @@ impl Policy {
 
     /// SHA-256 of the canonical form in lower-case hexadecimal: two configurations with the same digest
     /// decide alike. Order of scopes, comments and spelling of defaults do not change it.
-    pub fn digest(&self) -> String {
-        let canonical =
-            Canonical { own_domains: &self.own_domains, scopes: &self.scopes, rules: &self.rules };
-        // Maps with text keys and plain enums always serialise; an empty text would only make digests equal.
-        let bytes = serde_json::to_vec(&canonical).unwrap_or_default();
-        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// Whether `domain`, in lower case, is a domain of this gateway.
@@ -175,4 +193,10 @@ impl Policy {
             || self.scopes.all().any(|scope| some(scope.encrypt))
             || self.rules.iter().any(|rule| some(rule.sets.encrypt))
     }
+}
+
+fn digest(canonical: &Canonical<'_>) -> String {
+    // Maps with text keys and plain enums always serialise; an empty text would only make digests equal.
+    let bytes = serde_json::to_vec(canonical).unwrap_or_default();
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

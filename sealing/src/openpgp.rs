@@ -53,3 +53,7 @@ pub use seal::seal;
 pub use seal::sealed_size_estimate;
 pub use secret_cert::SecretCert;
 pub use secret_cert::SecretCertError;
+// Rooms that hand these values on need not know the library.
+pub use sequoia_openpgp::Cert;
+pub use sequoia_openpgp::Fingerprint;
+pub use sequoia_openpgp::KeyHandle;

@@ -138,6 +138,21 @@ impl MasterKey {
         &self.origin
     }
 
+    /// Another key for another purpose: HKDF-Expand with SHA-256 (RFC 5869 section 2.3), one block. The
+    /// master key is uniformly random already, so the extract step is not needed.
+    ///
+    /// # Errors
+    /// If OpenSSL fails.
+    pub fn derive(&self, purpose: &str) -> Result<Zeroizing<[u8; LEN]>, openssl::error::ErrorStack> {
+        let key = openssl::pkey::PKey::hmac(&*self.bytes)?;
+        let mut signer = openssl::sign::Signer::new(openssl::hash::MessageDigest::sha256(), &key)?;
+        signer.update(purpose.as_bytes())?;
+        signer.update(&[1])?;
+        let mut derived = Zeroizing::new([0; LEN]);
+        signer.sign(&mut *derived)?;
+        Ok(derived)
+    }
+
     pub(super) fn bytes(&self) -> &[u8; LEN] {
         &self.bytes
     }

@@ -1,0 +1,253 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Gatepost, the Trusted Mail Gateway: signs, encrypts, decrypts and verifies the mail of whole domains.
+#[derive(Debug, Parser)]
+#[command(name = "gatepost", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done, 64 usage, 65 bad input, 66 not found, 69 unavailable, 73 cannot write, \
+77 permission, 78 configuration.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// The configuration file.
+    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/gatepost/gatepost.toml")]
+    pub config: PathBuf,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon.
+    Run,
+    /// Check the configuration file; exits 78 and names every mistake if there is one.
+    CheckConfig,
+    /// Manage keys and certificates.
+    Keys {
+        /// What to do.
+        #[command(subcommand)]
+        command: Keys,
+    },
+    /// Look into the record of decisions.
+    Notary {
+        /// What to do.
+        #[command(subcommand)]
+        command: Notary,
+    },
+    /// Treat a message from standard input as the daemon would, without an MTA.
+    Filter {
+        /// The transaction.
+        #[command(flatten)]
+        transaction: TransactionArgs,
+        /// Directory for 0.eml, 1.eml, … and disposition.json; made if it is not there.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Say in plain words what would happen to a message from standard input, and why.
+    Explain {
+        /// The transaction.
+        #[command(flatten)]
+        transaction: TransactionArgs,
+        /// Print the facts and the plan as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a completion script for a shell.
+    Completion {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Write the manual pages to a directory.
+    #[command(hide = true)]
+    Manual {
+        /// The directory.
+        dir: PathBuf,
+    },
+}
+
+/// A transaction as an SMTP client would make it.
+#[derive(Debug, Args)]
+pub struct TransactionArgs {
+    /// Reverse-path (MAIL FROM); empty for a bounce.
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: String,
+    /// Recipient (RCPT TO); may be given several times.
+    #[arg(long, value_name = "ADDRESS", required = true)]
+    pub to: Vec<String>,
+    /// SASL user name the client authenticated with.
+    #[arg(long, value_name = "USER")]
+    pub auth: Option<String>,
+    /// Address of the client.
+    #[arg(long, value_name = "IP", default_value = "192.0.2.1")]
+    pub client: IpAddr,
+    /// Name of the MTA's service, e.g. ORIGINATING.
+    #[arg(long, value_name = "NAME")]
+    pub daemon: Option<String>,
+}
+
+/// Commands on keys.
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// Make the master key that protects secret keys and records at rest.
+    Init,
+    /// Make a key for a domain or a user.
+    Generate {
+        /// Whose key.
+        #[command(flatten)]
+        owner: Owner,
+        /// Algorithm.
+        #[arg(long, value_enum, default_value_t = Algorithm::Curve25519)]
+        algorithm: Algorithm,
+        /// Make an OpenPGP version 6 key (RFC 9580), which GnuPG cannot read.
+        #[arg(long)]
+        v6: bool,
+        /// Announce AEAD (SEIPDv2), which GnuPG 2.2 cannot read, in a version 4 key.
+        #[arg(long)]
+        aead: bool,
+        /// Days until it expires; 0 for never.
+        #[arg(long, default_value_t = 1095)]
+        days: u32,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take certificates, or secret keys of our own, from a file (`-`: standard input).
+    Import {
+        /// The file, armored or binary.
+        file: PathBuf,
+        /// Bind to this address instead of those in the User IDs.
+        #[arg(long = "for", value_name = "ADDRESS", conflicts_with = "domain")]
+        address: Option<String>,
+        /// Bind to this domain: a domain certificate.
+        #[arg(long)]
+        domain: Option<String>,
+        /// How far to trust certificates; secret keys become our own.
+        #[arg(long, value_enum, default_value_t = TrustLevel::Verified)]
+        trust: TrustLevel,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a certificate, armored; with --secret the secret key.
+    Export {
+        /// Fingerprint or address.
+        #[arg(required_unless_present = "domain")]
+        which: Option<String>,
+        /// The domain's certificate.
+        #[arg(long)]
+        domain: Option<String>,
+        /// Print the secret key, unprotected. Whoever has it can read the mail.
+        #[arg(long)]
+        secret: bool,
+    },
+    /// List certificates and whether they can be used.
+    List {
+        /// Only those of this address or domain.
+        which: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a certificate whose secret key we hold.
+    Revoke {
+        /// Fingerprint.
+        fingerprint: String,
+        /// Why.
+        #[arg(long, value_enum, default_value_t = Reason::Unspecified)]
+        reason: Reason,
+        /// Text for people.
+        #[arg(long, default_value = "")]
+        message: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set how far a certificate is trusted.
+    Trust {
+        /// Fingerprint.
+        fingerprint: String,
+        /// The trust.
+        #[arg(value_enum)]
+        trust: TrustLevel,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Whose key it is.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Owner {
+    /// A domain of ours.
+    #[arg(long)]
+    pub domain: Option<String>,
+    /// A user in a domain of ours.
+    #[arg(long, value_name = "ADDRESS")]
+    pub user: Option<String>,
+}
+
+/// Algorithms of new keys.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Algorithm {
+    /// Ed25519 and X25519.
+    Curve25519,
+    /// NIST P-256.
+    P256,
+    /// RSA, 2048 bits.
+    Rsa2048,
+    /// RSA, 3072 bits.
+    Rsa3072,
+    /// RSA, 4096 bits.
+    Rsa4096,
+}
+
+/// How far a certificate is trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TrustLevel {
+    /// Checked by a person: used.
+    Verified,
+    /// Taken on first use: used.
+    Accepted,
+    /// Waits for approval: not used.
+    Held,
+    /// Never used.
+    Distrusted,
+}
+
+/// Why a certificate is revoked.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Reason {
+    /// Somebody else may have the secret key.
+    Compromised,
+    /// It is not used any more.
+    Retired,
+    /// Another certificate replaces it.
+    Superseded,
+    /// No reason; counts as compromised.
+    Unspecified,
+}
+
+/// Commands on the record of decisions.
+#[derive(Debug, Subcommand)]
+pub enum Notary {
+    /// Show the story of a message by queue id, Message-ID or transaction id.
+    Show {
+        /// The queue id, Message-ID (with or without brackets) or transaction id.
+        id: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Recompute every hash of the log; exits 65 if a record was changed.
+    Verify {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}

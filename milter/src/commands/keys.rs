@@ -1,0 +1,356 @@
+//! `gatepost keys`.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use keydir::{Custody, Filter, Import, Listed, Origin, Record, Subject, Trust, split_secrets};
+use sealing::custody::{MasterKey, Revocation};
+use sealing::openpgp::armor;
+use sealing::openpgp::{GenerateOptions, KeySuite, KeyVersion, generate};
+
+use crate::clock::Clock;
+use crate::commands::cli::{Algorithm, Keys, Owner, Reason, TrustLevel};
+use crate::commands::output;
+use crate::config::{Config, MasterKeySource};
+use crate::exit::Exit;
+use crate::keyring::{KeyRing, chain};
+use crate::rooms;
+
+/// Most bytes taken from a file of keys.
+const INPUT_LIMIT: u64 = 16 << 20;
+
+/// Runs a command on keys.
+///
+/// # Errors
+/// What went wrong, with the fix.
+pub fn run(config: &Config, command: Keys) -> Result<(), Exit> {
+    if let Keys::Init = command {
+        return init(config);
+    }
+    let keys = rooms::open_keys(&config.gateway, rooms::telemetry()?)?;
+    let now = Clock::System.seconds();
+    match command {
+        Keys::Init => Ok(()),
+        Keys::Generate { owner, algorithm, v6, aead, days, json } => {
+            let subject = own_subject(config, &owner)?;
+            let options = options(&subject, algorithm, v6, aead, days, now);
+            let record = make(&keys, subject, &options)?;
+            show(&[record], json)
+        }
+        Keys::Import { file, address, domain, trust, json } => {
+            let subjects = match (address, domain) {
+                (Some(address), _) => Some(vec![subject_of(&address)?]),
+                (_, Some(domain)) => Some(vec![domain_subject(&domain)?]),
+                _ => None,
+            };
+            let records = import(&keys, &read(&file)?, subjects, trust, now)?;
+            show(&records, json)
+        }
+        Keys::Export { which, domain, secret } => {
+            let subject = domain.as_deref().map(domain_subject).transpose()?;
+            export(&keys, which.as_deref(), subject, secret, now)
+        }
+        Keys::List { which, json } => list(&keys, which.as_deref(), json, now),
+        Keys::Revoke { fingerprint, reason, message, json } => {
+            let record = revoke(&keys, &fingerprint, reason, &message, now)?;
+            show(&[record], json)
+        }
+        Keys::Trust { fingerprint, trust, json } => {
+            let fingerprint = fingerprint.to_uppercase();
+            keys.store.set_trust(&fingerprint, trust.into()).map_err(store_error)?;
+            show(&[known(&keys, &fingerprint)?], json)
+        }
+    }
+}
+
+fn init(config: &Config) -> Result<(), Exit> {
+    let MasterKeySource::File(path) = &config.gateway.master_key else {
+        return Err(Exit::config("the master key is a systemd credential; make it with systemd-creds"));
+    };
+    rooms::prepare_state(&config.gateway)?;
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir).map_err(|error| Exit::output(format!("cannot make {}", dir.display()), error))?;
+    }
+    MasterKey::generate_file(path).map_err(|error| Exit::output("cannot make the master key", error))?;
+    output::line(&format!(
+        "{}: made. Keep a copy in a safe place: without it secret keys and records cannot be read.",
+        path.display()
+    ))
+}
+
+fn options(
+    subject: &Subject,
+    algorithm: Algorithm,
+    v6: bool,
+    aead: bool,
+    days: u32,
+    now: i64,
+) -> GenerateOptions {
+    let user_ids = match subject {
+        Subject::Address(address) => vec![format!("<{address}>")],
+        // The names RFC 3183 section 3.1.1 gives to the two authorities of a domain.
+        Subject::Domain(domain) => vec![
+            format!("domain-confidentiality-authority <domain-confidentiality-authority@{domain}>"),
+            format!("domain-signing-authority <domain-signing-authority@{domain}>"),
+        ],
+    };
+    GenerateOptions {
+        version: if v6 { KeyVersion::V6 } else { KeyVersion::V4 },
+        suite: match algorithm {
+            Algorithm::Curve25519 => KeySuite::Curve25519,
+            Algorithm::P256 => KeySuite::P256,
+            Algorithm::Rsa2048 => KeySuite::Rsa2048,
+            Algorithm::Rsa3072 => KeySuite::Rsa3072,
+            Algorithm::Rsa4096 => KeySuite::Rsa4096,
+        },
+        valid_days: (days > 0).then_some(days),
+        features_for_gpg22: !aead && !v6,
+        ..GenerateOptions::new(user_ids, now)
+    }
+}
+
+/// Makes a key: secret half into custody first, so that no certificate is published whose secret
+/// half was lost on the way.
+fn make(keys: &KeyRing, subject: Subject, options: &GenerateOptions) -> Result<Record, Exit> {
+    let (cert, _) = generate(options).map_err(|error| Exit::data("cannot make the key", error))?;
+    let fingerprint = keep_secret(keys, &cert, options.now)?;
+    let certificate = keydir::armored(&cert);
+    let import = Import {
+        bytes: certificate.as_bytes(),
+        subjects: Some(vec![subject]),
+        origin: Origin::Generated,
+        trust: Trust::Own,
+        custody: Custody::Local,
+        now: options.now,
+    };
+    keys.store.import(&import).map_err(store_error)?;
+    known(keys, &fingerprint)
+}
+
+/// Puts a secret key into custody, with a revocation certificate for the day it is lost.
+fn keep_secret(keys: &KeyRing, cert: &sealing::openpgp::Cert, now: i64) -> Result<String, Exit> {
+    let fingerprint = cert.fingerprint().to_hex();
+    keys.custody.put_openpgp(cert).map_err(custody_error)?;
+    let revocation = keys
+        .custody
+        .revoke(&fingerprint, Revocation::Unspecified, "made when the key was made", now)
+        .and_then(|revocation| keys.custody.put_revocation(&fingerprint, &revocation));
+    match revocation {
+        Ok(()) | Err(sealing::custody::CustodyError::NoPrimarySecret(_)) => Ok(fingerprint),
+        Err(error) => Err(custody_error(error)),
+    }
+}
+
+fn import(
+    keys: &KeyRing,
+    bytes: &[u8],
+    subjects: Option<Vec<Subject>>,
+    trust: TrustLevel,
+    now: i64,
+) -> Result<Vec<Record>, Exit> {
+    let (certificates, secrets) =
+        split_secrets(bytes).map_err(|error| Exit::data("cannot read the keys", error))?;
+    let mut own = Vec::new();
+    for secret in &secrets {
+        own.push(keep_secret(keys, secret, now)?);
+    }
+    let mut records = Vec::new();
+    for certificate in &certificates {
+        let is_own = own.contains(&certificate.fingerprint().to_hex());
+        let armored = keydir::armored(certificate);
+        let import = Import {
+            bytes: armored.as_bytes(),
+            subjects: subjects.clone(),
+            origin: Origin::Imported,
+            trust: if is_own { Trust::Own } else { trust.into() },
+            custody: if is_own { Custody::Local } else { Custody::None },
+            now,
+        };
+        records.extend(keys.store.import(&import).map_err(store_error)?);
+    }
+    Ok(records)
+}
+
+fn export(
+    keys: &KeyRing,
+    which: Option<&str>,
+    domain: Option<Subject>,
+    secret: bool,
+    now: i64,
+) -> Result<(), Exit> {
+    let fingerprint = match (domain, which) {
+        (Some(domain), _) => newest(keys, domain, secret, now)?,
+        (None, Some(which)) if which.contains('@') => newest(keys, subject_of(which)?, secret, now)?,
+        (None, Some(which)) => which.to_uppercase(),
+        (None, None) => return Err(Exit::usage("name a fingerprint, an address or --domain")),
+    };
+    if secret {
+        let bytes = keys.custody.export(&fingerprint).map_err(custody_error)?;
+        let armored = armor::armor(&bytes, armor::Kind::PrivateKey)
+            .map_err(|error| Exit::data("cannot export the key", error))?;
+        return output::bytes(&armored);
+    }
+    let armored = keys.store.export(&fingerprint).map_err(store_error)?;
+    output::bytes(armored.as_bytes())
+}
+
+/// The newest certificate of a subject; when the secret key is wanted, the newest we hold.
+fn newest(keys: &KeyRing, subject: Subject, secret: bool, now: i64) -> Result<String, Exit> {
+    let filter = Filter {
+        subject: Some(subject.clone()),
+        custody: secret.then_some(Custody::Local),
+        ..Filter::default()
+    };
+    let listed = keys.store.list(&filter, now).map_err(store_error)?;
+    listed
+        .into_iter()
+        .max_by_key(|listed| (listed.encrypt.usable, listed.record.valid_from))
+        .map(|listed| listed.record.fingerprint)
+        .ok_or_else(|| Exit::not_found(format!("no certificate of {subject}")))
+}
+
+fn list(keys: &KeyRing, which: Option<&str>, json: bool, now: i64) -> Result<(), Exit> {
+    let subject = match which {
+        Some(text) => {
+            Some(Subject::parse(text).ok_or_else(|| Exit::usage(format!("`{text}` is no address or domain")))?)
+        }
+        None => None,
+    };
+    let listed = keys.store.list(&Filter { subject, ..Filter::default() }, now).map_err(store_error)?;
+    if json {
+        return output::json(&listed);
+    }
+    for listed in &listed {
+        output::line(&row(listed))?;
+    }
+    Ok(())
+}
+
+fn row(listed: &Listed) -> String {
+    let record = &listed.record;
+    let subjects: Vec<String> = record.subjects.iter().map(ToString::to_string).collect();
+    let state = if listed.encrypt.usable {
+        "usable".to_owned()
+    } else {
+        format!("NOT USABLE: {}", listed.encrypt.why.as_deref().unwrap_or("unknown reason"))
+    };
+    format!(
+        "{}  v{} {}  {}  trust={} origin={} secret={}  {state}",
+        record.fingerprint,
+        listed.version,
+        listed.algorithm,
+        subjects.join(" "),
+        record.trust,
+        record.origin,
+        if record.custody == Custody::Local { "yes" } else { "no" },
+    )
+}
+
+fn revoke(
+    keys: &KeyRing,
+    fingerprint: &str,
+    reason: Reason,
+    message: &str,
+    now: i64,
+) -> Result<Record, Exit> {
+    let fingerprint = fingerprint.to_uppercase();
+    let reason = match reason {
+        Reason::Compromised => Revocation::Compromised,
+        Reason::Retired => Revocation::Retired,
+        Reason::Superseded => Revocation::Superseded,
+        Reason::Unspecified => Revocation::Unspecified,
+    };
+    let revocation = match keys.custody.revoke(&fingerprint, reason, message, now) {
+        Ok(revocation) => revocation,
+        // The key is gone; the revocation made with it is not.
+        Err(error) => match keys.custody.revocation(&fingerprint) {
+            Ok(Some(revocation)) => revocation,
+            _ => return Err(custody_error(error)),
+        },
+    };
+    keys.store.revoke(&fingerprint, &revocation, now).map_err(store_error)
+}
+
+fn show(records: &[Record], json: bool) -> Result<(), Exit> {
+    if json {
+        return output::json(&records);
+    }
+    for record in records {
+        let subjects: Vec<String> = record.subjects.iter().map(ToString::to_string).collect();
+        let revoked = record.revoked.as_ref().map(|why| format!("  revoked: {why}")).unwrap_or_default();
+        output::line(&format!(
+            "{}  {}  trust={}{revoked}",
+            record.fingerprint,
+            subjects.join(" "),
+            record.trust
+        ))?;
+    }
+    Ok(())
+}
+
+fn known(keys: &KeyRing, fingerprint: &str) -> Result<Record, Exit> {
+    let record = keys.store.get(fingerprint).map_err(store_error)?;
+    record.ok_or_else(|| Exit::not_found(format!("no certificate {fingerprint}")))
+}
+
+fn own_subject(config: &Config, owner: &Owner) -> Result<Subject, Exit> {
+    let subject = match (&owner.domain, &owner.user) {
+        (Some(domain), _) => domain_subject(domain)?,
+        (None, Some(user)) => subject_of(user)?,
+        (None, None) => return Err(Exit::usage("name --domain or --user")),
+    };
+    let domain = match &subject {
+        Subject::Domain(domain) => domain.clone(),
+        Subject::Address(address) => crate::transaction::domain_of(address),
+    };
+    if config.gateway.is_own(&domain) {
+        return Ok(subject);
+    }
+    let own = config.gateway.domains.join(", ");
+    Err(Exit::usage(format!("{domain} is not one of the gateway's domains ({own})")))
+}
+
+fn subject_of(address: &str) -> Result<Subject, Exit> {
+    Subject::address(address).ok_or_else(|| Exit::usage(format!("`{address}` is no address")))
+}
+
+fn domain_subject(domain: &str) -> Result<Subject, Exit> {
+    Subject::domain(domain).ok_or_else(|| Exit::usage(format!("`{domain}` is no domain")))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Exit> {
+    let mut bytes = Vec::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().lock().take(INPUT_LIMIT).read_to_end(&mut bytes)
+    } else {
+        fs::File::open(file).and_then(|file| file.take(INPUT_LIMIT).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| Exit::unavailable(format!("cannot read {}", file.display()), error))?;
+    Ok(bytes)
+}
+
+fn store_error(error: keydir::StoreError) -> Exit {
+    let code = match &error {
+        keydir::StoreError::Unknown(_) => 66,
+        keydir::StoreError::Intake(_) => 65,
+        _ => 69,
+    };
+    Exit { code, message: chain(&error) }
+}
+
+fn custody_error(error: sealing::custody::CustodyError) -> Exit {
+    let code = if matches!(error, sealing::custody::CustodyError::Unknown(_)) { 66 } else { 69 };
+    Exit { code, message: chain(&error) }
+}
+
+impl From<TrustLevel> for Trust {
+    fn from(level: TrustLevel) -> Self {
+        match level {
+            TrustLevel::Verified => Self::Verified,
+            TrustLevel::Accepted => Self::Accepted,
+            TrustLevel::Held => Self::Held,
+            TrustLevel::Distrusted => Self::Distrusted,
+        }
+    }
+}

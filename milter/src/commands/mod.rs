@@ -1,0 +1,9 @@
+//! The administrator's commands.
+
+pub mod cli;
+pub mod config;
+pub mod filter;
+pub mod keys;
+pub mod manual;
+pub mod notary;
+pub mod output;

@@ -1,0 +1,92 @@
+//! The copies of a message: one for every group of recipients but the first.
+
+use std::io::Write;
+
+use mail::{Failure, Message};
+use sha2::{Digest, Sha256};
+
+use crate::disposition::Disposition;
+use crate::hashing::Hashing;
+use crate::judge::Form;
+use crate::spool::{Copy, Spool, Ticket};
+use crate::token::hex;
+use crate::transaction::{Recipient, Transaction, new_id};
+
+/// The copies that must be spooled before the MTA is answered.
+///
+/// A copy that an earlier, unanswered attempt of the same submission left is not made again; its
+/// recipients are still removed from the original, for their copy is durable or was sent.
+///
+/// # Errors
+/// The body could not be read.
+pub fn of(
+    disposition: &Disposition,
+    transaction: &Transaction,
+    spool: &Spool,
+    now: i64,
+) -> Result<Vec<Copy>, Failure> {
+    let others = disposition.forms.get(1..).unwrap_or_default();
+    if others.is_empty() {
+        return Ok(Vec::new());
+    }
+    let content = content_digest(transaction)
+        .map_err(|error| Failure::temporary((3, 1), "cannot read the message").because(error))?;
+    let mut copies = Vec::new();
+    for form in others {
+        let recipients = recipients(transaction, form);
+        let idempotency = idempotency(&content, transaction, &recipients);
+        if spool.is_taken(&idempotency) {
+            tracing::info!(
+                "{}: a copy of this message was spooled by an attempt that got no answer; not again",
+                transaction.log_id()
+            );
+            continue;
+        }
+        copies.push(Copy {
+            ticket: Ticket {
+                id: new_id(),
+                transaction: transaction.id.clone(),
+                queue_id: transaction.log_id().to_owned(),
+                reverse_path: transaction.envelope.reverse_path.clone(),
+                parameters: transaction.envelope.parameters.clone(),
+                recipients: recipients.iter().map(|r| (r.path.clone(), r.parameters.clone())).collect(),
+                idempotency,
+                notice: false,
+                created: now,
+            },
+            message: form.message.clone(),
+        });
+    }
+    Ok(copies)
+}
+
+fn recipients<'t>(transaction: &'t Transaction, form: &Form) -> Vec<&'t Recipient> {
+    form.recipients.iter().filter_map(|index| transaction.envelope.recipients.get(*index)).collect()
+}
+
+/// What a retried submission has in common with the first attempt: everything but the trace
+/// fields that the hops before us may have added anew.
+fn content_digest(transaction: &Transaction) -> std::io::Result<[u8; 32]> {
+    let message: &Message = &transaction.message;
+    let mut hash = Hashing::default();
+    for field in message.header().fields() {
+        if !field.is("Received") && !field.is("Return-Path") {
+            hash.write_all(field.raw())?;
+        }
+    }
+    message.body().write_to(&mut hash)?;
+    Ok(hash.digest())
+}
+
+fn idempotency(content: &[u8; 32], transaction: &Transaction, recipients: &[&Recipient]) -> String {
+    let mut addresses: Vec<&str> = recipients.iter().map(|r| r.address.as_str()).collect();
+    addresses.sort_unstable();
+    let mut hash = Sha256::new();
+    hash.update(content);
+    hash.update(transaction.envelope.reverse_path.as_bytes());
+    for address in addresses {
+        hash.update([0]);
+        hash.update(address.as_bytes());
+    }
+    hex(&hash.finalize())
+}

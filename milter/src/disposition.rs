@@ -1,0 +1,209 @@
+//! What becomes of a message, with everything that must be told about it.
+
+use std::time::Duration;
+
+use mail::{Edit, Failure, Spill, milter_actions};
+use policy::{Direction, Facts, Plan, Treatment, Verdict};
+
+use crate::changes::changes;
+use crate::facts::direction;
+use crate::judge::{Form, Judgement, Stopped};
+use crate::keyring::chain;
+use crate::reply::{Answer, Refusal};
+use crate::telemetry::{Event, MessageEvent, Telemetry, verdict_name};
+use crate::transaction::Transaction;
+
+/// The outcome of a message.
+#[derive(Debug)]
+pub struct Disposition {
+    /// What was known, if it could be gathered.
+    pub facts: Option<Facts>,
+    /// What was decided, if it came to that.
+    pub plan: Option<Plan>,
+    /// The forms that leave, the first of them in the original.
+    pub forms: Vec<Form>,
+    /// What the MTA is told.
+    pub outcome: Outcome,
+    /// The failure behind a refusal, with its causes; for the log and the record only.
+    pub cause: Option<String>,
+    /// Names of the copies, see [`crate::spool::Spool::answered`].
+    pub idempotency: Vec<String>,
+}
+
+/// What the MTA is told.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The message goes on.
+    Pass,
+    /// The message is put on hold, for this reason.
+    Quarantine(String),
+    /// The message is accepted and thrown away.
+    Discard,
+    /// The message is refused.
+    Refused(Refusal),
+    /// A copy of ours came back and passes with these edits.
+    Returned {
+        /// The copy.
+        copy: String,
+        /// Removal of the token.
+        edits: Vec<Edit>,
+    },
+}
+
+impl Disposition {
+    /// From what judging gave.
+    pub fn from_judged(transaction: &Transaction, judged: Result<Judgement, Box<Stopped>>) -> Self {
+        match judged {
+            Ok(Judgement { facts, plan, forms }) => {
+                let outcome = match (&plan.verdict, Refusal::of_verdict(&plan.verdict)) {
+                    (_, Some(refusal)) => Outcome::Refused(refusal),
+                    (Verdict::Discard, None) => Outcome::Discard,
+                    (Verdict::Quarantine { reason }, None) => Outcome::Quarantine(reason.clone()),
+                    (_, None) => Outcome::Pass,
+                };
+                Self { facts: Some(facts), plan: Some(plan), forms, outcome, ..Self::empty() }
+            }
+            Err(stopped) => {
+                let Stopped { failure, facts, plan } = *stopped;
+                let mut disposition = Self { facts, plan, ..Self::empty() };
+                disposition.fail(failure);
+                tracing::debug!("{}: {:?}", transaction.log_id(), disposition.cause);
+                disposition
+            }
+        }
+    }
+
+    /// Every recipient was refused before the message.
+    pub fn without_recipients(refusal: Option<Refusal>) -> Self {
+        let outcome = Outcome::Refused(refusal.unwrap_or_else(Refusal::internal));
+        Self { outcome, ..Self::empty() }
+    }
+
+    /// A copy of ours that passes.
+    pub fn returned(copy: &str, edits: Vec<Edit>) -> Self {
+        Self { outcome: Outcome::Returned { copy: copy.to_owned(), edits }, ..Self::empty() }
+    }
+
+    fn empty() -> Self {
+        Self {
+            facts: None,
+            plan: None,
+            forms: Vec::new(),
+            outcome: Outcome::Pass,
+            cause: None,
+            idempotency: Vec::new(),
+        }
+    }
+
+    /// Something failed: whatever was to happen, the message is refused and nothing leaves.
+    pub fn fail(&mut self, failure: Failure) {
+        self.outcome = Outcome::Refused(Refusal::of_failure(&failure));
+        self.cause = Some(chain(&failure));
+        self.forms.clear();
+        self.idempotency.clear();
+    }
+
+    /// Recipients that get a copy instead of the original.
+    pub fn removed<'t>(&self, transaction: &'t Transaction) -> Vec<&'t str> {
+        let others = self.forms.iter().skip(1).flat_map(|form| &form.recipients);
+        others
+            .filter_map(|index| transaction.envelope.recipients.get(*index))
+            .map(|recipient| recipient.path.as_str())
+            .collect()
+    }
+
+    /// The verdict as log, metric and record name it.
+    pub fn verdict(&self) -> &'static str {
+        match &self.outcome {
+            Outcome::Pass => "continue",
+            Outcome::Quarantine(_) => "quarantine",
+            Outcome::Discard => "discard",
+            Outcome::Returned { .. } => "reinjected",
+            Outcome::Refused(refusal) if refusal.is_temporary() => {
+                verdict_name(&Verdict::Tempfail { code: String::new(), text: String::new() })
+            }
+            Outcome::Refused(_) => "reject",
+        }
+    }
+
+    /// What was done, one word for each form: `pass`, `open`, `sign`, `encrypt`, `sign+encrypt`.
+    pub fn action(&self) -> String {
+        if self.forms.is_empty() {
+            return "none".to_owned();
+        }
+        self.forms.iter().map(|form| action_word(&form.treatment)).collect::<Vec<_>>().join(",")
+    }
+
+    /// The scheme that was used, empty if none.
+    pub fn scheme(&self) -> &'static str {
+        let layers = self.facts.as_ref().is_some_and(|facts| !facts.layers.is_empty());
+        let sealed = self.forms.iter().any(|form| !form.treatment.is_pass());
+        if layers || sealed { "openpgp" } else { "" }
+    }
+
+    /// Writes the log line and counts.
+    pub fn emit(&self, transaction: &Transaction, telemetry: &Telemetry, took: Duration) {
+        let message_id = transaction.message.message_id();
+        let refusal = match &self.outcome {
+            Outcome::Refused(refusal) => {
+                Some(self.cause.as_ref().map_or(refusal.to_string(), |cause| format!("{refusal} ({cause})")))
+            }
+            Outcome::Quarantine(reason) => Some(reason.clone()),
+            Outcome::Returned { copy, .. } => Some(format!("copy {copy}")),
+            Outcome::Pass | Outcome::Discard => None,
+        };
+        telemetry.emit(&Event::Message(MessageEvent {
+            id: transaction.log_id(),
+            message_id: message_id.as_deref(),
+            from: &transaction.envelope.reverse_path,
+            to: transaction.envelope.recipients.iter().map(|r| r.address.as_str()).collect(),
+            direction: self.facts.as_ref().map_or(Direction::Outbound, direction),
+            rules: self.plan.as_ref().map_or(&[], |plan| plan.rules.as_slice()),
+            action: self.action(),
+            scheme: self.scheme(),
+            verdict: self.verdict(),
+            reason: refusal.as_deref(),
+            took,
+        }));
+    }
+
+    /// What to tell the MTA.
+    pub fn into_answer(self, transaction: &Transaction, spill: &Spill) -> Answer {
+        let delete = self.removed(transaction).into_iter().map(str::to_owned).collect();
+        let original = &transaction.message;
+        let edits = match (&self.outcome, self.forms.first()) {
+            (Outcome::Refused(refusal), _) => return Answer::refused(refusal.clone()),
+            (Outcome::Discard, _) => return Answer { discard: true, ..Answer::default() },
+            (Outcome::Returned { edits, .. }, _) => edits.clone(),
+            (_, Some(form)) => changes(original, &form.message, form.body_changed),
+            (_, None) => Vec::new(),
+        };
+        match milter_actions(original, &edits, spill) {
+            Ok(actions) => Answer {
+                actions,
+                delete,
+                quarantine: match self.outcome {
+                    Outcome::Quarantine(reason) => Some(reason),
+                    _ => None,
+                },
+                idempotency: self.idempotency,
+                ..Answer::default()
+            },
+            Err(error) => {
+                tracing::error!(%error, "cannot read a form of the message; it is deferred");
+                Answer::refused(Refusal::internal())
+            }
+        }
+    }
+}
+
+/// One word for what a treatment does.
+pub fn action_word(treatment: &Treatment) -> &'static str {
+    match (!treatment.encrypt_to.is_empty(), treatment.sign_with.is_some(), treatment.opened) {
+        (true, true, _) => "sign+encrypt",
+        (true, false, _) => "encrypt",
+        (false, true, _) => "sign",
+        (false, false, true) => "open",
+        (false, false, false) => "pass",
+    }
+}

@@ -1,0 +1,247 @@
+//! A transaction that is still being told: what the session collects between MAIL and the end of
+//! the message.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use mail::{BodyWriter, Failure, Message};
+use policy::{KeyKind, RcptDecision, RecipientFacts};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::config::{Config, GatewayConfig};
+use crate::facts::{facts_at_rcpt, recipient_direction};
+use crate::gateway::Gateway;
+use crate::keyring::Lookup;
+use crate::reply::Refusal;
+use crate::telemetry::Event;
+use crate::transaction::{Envelope, Peer, Recipient, Transaction, address_of_path, new_id};
+
+/// Most bytes of header section we take; Postfix cuts single fields at 100 kB by default.
+const HEADER_LIMIT: usize = 8 << 20;
+
+/// Whether the client sends as one of ours: the name of the MTA's service decides, else
+/// authentication, else the network.
+pub fn is_originating(gateway: &GatewayConfig, peer: &Peer, authenticated: bool) -> bool {
+    match peer.daemon.as_deref() {
+        Some("ORIGINATING") => true,
+        Some("INBOUND") => false,
+        _ => authenticated || peer.ip.is_some_and(|ip| gateway.is_trusted(ip)),
+    }
+}
+
+/// What is known so far of a message.
+pub struct Draft {
+    /// The configuration when the message began; a reload does not change it half-way.
+    pub config: Arc<Config>,
+    /// The MTA's queue id, when it told one.
+    pub queue_id: Option<String>,
+    /// Who sends to whom.
+    pub envelope: Envelope,
+    /// Nobody waits at RCPT: sendmail(1) or a bounce.
+    pub no_smtp_client: bool,
+    id: String,
+    peer: Peer,
+    authenticated: Option<String>,
+    originating: bool,
+    /// The copy of ours that comes back, if the client says so and we are submitting it.
+    returning: bool,
+    lookups: Vec<PendingLookup>,
+    fields: Vec<(Vec<u8>, Vec<u8>)>,
+    header_bytes: usize,
+    body: BodyWriter,
+    fault: Option<Failure>,
+    under_way: UnderWay,
+}
+
+/// A complete transaction with all that was gathered on the way.
+#[derive(Debug)]
+pub struct Completed {
+    /// What the MTA told.
+    pub transaction: Arc<Transaction>,
+    /// Keys of each recipient.
+    pub lookups: Vec<Lookup>,
+    /// Whether header and body could be stored.
+    pub stored: Result<(), Failure>,
+    /// Counts the message until it is answered.
+    pub under_way: UnderWay,
+}
+
+/// Counts a message as under way from MAIL until its answer.
+#[derive(Debug)]
+pub struct UnderWay(Arc<AtomicUsize>);
+
+impl UnderWay {
+    fn begin(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The keys of one recipient: known, or being looked up while the message arrives.
+enum PendingLookup {
+    Known(Lookup),
+    UnderWay(JoinHandle<Lookup>),
+}
+
+impl PendingLookup {
+    async fn wait(self, kinds: &[KeyKind]) -> Lookup {
+        match self {
+            Self::Known(lookup) => lookup,
+            Self::UnderWay(task) => {
+                task.await.unwrap_or_else(|_| Lookup::failed(kinds, "the look-up ended abnormally"))
+            }
+        }
+    }
+}
+
+impl Draft {
+    /// A message begins.
+    pub fn begin(gateway: &Gateway, peer: &Peer, authenticated: Option<String>) -> Self {
+        let config = gateway.config();
+        let originating = is_originating(&config.gateway, peer, authenticated.is_some());
+        let returning = peer.helo.as_deref().is_some_and(|helo| gateway.expects_copy(helo));
+        Self {
+            body: BodyWriter::new(&config.gateway.spill()),
+            config,
+            queue_id: None,
+            envelope: Envelope::default(),
+            no_smtp_client: false,
+            id: new_id(),
+            peer: peer.clone(),
+            authenticated,
+            originating,
+            returning,
+            lookups: Vec::new(),
+            fields: Vec::new(),
+            header_bytes: 0,
+            fault: None,
+            under_way: UnderWay::begin(&gateway.under_way),
+        }
+    }
+
+    /// Adds a recipient, or says why it is refused now. Its keys are looked up while the rest of
+    /// the message arrives.
+    pub async fn add_recipient(
+        &mut self,
+        gateway: &Gateway,
+        path: String,
+        parameters: Vec<String>,
+    ) -> Option<Refusal> {
+        let recipient = Recipient { address: address_of_path(&path), path, parameters };
+        // The same recipient twice is one recipient: removing the second from the original would
+        // remove the first as well.
+        if self.envelope.recipients.iter().any(|other| other.address == recipient.address) {
+            return None;
+        }
+        let mut lookup = self.look_up(gateway, &recipient.address);
+        let kinds = self.config.policy.wanted_kinds();
+        // Our own copies were decided already; their token is checked at end of message.
+        if self.config.policy.may_refuse_recipients() && !self.no_smtp_client && !self.returning {
+            let answer = lookup.wait(kinds).await;
+            let decision = self.decide_recipient(gateway, &recipient, &answer);
+            if let Some(refusal) = Refusal::of_recipient(decision) {
+                gateway.telemetry().emit(&Event::Recipient {
+                    id: self.queue_id.as_deref().unwrap_or("NOQUEUE"),
+                    from: &self.envelope.reverse_path,
+                    to: &recipient.address,
+                    reply: &refusal.to_string(),
+                });
+                return Some(refusal);
+            }
+            lookup = PendingLookup::Known(answer);
+        }
+        self.lookups.push(lookup);
+        self.envelope.recipients.push(recipient);
+        None
+    }
+
+    fn look_up(&self, gateway: &Gateway, address: &str) -> PendingLookup {
+        let kinds = self.config.policy.wanted_kinds().to_vec();
+        if kinds.is_empty() {
+            return PendingLookup::Known(Lookup::default());
+        }
+        let (keys, address, now) = (gateway.keys().clone(), address.to_owned(), gateway.now());
+        PendingLookup::UnderWay(spawn_blocking(move || keys.encryption(&address, &kinds, now)))
+    }
+
+    fn decide_recipient(&self, gateway: &Gateway, recipient: &Recipient, lookup: &Lookup) -> RcptDecision {
+        let recipient = RecipientFacts {
+            address: recipient.address.clone(),
+            direction: recipient_direction(&self.config.gateway, self.originating, &recipient.address),
+            disclosed: false,
+            keys: lookup.facts.clone(),
+        };
+        let facts = facts_at_rcpt(
+            self.originating,
+            self.authenticated.clone(),
+            self.peer.ip,
+            &self.envelope,
+            recipient,
+            gateway.now(),
+        );
+        self.config.policy.decide_recipient(&facts, 0)
+    }
+
+    /// Adds a header field as the milter protocol gives it.
+    pub fn add_field(&mut self, name: Vec<u8>, value: Vec<u8>) {
+        self.header_bytes += name.len() + value.len();
+        if self.header_bytes > HEADER_LIMIT {
+            self.fail(Failure::permanent((3, 4), "the header section is too large"));
+            return;
+        }
+        self.fields.push((name, value));
+    }
+
+    /// Adds a piece of the body.
+    pub fn add_body(&mut self, chunk: &[u8]) {
+        if self.fault.is_some() {
+            return;
+        }
+        if let Err(error) = std::io::Write::write_all(&mut self.body, chunk) {
+            self.fail(Failure::temporary((3, 1), "cannot store the message").because(error));
+        }
+    }
+
+    /// Remembers the first thing that went wrong; it is answered at end of message, since earlier
+    /// stages have no reply.
+    fn fail(&mut self, failure: Failure) {
+        self.fault.get_or_insert(failure);
+    }
+
+    /// The whole transaction, once the MTA said that the message is complete.
+    ///
+    /// The counter goes with it: the message is under way until the caller drops that.
+    pub async fn complete(mut self) -> Completed {
+        let mut lookups = Vec::with_capacity(self.lookups.len());
+        for lookup in std::mem::take(&mut self.lookups) {
+            lookups.push(lookup.wait(self.config.policy.wanted_kinds()).await);
+        }
+        let mut fault = self.fault;
+        let body = self.body.finish().unwrap_or_else(|error| {
+            fault.get_or_insert(Failure::temporary((3, 1), "cannot store the message").because(error));
+            mail::Body::empty()
+        });
+        let transaction = Transaction {
+            id: self.id,
+            queue_id: self.queue_id,
+            body_seen: self.config.policy.needs_body(),
+            peer: self.peer,
+            authenticated: self.authenticated,
+            originating: self.originating,
+            envelope: self.envelope,
+            message: Message::from_milter(self.fields, body),
+        };
+        Completed {
+            transaction: Arc::new(transaction),
+            lookups,
+            stored: fault.map_or(Ok(()), Err),
+            under_way: self.under_way,
+        }
+    }
+}

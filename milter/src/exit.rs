@@ -1,0 +1,58 @@
+//! How a command ends: message, fix and exit code (sysexits.h).
+
+use std::fmt;
+
+use crate::config::LoadError;
+use crate::keyring::chain;
+
+/// A failed command.
+#[derive(Debug)]
+pub struct Exit {
+    /// Exit code: 64 usage, 65 data, 69 unavailable, 70 bug, 75 try again, 77 permission, 78 configuration.
+    pub code: u8,
+    /// What failed, why, and how to mend it.
+    pub message: String,
+}
+
+impl Exit {
+    /// 64: the command was called wrongly.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { code: 64, message: message.into() }
+    }
+    /// 65: the input is wrong.
+    pub fn data(message: impl fmt::Display, error: impl std::error::Error) -> Self {
+        Self { code: 65, message: format!("{message}: {}", chain(&error)) }
+    }
+    /// 66: there is no such thing.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self { code: 66, message: message.into() }
+    }
+    /// 69: something needed is not there.
+    pub fn unavailable(message: impl fmt::Display, error: impl std::error::Error) -> Self {
+        Self { code: 69, message: format!("{message}: {}", chain(&error)) }
+    }
+    /// 73: output cannot be written.
+    pub fn output(message: impl fmt::Display, error: impl std::error::Error) -> Self {
+        Self { code: 73, message: format!("{message}: {}", chain(&error)) }
+    }
+    /// 77: not allowed.
+    pub fn permission(message: impl fmt::Display, error: impl std::error::Error) -> Self {
+        Self { code: 77, message: format!("{message}: {}", chain(&error)) }
+    }
+    /// 78: the configuration is wrong.
+    pub fn config(message: impl Into<String>) -> Self {
+        Self { code: 78, message: message.into() }
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<LoadError> for Exit {
+    fn from(error: LoadError) -> Self {
+        Self::config(chain(&error))
+    }
+}

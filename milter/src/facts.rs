@@ -1,0 +1,155 @@
+//! Gathers what is known about a message into one plain value for the policy.
+
+use std::net::IpAddr;
+
+use mail::Message;
+use policy::{
+    Direction, Facts, Finding, HeaderFacts, KeyFacts, LayerFacts, LayerKind, LayerState, Policy, Protection,
+    RecipientFacts, Scheme,
+};
+use sealing::openpgp::{self, Layer};
+
+use crate::config::GatewayConfig;
+use crate::keyring::Lookup;
+use crate::transaction::{Envelope, Transaction, domain_of};
+
+/// Which way a message goes for one recipient.
+///
+/// Whatever is not ours is outbound, also for a client that is not ours: a forwarded message needs
+/// the same protection as one of our own.
+pub fn recipient_direction(gateway: &GatewayConfig, originating: bool, address: &str) -> Direction {
+    match (gateway.is_own(&domain_of(address)), originating) {
+        (false, _) => Direction::Outbound,
+        (true, true) => Direction::Internal,
+        (true, false) => Direction::Inbound,
+    }
+}
+
+/// The direction of a message as a whole, for logs and metrics: what leaves counts most.
+pub fn direction(facts: &Facts) -> Direction {
+    let has = |direction| facts.recipients.iter().any(|recipient| recipient.direction == direction);
+    match (has(Direction::Outbound), has(Direction::Internal), facts.originating) {
+        (true, _, true) => Direction::Outbound,
+        (_, true, _) => Direction::Internal,
+        (true, _, false) if !has(Direction::Inbound) => Direction::Outbound,
+        (_, _, true) => Direction::Outbound,
+        _ => Direction::Inbound,
+    }
+}
+
+/// All facts but the layers, which need the message opened.
+pub fn gather(
+    gateway: &GatewayConfig,
+    policy: &Policy,
+    transaction: &Transaction,
+    lookups: &[Lookup],
+    signing: Vec<KeyFacts>,
+    now: i64,
+) -> Facts {
+    let message = &transaction.message;
+    let named: Vec<String> =
+        message.to_and_cc().iter().map(|mailbox| mailbox.address.to_string().to_lowercase()).collect();
+    let recipients = transaction.envelope.recipients.iter().enumerate().map(|(index, recipient)| {
+        RecipientFacts {
+            address: recipient.address.clone(),
+            direction: recipient_direction(gateway, transaction.originating, &recipient.address),
+            disclosed: named.contains(&recipient.address.to_lowercase()),
+            keys: lookups.get(index).map(|lookup| lookup.facts.clone()).unwrap_or_default(),
+        }
+    });
+    Facts {
+        now,
+        originating: transaction.originating,
+        authenticated: transaction.authenticated.clone(),
+        client: transaction.peer.ip,
+        reverse_path: transaction.envelope.reverse_path.clone(),
+        from: originators(message),
+        recipients: recipients.collect(),
+        header: Some(header_facts(message, policy.wanted_fields())),
+        size: Some(message.len()),
+        protection: Some(if transaction.body_seen { protection(message) } else { Protection::None }),
+        layers: Vec::new(),
+        findings: Vec::new(),
+        signing_keys: signing,
+    }
+}
+
+/// The facts about one recipient at RCPT, when the message is not known.
+pub fn facts_at_rcpt(
+    originating: bool,
+    authenticated: Option<String>,
+    client: Option<IpAddr>,
+    envelope: &Envelope,
+    recipient: RecipientFacts,
+    now: i64,
+) -> Facts {
+    Facts {
+        now,
+        originating,
+        authenticated,
+        client,
+        reverse_path: envelope.reverse_path.clone(),
+        from: Vec::new(),
+        recipients: vec![recipient],
+        header: None,
+        size: None,
+        protection: None,
+        layers: Vec::new(),
+        findings: Vec::new(),
+        signing_keys: Vec::new(),
+    }
+}
+
+/// Addresses of the From field.
+fn originators(message: &Message) -> Vec<String> {
+    message.from().iter().map(|mailbox| mailbox.address.to_string()).collect()
+}
+
+fn header_facts(message: &Message, wanted: &[String]) -> HeaderFacts {
+    let fields = message.header().fields().filter_map(|field| {
+        let name = String::from_utf8_lossy(field.name()).to_lowercase();
+        wanted.contains(&name).then(|| (name, field.text()))
+    });
+    HeaderFacts { subject: message.subject(), fields: fields.collect() }
+}
+
+/// How the message is protected, by its structure.
+fn protection(message: &Message) -> Protection {
+    match openpgp::recognise(message).protection {
+        openpgp::Protection::None => Protection::None,
+        openpgp::Protection::Signed => Protection::Signed,
+        openpgp::Protection::Encrypted => Protection::Encrypted,
+        openpgp::Protection::SignedAndEncrypted => Protection::SignedAndEncrypted,
+    }
+}
+
+/// What opening found, as facts.
+pub fn layer_facts(layers: &[Layer]) -> Vec<LayerFacts> {
+    layers
+        .iter()
+        .map(|layer| LayerFacts {
+            scheme: Scheme::Openpgp,
+            kind: match layer.kind {
+                openpgp::LayerKind::Encrypted => LayerKind::Encrypted,
+                openpgp::LayerKind::Signed => LayerKind::Signed,
+            },
+            state: match layer.state {
+                openpgp::LayerState::Opened => LayerState::Opened,
+                openpgp::LayerState::Valid => LayerState::Valid,
+                openpgp::LayerState::Invalid => LayerState::Invalid,
+                openpgp::LayerState::WrongSigner => LayerState::WrongSigner,
+                openpgp::LayerState::UnknownSigner => LayerState::UnknownSigner,
+                openpgp::LayerState::NoKey => LayerState::NoKey,
+                openpgp::LayerState::Damaged => LayerState::Damaged,
+                openpgp::LayerState::Unsupported => LayerState::Unsupported,
+            },
+            signer: layer.signer.clone(),
+            why: layer.why.clone(),
+        })
+        .collect()
+}
+
+/// A finding of the gateway itself.
+pub fn finding(id: &str, detail: &str) -> Finding {
+    Finding { id: id.to_owned(), detail: detail.to_owned() }
+}

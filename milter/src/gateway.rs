@@ -1,0 +1,289 @@
+//! The path of one message, on one page: [`Gateway::handle`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use mail::{Failure, Spill};
+use notary::Notary;
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::copies;
+use crate::disposition::Disposition;
+use crate::draft::Draft;
+use crate::judge::{Judgement, Stopped, judge};
+use crate::keyring::{KeyRing, Lookup};
+use crate::record;
+use crate::reply::Answer;
+use crate::results;
+use crate::spool::Spool;
+use crate::telemetry::Telemetry;
+use crate::token::{Binding, FIELD, Tokens};
+use crate::transaction::Transaction;
+
+/// Everything a message passes through. One for the process; nothing in it is global.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Swapped as a whole on reload.
+    pub config: ArcSwap<Config>,
+    /// Certificates and secret keys.
+    pub keys: Arc<KeyRing>,
+    /// The record of every decision.
+    pub notary: Notary,
+    /// Copies that must still be sent.
+    pub spool: Arc<Spool>,
+    /// Tokens of our own copies.
+    pub tokens: Arc<Tokens>,
+    /// Log lines and metrics.
+    pub telemetry: Arc<Telemetry>,
+    /// Time source.
+    pub clock: Clock,
+    /// Rung when copies were spooled.
+    pub bell: Arc<Notify>,
+    /// Messages between MAIL and their answer, for draining.
+    pub under_way: Arc<AtomicUsize>,
+}
+
+/// What the configuration needs of the MTA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// The body, and the right to change it and the recipients.
+    pub body: bool,
+    /// The right to put a message on hold.
+    pub quarantine: bool,
+    /// An answer may be given at RCPT.
+    pub recipient_reply: bool,
+}
+
+/// Who may still decide about a message: the work on it, or the deadline. Whoever comes first.
+#[derive(Clone, Debug, Default)]
+pub struct Claim(Arc<AtomicU8>);
+
+const OPEN: u8 = 0;
+const COMMITTED: u8 = 1;
+const GIVEN_UP: u8 = 2;
+
+impl Claim {
+    /// True while neither side has decided.
+    pub fn is_open(&self) -> bool {
+        self.0.load(Ordering::Acquire) == OPEN
+    }
+    /// The deadline passed; true if nothing was made durable and nothing will be.
+    pub fn give_up(&self) -> bool {
+        self.0.compare_exchange(OPEN, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+    fn commit(&self) -> Result<(), Failure> {
+        match self.0.compare_exchange(OPEN, COMMITTED, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Failure::temporary((3, 0), "the mail gateway took too long, try again later")),
+        }
+    }
+}
+
+impl Gateway {
+    /// The path of one message. Every failure ends here and becomes a refusal; no path leads
+    /// from a failure to mail that leaves.
+    pub async fn handle(
+        self: &Arc<Self>,
+        transaction: Arc<Transaction>,
+        lookups: Vec<Lookup>,
+        stored: Result<(), Failure>,
+        claim: &Claim,
+    ) -> Disposition {
+        let started = Instant::now();
+        let config = self.config();
+        let returned = self.returned_copy(&transaction);
+        let judged = match (stored, &returned) {
+            (Err(failure), _) => Err(Box::new(Stopped { failure, facts: None, plan: None })),
+            (Ok(()), Some(Ok(copy))) => return self.pass_copy(&config, &transaction, copy, started).await,
+            // 2 open, 3 examine (no screening room yet), 4 facts, 5 decide, 6 seal
+            (Ok(()), _) => self.judge(&config, &transaction, lookups, returned.is_some()).await,
+        };
+        let mut disposition = Disposition::from_judged(&transaction, judged);
+        // 7 record: copies are on disk, then the record, and only then is there an answer
+        if let Err(failure) = self.make_durable(&config, &transaction, &mut disposition, claim).await {
+            disposition.fail(failure);
+            // The refusal itself is recorded if that is possible; the client tries again anyway.
+            if let Err(error) = self.record(&config, &transaction, &disposition).await {
+                tracing::error!("{}: cannot record a refusal: {error}", transaction.log_id());
+            }
+        }
+        self.announce(&transaction, &disposition, started.elapsed());
+        disposition
+    }
+
+    async fn judge(
+        &self,
+        config: &Arc<Config>,
+        transaction: &Arc<Transaction>,
+        lookups: Vec<Lookup>,
+        forged_token: bool,
+    ) -> Result<Judgement, Box<Stopped>> {
+        let now = self.now();
+        if !transaction.body_seen && config.policy.wanted_kinds().is_empty() {
+            // Nothing to read and nothing to compute: not worth another thread.
+            return judge(config, &self.keys, transaction, &lookups, forged_token, now);
+        }
+        let (config, keys, transaction) = (config.clone(), self.keys.clone(), transaction.clone());
+        let work =
+            spawn_blocking(move || judge(&config, &keys, &transaction, &lookups, forged_token, now));
+        work.await.unwrap_or_else(|error| {
+            let failure = Failure::temporary((3, 0), "internal error in the mail gateway").because(error);
+            Err(Box::new(Stopped { failure, facts: None, plan: None }))
+        })
+    }
+
+    /// Writes copies and record in the order of the second and fifth law.
+    async fn make_durable(
+        &self,
+        config: &Config,
+        transaction: &Transaction,
+        disposition: &mut Disposition,
+        claim: &Claim,
+    ) -> Result<(), Failure> {
+        let copies = copies::of(disposition, transaction, &self.spool, self.now())?;
+        if copies.is_empty() {
+            claim.commit()?;
+            return self.record(config, transaction, disposition).await;
+        }
+        if config.gateway.reinject.is_none() {
+            let text = "recipients need different treatment, and the gateway has no re-injection listener";
+            return Err(Failure::temporary((3, 5), text));
+        }
+        disposition.idempotency = copies.iter().map(|copy| copy.ticket.idempotency.clone()).collect();
+        let spool = self.spool.clone();
+        let prepared = spawn_blocking(move || spool.prepare(&copies)).await;
+        let prepared = prepared
+            .map_err(|error| spool_failure().because(error))?
+            .map_err(|error| spool_failure().because(error))?;
+        claim.commit()?;
+        self.record(config, transaction, disposition).await?;
+        spawn_blocking(move || prepared.commit())
+            .await
+            .map_err(|error| spool_failure().because(error))?
+            .map_err(|error| spool_failure().because(error))?;
+        self.bell.notify_one();
+        Ok(())
+    }
+
+    async fn record(
+        &self,
+        config: &Config,
+        transaction: &Transaction,
+        disposition: &Disposition,
+    ) -> Result<(), Failure> {
+        let entry = record::screened(config, transaction, disposition)
+            .map_err(|error| Failure::temporary((3, 0), "cannot record the decision").because(error))?;
+        let receipt = self
+            .notary
+            .append(entry)
+            .await
+            .map_err(|error| Failure::temporary((3, 0), "cannot record the decision").because(error))?;
+        self.telemetry.recorded(receipt.seq, self.now());
+        Ok(())
+    }
+
+    /// The token of a copy that comes back: its id, or `Err` when it is not genuine. `None` when
+    /// there is no token.
+    fn returned_copy(&self, transaction: &Transaction) -> Option<Result<String, ()>> {
+        let (_, field) = transaction.message.header().find(FIELD)?;
+        let value = String::from_utf8_lossy(&field.unfolded()).into_owned();
+        let binding = Binding {
+            reverse_path: &transaction.envelope.reverse_path,
+            recipients: transaction.envelope.recipients.iter().map(|r| r.address.clone()).collect(),
+            message: &transaction.message,
+        };
+        Some(self.tokens.redeem(&value, self.now(), &binding).ok_or(()))
+    }
+
+    /// A copy of ours came back with a genuine token: it was decided and recorded, and passes as
+    /// it is, without the token.
+    async fn pass_copy(
+        &self,
+        config: &Config,
+        transaction: &Transaction,
+        copy: &str,
+        started: Instant,
+    ) -> Disposition {
+        let edits = results::token_removal(&transaction.message);
+        let mut disposition = Disposition::returned(copy, edits);
+        if let Err(failure) = self.record(config, transaction, &disposition).await {
+            disposition.fail(failure);
+        }
+        self.announce(transaction, &disposition, started.elapsed());
+        disposition
+    }
+
+    fn announce(&self, transaction: &Transaction, disposition: &Disposition, took: Duration) {
+        disposition.emit(transaction, &self.telemetry, took);
+    }
+
+    /// Completes a draft, handles it, and says what to tell the MTA.
+    pub async fn finish(self: Arc<Self>, draft: Draft, claim: Claim) -> Answer {
+        let completed = draft.complete().await;
+        let transaction = completed.transaction.clone();
+        let disposition = self.handle(transaction, completed.lookups, completed.stored, &claim).await;
+        let mut answer = disposition.into_answer(&completed.transaction, &self.spill());
+        answer.under_way = Some(completed.under_way);
+        answer
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
+    /// What to negotiate with the MTA.
+    pub fn needs(&self) -> Needs {
+        let policy = &self.config.load().policy;
+        Needs {
+            body: policy.needs_body(),
+            quarantine: policy.may_quarantine(),
+            recipient_reply: policy.may_refuse_recipients(),
+        }
+    }
+
+    /// Now, in unix seconds.
+    pub fn now(&self) -> i64 {
+        self.clock.seconds()
+    }
+
+    /// Time for one message.
+    pub fn deadline(&self) -> Duration {
+        self.config.load().gateway.deadline
+    }
+
+    /// Certificates and secret keys.
+    pub fn keys(&self) -> &Arc<KeyRing> {
+        &self.keys
+    }
+
+    /// Log lines and metrics.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// Memory limit and directory for bodies.
+    pub fn spill(&self) -> Spill {
+        self.config.load().gateway.spill()
+    }
+
+    /// True if this HELO argument is the one we use while submitting one of our copies.
+    pub fn expects_copy(&self, helo: &str) -> bool {
+        helo.split_once('.').is_some_and(|(id, _)| self.tokens.expects(id))
+    }
+
+    /// The MTA went on after our answer: these copies can no longer be asked for again.
+    pub fn answered(&self, idempotency: &[String]) {
+        self.spool.answered(idempotency);
+    }
+}
+
+fn spool_failure() -> Failure {
+    Failure::temporary((3, 1), "cannot spool a copy of the message")
+}
+

@@ -1,0 +1,144 @@
+//! The record of a decision: which facts are public, which are committed to, which are private.
+//!
+//! The notary knows no mail; this is where a disposition becomes an entry of its log.
+
+use notary::Entry;
+use serde_json::{Map, Value, json};
+
+use crate::config::Config;
+use crate::disposition::{Disposition, Outcome, action_word};
+use crate::facts::direction;
+use crate::hashing::Hashing;
+use crate::transaction::Transaction;
+
+/// Name of the event: the gateway has given its verdict. It is not "delivered", and not even
+/// "accepted": the MTA may still fail after our answer.
+pub const SCREENED: &str = "screened";
+/// Name of the event: a copy of ours came back and passed.
+pub const REINJECTED: &str = "reinjected";
+
+/// The entry for one message and its outcome.
+///
+/// # Errors
+/// The message could not be read.
+pub fn screened(
+    config: &Config,
+    transaction: &Transaction,
+    disposition: &Disposition,
+) -> std::io::Result<Entry> {
+    let mut lookup = Vec::new();
+    if let Some(id) = &transaction.queue_id {
+        lookup.push(("queue-id".to_owned(), id.clone()));
+    }
+    if let Some(id) = transaction.message.message_id() {
+        lookup.push(("message-id".to_owned(), id));
+    }
+    let returned = match &disposition.outcome {
+        Outcome::Returned { copy, .. } => Some(copy.clone()),
+        _ => None,
+    };
+    if let Some(copy) = &returned {
+        lookup.push(("copy".to_owned(), copy.clone()));
+    }
+    Ok(Entry {
+        txid: transaction.id.clone(),
+        event: if returned.is_some() { REINJECTED } else { SCREENED }.to_owned(),
+        public: public(config, transaction, disposition),
+        committed: committed(transaction, disposition)?,
+        private: private(transaction, disposition, returned),
+        lookup,
+    })
+}
+
+/// Fields without personal data, in clear for ever.
+fn public(config: &Config, transaction: &Transaction, disposition: &Disposition) -> Map<String, Value> {
+    let (smtp, code) = match &disposition.outcome {
+        Outcome::Refused(refusal) => (refusal.smtp, refusal.code.as_str()),
+        _ => (250, "2.0.0"),
+    };
+    let direction = disposition.facts.as_ref().map(|facts| direction(facts).name());
+    let layers: Vec<Value> = disposition.facts.iter().flat_map(|facts| &facts.layers).map(|layer| {
+        json!({ "scheme": layer.scheme, "kind": layer.kind, "state": layer.state })
+    }).collect();
+    let forms: Vec<Value> = disposition.forms.iter().map(|form| {
+        json!({
+            "action": action_word(&form.treatment),
+            "recipients": form.recipients.len(),
+            "aead": form.treatment.aead,
+            "keys": form.treatment.encrypt_to.len(),
+        })
+    }).collect();
+    let public = json!({
+        "direction": direction,
+        "verdict": disposition.verdict(),
+        "smtp": smtp,
+        "code": code,
+        "size": transaction.message.len(),
+        "recipients": transaction.envelope.recipients.len(),
+        "policy": config.policy.digest(),
+        "build": concat!("gatepost ", env!("CARGO_PKG_VERSION")),
+        "authenticated": transaction.authenticated.is_some(),
+        "tls": transaction.peer.tls_version,
+        "layers": layers,
+        "forms": forms,
+    });
+    match public {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+/// Values the public leaf commits to, each under its own salt.
+fn committed(transaction: &Transaction, disposition: &Disposition) -> std::io::Result<Vec<(String, Vec<u8>)>> {
+    let mut committed =
+        vec![("mail-from".to_owned(), transaction.envelope.reverse_path.clone().into_bytes())];
+    for recipient in &transaction.envelope.recipients {
+        committed.push(("rcpt".to_owned(), recipient.address.clone().into_bytes()));
+    }
+    if let Some(id) = transaction.message.message_id() {
+        committed.push(("message-id".to_owned(), id.into_bytes()));
+    }
+    if let Some(ip) = transaction.peer.ip {
+        committed.push(("client".to_owned(), ip.to_string().into_bytes()));
+    }
+    if transaction.body_seen {
+        committed.push(("received".to_owned(), digest(&transaction.message)?));
+        for form in disposition.forms.iter().filter(|form| form.body_changed) {
+            committed.push(("passed-on".to_owned(), digest(&form.message)?));
+        }
+    }
+    Ok(committed)
+}
+
+/// Everything that tells the story to who holds the key.
+fn private(transaction: &Transaction, disposition: &Disposition, returned: Option<String>) -> Value {
+    let refusal = match &disposition.outcome {
+        Outcome::Refused(refusal) => Some(refusal.to_string()),
+        _ => None,
+    };
+    let peer = &transaction.peer;
+    json!({
+        "queue_id": transaction.queue_id,
+        "message_id": transaction.message.message_id(),
+        "from": transaction.message.from().iter().map(|m| m.address.to_string()).collect::<Vec<_>>(),
+        "client": { "ip": peer.ip, "host": peer.host, "helo": peer.helo, "daemon": peer.daemon,
+                    "tls": peer.tls_version, "cipher": peer.tls_cipher },
+        "sasl": transaction.authenticated,
+        "envelope": {
+            "mail_from": transaction.envelope.reverse_path,
+            "recipients": transaction.envelope.recipients.iter().map(|r| &r.address).collect::<Vec<_>>(),
+        },
+        "facts": disposition.facts,
+        "plan": disposition.plan,
+        "reply": refusal,
+        "cause": disposition.cause,
+        "copies": disposition.idempotency,
+        "returned_copy": returned,
+    })
+}
+
+fn digest(message: &mail::Message) -> std::io::Result<Vec<u8>> {
+    let mut hash = Hashing::default();
+    message.write_to(&mut hash)?;
+    Ok(hash.digest().to_vec())
+}

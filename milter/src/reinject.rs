@@ -1,0 +1,246 @@
+//! Sends spooled copies back into the MTA, until it takes them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mail::Spill;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, interval};
+
+use crate::clock::Clock;
+use crate::notice;
+use crate::smtp::{Outcome, RecipientOutcome, Submission, submit};
+use crate::spool::{Copy, Spool, Ticket};
+use crate::telemetry::{Event, Telemetry};
+use crate::token::{Binding, FIELD, Tokens};
+use crate::transaction::{address_of_path, new_id};
+
+/// Everything re-injection needs.
+pub struct Reinjector {
+    /// Where the copies are.
+    pub spool: Arc<Spool>,
+    /// Issues the token of each attempt.
+    pub tokens: Arc<Tokens>,
+    /// The MTA's re-injection listener, `host:port`.
+    pub target: String,
+    /// Our host name, for EHLO and notices.
+    pub name: String,
+    /// Memory limit and directory for loaded copies.
+    pub spill: Spill,
+    /// Time source.
+    pub clock: Clock,
+    /// Log lines and metrics.
+    pub telemetry: Arc<Telemetry>,
+    /// Rung when a copy was spooled.
+    pub bell: Arc<Notify>,
+}
+
+/// How many copies are submitted at the same time.
+const CONCURRENCY: usize = 8;
+/// Pause after the first failed attempt; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// Longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+/// A copy is given up after this long, as long as Postfix keeps mail in its queue.
+const LIFETIME_SECONDS: i64 = 5 * 24 * 3600;
+
+/// When a copy that failed may be tried again.
+struct Retry {
+    attempts: u32,
+    next: Instant,
+}
+
+/// What one attempt led to, told to the schedule.
+struct Attempt {
+    id: String,
+    again: bool,
+}
+
+impl Reinjector {
+    /// Runs until `stop` becomes true; attempts under way are finished first.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let this = Arc::new(self);
+        let slots = Arc::new(Semaphore::new(CONCURRENCY));
+        let mut retries: HashMap<String, Retry> = HashMap::new();
+        let mut under_way: JoinSet<Attempt> = JoinSet::new();
+        let mut busy: Vec<String> = Vec::new();
+        let mut tick = interval(Duration::from_secs(1));
+        while !*stop.borrow() {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = this.bell.notified() => {}
+                _ = stop.changed() => {}
+                Some(done) = under_way.join_next() => this.note(done, &mut busy, &mut retries),
+            }
+            for id in this.due(&retries, &busy) {
+                busy.push(id.clone());
+                let (this, slots) = (this.clone(), slots.clone());
+                under_way.spawn(async move {
+                    let _slot = slots.acquire_owned().await;
+                    let again = this.attempt(&id).await;
+                    Attempt { id, again }
+                });
+            }
+        }
+        while let Some(done) = under_way.join_next().await {
+            this.note(done, &mut busy, &mut retries);
+        }
+    }
+
+    fn note(
+        &self,
+        done: Result<Attempt, tokio::task::JoinError>,
+        busy: &mut Vec<String>,
+        retries: &mut HashMap<String, Retry>,
+    ) {
+        let Ok(Attempt { id, again }) = done else {
+            tracing::error!("an attempt to re-inject a copy ended abnormally; it stays spooled");
+            // Which one it was is unknown: all are looked at again, tokens keep it safe.
+            busy.clear();
+            return;
+        };
+        busy.retain(|other| *other != id);
+        if !again {
+            retries.remove(&id);
+            return;
+        }
+        let retry = retries.entry(id).or_insert(Retry { attempts: 0, next: Instant::now() });
+        let pause = FIRST_PAUSE.saturating_mul(1 << retry.attempts.min(10)).min(LONGEST_PAUSE);
+        retry.attempts += 1;
+        retry.next = Instant::now() + pause;
+    }
+
+    fn due(&self, retries: &HashMap<String, Retry>, busy: &[String]) -> Vec<String> {
+        let waiting = match self.spool.waiting() {
+            Ok(waiting) => waiting,
+            Err(error) => {
+                tracing::error!(%error, "cannot list the spool");
+                return Vec::new();
+            }
+        };
+        self.telemetry.spool_waiting(waiting.len());
+        let now = Instant::now();
+        waiting
+            .into_iter()
+            .filter(|id| !busy.contains(id))
+            .filter(|id| retries.get(id).is_none_or(|retry| retry.next <= now))
+            .collect()
+    }
+
+    /// Tries one copy; true if it must be tried again.
+    async fn attempt(&self, id: &str) -> bool {
+        let (spool, spill, name) = (self.spool.clone(), self.spill.clone(), id.to_owned());
+        let loaded = spawn_blocking(move || spool.load(&name, &spill)).await;
+        let copy = match loaded {
+            Ok(Ok(copy)) => copy,
+            Ok(Err(error)) => {
+                tracing::error!(copy = id, %error, "cannot read a spooled copy");
+                return true;
+            }
+            Err(_) => return true,
+        };
+        let outcome = submit(&self.target, &self.submission(&copy)).await;
+        self.tokens.void(id);
+        self.conclude(&copy, outcome).await
+    }
+
+    fn submission<'c>(&'c self, copy: &'c Copy) -> Submission<'c> {
+        let id = copy.ticket.id.clone();
+        self.tokens.announce(&id, self.clock.seconds());
+        Submission {
+            hello: format!("{id}.{}", self.name),
+            reverse_path: &copy.ticket.reverse_path,
+            parameters: &copy.ticket.parameters,
+            recipients: &copy.ticket.recipients,
+            message: &copy.message,
+            prepend: Box::new(move |accepted: &[&str]| {
+                let binding = Binding {
+                    reverse_path: &copy.ticket.reverse_path,
+                    recipients: accepted.iter().map(|path| address_of_path(path)).collect(),
+                    message: &copy.message,
+                };
+                let value = self.tokens.issue(&id, self.clock.seconds(), &binding)?;
+                Ok(format!("{FIELD}: {value}\r\n").into_bytes())
+            }),
+        }
+    }
+
+    async fn conclude(&self, copy: &Copy, outcome: Outcome) -> bool {
+        let ticket = &copy.ticket;
+        match outcome {
+            Outcome::Later(reason) if self.clock.seconds() - ticket.created > LIFETIME_SECONDS => {
+                let all = ticket.recipients.iter().map(|(path, _)| (path.clone(), reason.clone())).collect();
+                self.settle(copy, all, Vec::new()).await
+            }
+            Outcome::Later(reason) => {
+                self.telemetry.emit(&Event::copy(ticket, "later", &reason));
+                true
+            }
+            Outcome::Answered(answers) => {
+                let mut refused = Vec::new();
+                let mut later = Vec::new();
+                for ((path, parameters), answer) in ticket.recipients.iter().zip(answers) {
+                    match answer {
+                        RecipientOutcome::Taken => {}
+                        RecipientOutcome::Refused(reply) => refused.push((path.clone(), reply)),
+                        RecipientOutcome::Later(_) => later.push((path.clone(), parameters.clone())),
+                    }
+                }
+                if later.len() == ticket.recipients.len() {
+                    self.telemetry.emit(&Event::copy(ticket, "later", "every recipient was deferred"));
+                    return true;
+                }
+                self.settle(copy, refused, later).await
+            }
+        }
+    }
+
+    /// Replaces the copy by what is left of it: a copy for deferred recipients, a notice to the
+    /// sender about refused ones. True if that failed and the copy stays as it is.
+    async fn settle(
+        &self,
+        copy: &Copy,
+        refused: Vec<(String, String)>,
+        later: Vec<(String, Vec<String>)>,
+    ) -> bool {
+        let mut rest = Vec::new();
+        if !later.is_empty() {
+            let id = new_id();
+            let ticket = Ticket { idempotency: id.clone(), id, recipients: later, ..copy.ticket.clone() };
+            rest.push(Copy { ticket, message: copy.message.clone() });
+        }
+        let undeliverable = !refused.is_empty() && (copy.ticket.notice || copy.ticket.reverse_path.is_empty());
+        if !refused.is_empty() && !undeliverable {
+            rest.push(notice::undeliverable(copy, &refused, &self.name, self.clock.seconds()));
+        }
+        let (spool, id) = (self.spool.clone(), copy.ticket.id.clone());
+        let done = spawn_blocking(move || {
+            let marks: Vec<String> = rest.iter().map(|copy| copy.ticket.idempotency.clone()).collect();
+            spool.prepare(&rest)?.commit()?;
+            spool.answered(&marks);
+            if undeliverable { spool.give_up(&id) } else { spool.remove(&id) }
+        })
+        .await;
+        let word = match (refused.is_empty(), undeliverable) {
+            (true, _) => "taken",
+            (false, true) => "kept",
+            (false, false) => "refused",
+        };
+        let reason = refused.first().map_or("", |(_, reply)| reply.as_str());
+        match done {
+            Ok(Ok(())) => {
+                self.telemetry.emit(&Event::copy(&copy.ticket, word, reason));
+                self.bell.notify_one();
+                false
+            }
+            Ok(Err(error)) => {
+                tracing::error!(copy = %copy.ticket.id, %error, "cannot update the spool");
+                // The MTA has taken it: sending it again would be worse than a stale file.
+                !matches!(word, "taken")
+            }
+            Err(_) => true,
+        }
+    }
+}

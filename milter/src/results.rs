@@ -1,0 +1,170 @@
+//! Our own result fields: forged ones out, true ones in.
+//!
+//! `Authentication-Results` (RFC 8601) carries `openpgp=` for signatures. RFC 8601 has no such
+//! method registered; it is marked as local use by our authserv-id. `X-Gatepost-Result` tells what
+//! was decrypted, so that a reader can tell mail sealed by a gateway from end-to-end mail.
+
+use mail::{Edit, Message};
+use policy::{LayerFacts, LayerKind, LayerState};
+
+use crate::token;
+
+/// Field that tells what the gateway opened.
+pub const RESULT_FIELD: &str = "X-Gatepost-Result";
+
+/// Edits that remove result fields somebody else wrote in our name (RFC 8601 section 5).
+pub fn forged(message: &Message, authserv_id: &str, originating: bool) -> Vec<Edit> {
+    let claims_to_be_us = |index: usize| {
+        message.header().get(index).is_some_and(|field| {
+            field.is(RESULT_FIELD)
+                || field.is(token::FIELD)
+                || (!originating
+                    && field.is("Authentication-Results")
+                    && authserv_id_of(&field.unfolded()).eq_ignore_ascii_case(authserv_id))
+        })
+    };
+    (0..message.header().count())
+        .filter(|index| claims_to_be_us(*index))
+        .map(|index| Edit::RemoveField { index })
+        .collect()
+}
+
+/// Edits that remove every token field.
+pub fn token_removal(message: &Message) -> Vec<Edit> {
+    message.header().find_all(token::FIELD).map(|(index, _)| Edit::RemoveField { index }).collect()
+}
+
+/// The authserv-id: the first token of the value, comments aside (RFC 8601 section 2.2).
+fn authserv_id_of(value: &[u8]) -> String {
+    let text = String::from_utf8_lossy(value);
+    let mut depth = 0_usize;
+    let mut outside = String::new();
+    for c in text.chars() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            ';' if depth == 0 => break,
+            _ if depth == 0 => outside.push(c),
+            _ => {}
+        }
+    }
+    let first = outside.split_whitespace().next().unwrap_or_default();
+    first.trim_matches('"').to_owned()
+}
+
+/// Edits that put our results on top of the header section.
+pub fn add(layers: &[LayerFacts], authserv_id: &str, from: &[String]) -> Vec<Edit> {
+    let signatures: Vec<String> =
+        layers.iter().filter_map(|layer| signature_result(layer, from.first())).collect();
+    let mut edits = Vec::new();
+    if !signatures.is_empty() {
+        let value = format!(" {authserv_id};\r\n\t{}", signatures.join(";\r\n\t"));
+        edits.push(insert("Authentication-Results", value));
+    }
+    let decrypted: Vec<String> = layers.iter().filter_map(decryption_result).collect();
+    if !decrypted.is_empty() {
+        edits.push(insert(RESULT_FIELD, format!(" {}", decrypted.join("; "))));
+    }
+    edits
+}
+
+fn signature_result(layer: &LayerFacts, from: Option<&String>) -> Option<String> {
+    if layer.kind != LayerKind::Signed {
+        return None;
+    }
+    // What was not checked is "neutral"; only a signature by the author of the message passes.
+    let (result, reason) = match layer.state {
+        LayerState::Valid => ("pass", None),
+        LayerState::Invalid | LayerState::Damaged => ("fail", layer.why.as_deref()),
+        LayerState::WrongSigner => ("fail", Some("the signer is not the author")),
+        LayerState::UnknownSigner => ("neutral", Some("the signer is unknown")),
+        LayerState::Unsupported => ("neutral", Some("not supported")),
+        LayerState::NoKey | LayerState::Opened => return None,
+    };
+    let mut text = format!("openpgp={result}");
+    if let Some(reason) = reason {
+        text.push_str(&format!(" reason=\"{}\"", quoted(reason)));
+    }
+    if layer.state == LayerState::Valid {
+        if let Some(from) = from {
+            text.push_str(&format!(" header.from={}", pvalue(from)));
+        }
+        if let Some(signer) = &layer.signer {
+            text.push_str(&format!("\r\n\t openpgp.signer={}", pvalue(signer)));
+        }
+    }
+    Some(text)
+}
+
+fn decryption_result(layer: &LayerFacts) -> Option<String> {
+    match (layer.kind, layer.state) {
+        (LayerKind::Encrypted, LayerState::Opened) => Some("decrypted=openpgp".to_owned()),
+        (LayerKind::Encrypted, LayerState::Damaged) => Some("undecryptable=openpgp".to_owned()),
+        _ => None,
+    }
+}
+
+fn insert(name: &str, value: String) -> Edit {
+    Edit::InsertField { index: 0, name: name.to_owned(), value: value.into_bytes() }
+}
+
+/// Inside a quoted-string: no quotes, no backslashes, no control characters.
+fn quoted(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() || c == '"' || c == '\\' { ' ' } else { c }).collect()
+}
+
+/// A value as token, or quoted when it is none.
+fn pvalue(text: &str) -> String {
+    let is_token = |c: char| c.is_ascii_alphanumeric() || "@.-_+=!#$%&'*/?^`{|}~:".contains(c);
+    if !text.is_empty() && text.chars().all(is_token) { text.to_owned() } else { format!("\"{}\"", quoted(text)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mail::{Spill, apply};
+    use policy::Scheme;
+
+    fn layer(kind: LayerKind, state: LayerState) -> LayerFacts {
+        LayerFacts { scheme: Scheme::Openpgp, kind, state, signer: Some("AB12".to_owned()), why: None }
+    }
+
+    fn with(message: &Message, edits: &[Edit]) -> String {
+        String::from_utf8(apply(message, edits, &Spill::default()).unwrap().to_vec().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn forged_results_in_our_name_are_removed_and_others_stay() {
+        let message = Message::parse(
+            b"Authentication-Results: mx.beta.example; openpgp=pass\r\n\
+              Authentication-Results: (x;) MX.Beta.example 1;\r\n\tdkim=pass\r\n\
+              Authentication-Results: mx.other.example; dkim=pass\r\n\
+              X-Gatepost-Result: decrypted=openpgp\r\n\
+              Subject: x\r\n\r\n",
+        );
+        let text = with(&message, &forged(&message, "mx.beta.example", false));
+        assert_eq!(text, "Authentication-Results: mx.other.example; dkim=pass\r\nSubject: x\r\n\r\n");
+    }
+
+    #[test]
+    fn only_a_valid_signature_of_the_author_passes() {
+        for (state, expected) in [
+            (LayerState::Valid, "openpgp=pass header.from=a@alpha.example"),
+            (LayerState::Invalid, "openpgp=fail"),
+            (LayerState::WrongSigner, "openpgp=fail reason=\"the signer is not the author\""),
+            (LayerState::UnknownSigner, "openpgp=neutral"),
+        ] {
+            let message = Message::parse(b"Subject: x\r\n\r\n");
+            let layers = [layer(LayerKind::Signed, state)];
+            let text = with(&message, &add(&layers, "mx.beta.example", &["a@alpha.example".to_owned()]));
+            assert!(text.starts_with("Authentication-Results: mx.beta.example;\r\n\t"), "{text}");
+            assert!(text.contains(expected), "{text}");
+            assert_eq!(text.contains("pass"), state == LayerState::Valid);
+        }
+    }
+
+    #[test]
+    fn a_layer_we_hold_no_key_for_claims_nothing() {
+        assert!(add(&[layer(LayerKind::Encrypted, LayerState::NoKey)], "mx", &[]).is_empty());
+    }
+}

@@ -1,0 +1,125 @@
+//! Opens the rooms a gateway consists of, from its configuration.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use arc_swap::ArcSwap;
+use keydir::Store;
+use notary::{Notary, Options, Reader, system_clock};
+use sealing::custody::{Custody, MasterKey, MasterKeyError};
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::config::{Config, GatewayConfig, MasterKeySource};
+use crate::exit::Exit;
+use crate::gateway::Gateway;
+use crate::keyring::KeyRing;
+use crate::spool::Spool;
+use crate::telemetry::Telemetry;
+use crate::token::Tokens;
+
+/// What the notary's key is derived for.
+const NOTARY_PURPOSE: &str = "gatepost notary 1";
+
+/// Opens everything the daemon needs.
+///
+/// # Errors
+/// What is missing, with the fix.
+pub fn open(config: Arc<Config>) -> Result<Gateway, Exit> {
+    let telemetry = telemetry()?;
+    let keys = Arc::new(open_keys(&config.gateway, telemetry.clone())?);
+    let notary = Notary::open(notary_options(&config.gateway)?)
+        .map_err(|error| Exit::unavailable("cannot open the notary", error))?;
+    let spool = Spool::open(&config.gateway.state.join("spool"))
+        .map_err(|error| Exit::unavailable("cannot open the spool", error))?;
+    let tokens = Tokens::new().map_err(|error| Exit::unavailable("no randomness", error))?;
+    Ok(Gateway {
+        config: ArcSwap::new(config),
+        keys,
+        notary,
+        spool: Arc::new(spool),
+        tokens: Arc::new(tokens),
+        telemetry,
+        clock: Clock::System,
+        bell: Arc::new(Notify::new()),
+        under_way: Arc::new(AtomicUsize::new(0)),
+    })
+}
+
+/// Counters of one process.
+///
+/// # Errors
+/// A mistake of ours in a metric's name.
+pub fn telemetry() -> Result<Arc<Telemetry>, Exit> {
+    Telemetry::new().map(Arc::new).map_err(|error| Exit::unavailable("cannot make the metrics", error))
+}
+
+/// Opens certificates and secret keys.
+///
+/// # Errors
+/// The state directory, the database or the master key.
+pub fn open_keys(gateway: &GatewayConfig, telemetry: Arc<Telemetry>) -> Result<KeyRing, Exit> {
+    prepare_state(gateway)?;
+    let store = Store::open(&gateway.state.join("certificates.db"))
+        .map_err(|error| Exit::unavailable("cannot open the certificate store", error))?;
+    let custody = Custody::open(&gateway.state.join("secrets"), master_key(gateway)?)
+        .map_err(|error| Exit::unavailable("cannot open the key custody", error))?;
+    Ok(KeyRing { store, custody, telemetry })
+}
+
+/// Opens the notary's log for reading, beside a running daemon.
+///
+/// # Errors
+/// There is no log yet, or the key does not fit.
+pub fn open_notary_reader(gateway: &GatewayConfig) -> Result<Reader, Exit> {
+    let options = notary_options(gateway)?;
+    Reader::open(&options.path, Some(&options.key))
+        .map_err(|error| Exit::unavailable("cannot open the notary", error))
+}
+
+fn notary_options(gateway: &GatewayConfig) -> Result<Options, Exit> {
+    let key = master_key(gateway)?
+        .derive(NOTARY_PURPOSE)
+        .map_err(|error| Exit::unavailable("cannot derive the notary's key", error))?;
+    Ok(Options {
+        path: gateway.state.join("notary.db"),
+        origin: format!("{}/gatepost", gateway.name),
+        key,
+        software: concat!("gatepost ", env!("CARGO_PKG_VERSION")).to_owned(),
+        clock: system_clock,
+    })
+}
+
+/// Makes the directories below the state directory; mode 0700.
+///
+/// # Errors
+/// One cannot be made.
+pub fn prepare_state(gateway: &GatewayConfig) -> Result<(), Exit> {
+    for dir in [gateway.state.clone(), gateway.state.join("tmp")] {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+        made.map_err(|error| Exit::output(format!("cannot make {}", dir.display()), error))?;
+    }
+    Ok(())
+}
+
+/// Reads the master key.
+///
+/// # Errors
+/// It is not there (with the command that makes one), or others can read it.
+pub fn master_key(gateway: &GatewayConfig) -> Result<MasterKey, Exit> {
+    let key = match &gateway.master_key {
+        MasterKeySource::File(path) => MasterKey::from_file(path),
+        MasterKeySource::Credential(name) => MasterKey::from_credential(name),
+    };
+    key.map_err(|error| {
+        let missing = matches!(&error, MasterKeyError::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound);
+        let mut exit = Exit::permission("cannot use the master key", error);
+        if missing {
+            exit.message.push_str("\nmake one with: gatepost keys init");
+        }
+        exit
+    })
+}

@@ -1,0 +1,186 @@
+//! The daemon: opens the rooms, serves the MTA, reloads, drains.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use indymilter::Config as MilterConfig;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::gateway::Gateway;
+use crate::http;
+use crate::listen::Listeners;
+use crate::reinject::Reinjector;
+use crate::rooms;
+use crate::session::callbacks;
+
+/// Longest time that messages under way may take after SIGTERM.
+const DRAIN_TIME: Duration = Duration::from_secs(30);
+/// Seconds after which a mark of an unanswered submission is forgotten.
+const TAKEN_LIFETIME: i64 = 5 * 24 * 3600;
+
+/// Runs the daemon until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Something needed at start is missing; the exit says what and how to mend it.
+pub fn run(config_path: &Path) -> Result<(), Exit> {
+    let config = Config::load(config_path)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Exit::unavailable("cannot start the runtime", error))?;
+    runtime.block_on(serve(config, config_path.to_owned()))
+}
+
+async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
+    let config = Arc::new(config);
+    let gateway = Arc::new(rooms::open(config.clone())?);
+    if let Err(error) = gateway.spool.forget_taken(gateway.now(), TAKEN_LIFETIME) {
+        tracing::warn!(%error, "cannot tidy the spool");
+    }
+    let (drain, draining) = watch::channel(false);
+    let listeners = Listeners::bind(&config.gateway.listen, becomes_true(draining.clone()))
+        .map_err(|(endpoint, error)| Exit::unavailable(format!("cannot listen on {endpoint}"), error))?;
+    let ready = Arc::new(AtomicBool::new(true));
+    if let Some(address) = config.gateway.metrics {
+        let listener = http::bind(address)
+            .await
+            .map_err(|error| Exit::unavailable(format!("cannot listen on {address} for metrics"), error))?;
+        let status = http::Status { gateway: gateway.clone(), ready: ready.clone() };
+        tokio::spawn(http::serve(listener, status));
+    }
+    let (stop_reinjection, stopped) = watch::channel(false);
+    let reinjection = config.gateway.reinject.map(|target| {
+        tokio::spawn(reinjector(&gateway, target.to_string()).run(stopped))
+    });
+    if config.gateway.reinject.is_none() {
+        tracing::warn!(
+            "no `reinject` listener is configured: a message whose recipients need different treatment is deferred"
+        );
+    }
+    let listening: Vec<String> = config.gateway.listen.iter().map(ToString::to_string).collect();
+    tracing::info!("gatepost {} ready on {}", env!("CARGO_PKG_VERSION"), listening.join(", "));
+    gateway.telemetry().reloaded(true, gateway.now());
+
+    let signals = tokio::spawn(follow_signals(gateway.clone(), config_path, drain, ready));
+    let milter = MilterConfig { max_connections: config.gateway.max_connections, ..MilterConfig::default() };
+    let shutdown = drained(gateway.clone(), draining);
+    let served = indymilter::run(listeners, callbacks(gateway.clone()), milter, shutdown).await;
+    signals.abort();
+    let _ = stop_reinjection.send(true);
+    if let Some(task) = reinjection {
+        let _ = task.await;
+    }
+    if let Err(error) = gateway.notary.close() {
+        tracing::error!(%error, "cannot close the notary");
+    }
+    tracing::info!("stopped");
+    served.map_err(|error| Exit::unavailable("the milter stopped", error))
+}
+
+fn reinjector(gateway: &Arc<Gateway>, target: String) -> Reinjector {
+    Reinjector {
+        spool: gateway.spool.clone(),
+        tokens: gateway.tokens.clone(),
+        target,
+        name: gateway.config().gateway.name.clone(),
+        spill: gateway.spill(),
+        clock: gateway.clock.clone(),
+        telemetry: gateway.telemetry.clone(),
+        bell: gateway.bell.clone(),
+    }
+}
+
+/// Follows signals until told to stop: SIGHUP reloads, SIGTERM and SIGINT begin draining.
+async fn follow_signals(
+    gateway: Arc<Gateway>,
+    config_path: PathBuf,
+    drain: watch::Sender<bool>,
+    ready: Arc<AtomicBool>,
+) {
+    let (Ok(mut hangup), Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::hangup()), signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("cannot follow signals; stop the daemon with SIGKILL");
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => reload(&gateway, &config_path),
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    tracing::info!("draining: no new connections, messages under way are finished");
+    ready.store(false, Ordering::Release);
+    let _ = drain.send(true);
+    // Kept alive: a dropped sender would look like a change to nobody, but the task is aborted
+    // only when serving ended.
+    std::future::pending::<()>().await;
+}
+
+/// Reads the configuration again; a wrong one changes nothing.
+fn reload(gateway: &Gateway, config_path: &Path) {
+    let now = gateway.now();
+    match Config::load(config_path) {
+        Ok(config) => {
+            let config = keep_what_needs_a_restart(config, &gateway.config());
+            gateway.config.store(Arc::new(config));
+            gateway.telemetry().reloaded(true, now);
+            tracing::info!("configuration reloaded");
+        }
+        Err(error) => {
+            gateway.telemetry().reloaded(false, now);
+            tracing::error!("configuration NOT reloaded, the old one stays in force:\n{error}");
+        }
+    }
+}
+
+/// Values that are bound to open sockets and files stay as they are, and the log says so.
+fn keep_what_needs_a_restart(mut new: Config, old: &Config) -> Config {
+    let keep = |name: &str, differs: bool| {
+        if differs {
+            tracing::warn!("`{name}` changed; it takes effect after a restart");
+        }
+    };
+    keep("listen", new.gateway.listen != old.gateway.listen);
+    keep("state", new.gateway.state != old.gateway.state);
+    keep("master_key", new.gateway.master_key != old.gateway.master_key);
+    keep("metrics", new.gateway.metrics != old.gateway.metrics);
+    keep("reinject", new.gateway.reinject != old.gateway.reinject);
+    keep("max_connections", new.gateway.max_connections != old.gateway.max_connections);
+    new.gateway.listen.clone_from(&old.gateway.listen);
+    new.gateway.state.clone_from(&old.gateway.state);
+    new.gateway.master_key.clone_from(&old.gateway.master_key);
+    new.gateway.metrics = old.gateway.metrics;
+    new.gateway.reinject = old.gateway.reinject;
+    new.gateway.max_connections = old.gateway.max_connections;
+    new
+}
+
+async fn becomes_true(mut value: watch::Receiver<bool>) {
+    if value.wait_for(|value| *value).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Completes when draining has begun and no message is under way, or the drain time is over.
+fn drained(gateway: Arc<Gateway>, draining: watch::Receiver<bool>) -> impl Future<Output = ()> {
+    async move {
+        becomes_true(draining).await;
+        let deadline = Instant::now() + DRAIN_TIME;
+        while gateway.under_way.load(Ordering::Acquire) > 0 {
+            if Instant::now() > deadline {
+                tracing::warn!("messages still under way after {DRAIN_TIME:?}; the MTA will try them again");
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+}

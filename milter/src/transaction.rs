@@ -1,0 +1,112 @@
+//! One mail transaction as the MTA told it, before anything is decided.
+
+use std::net::IpAddr;
+
+use mail::Message;
+
+/// What the connection and the session said, valid for every message of the session.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// Address of the SMTP client; `None` over a unix socket or when the MTA did not say.
+    pub ip: Option<IpAddr>,
+    /// Host name the MTA found for the client.
+    pub host: String,
+    /// The HELO or EHLO argument, the last one if there were several.
+    pub helo: Option<String>,
+    /// The MTA's `{daemon_name}`: `ORIGINATING` and `INBOUND` decide the direction.
+    pub daemon: Option<String>,
+    /// TLS protocol version of the client's connection, e.g. `TLSv1.3`.
+    pub tls_version: Option<String>,
+    /// TLS cipher of the client's connection.
+    pub tls_cipher: Option<String>,
+}
+
+/// The envelope (RFC 5321) with the ESMTP parameters of each command.
+#[derive(Clone, Debug, Default)]
+pub struct Envelope {
+    /// Reverse-path without angle brackets; empty for the null reverse-path.
+    pub reverse_path: String,
+    /// Parameters of MAIL, e.g. `BODY=8BITMIME`.
+    pub parameters: Vec<String>,
+    /// Recipients that were accepted, in order.
+    pub recipients: Vec<Recipient>,
+}
+
+/// One accepted recipient.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    /// Forward-path as the client gave it, with angle brackets: what deletes it again.
+    pub path: String,
+    /// The address in it, without brackets.
+    pub address: String,
+    /// Parameters of RCPT, e.g. `NOTIFY=NEVER`.
+    pub parameters: Vec<String>,
+}
+
+/// Everything that is known of one message when the MTA asks for the verdict.
+#[derive(Clone, Debug)]
+pub struct Transaction {
+    /// UUIDv7 of this attempt; the notary's key to its story.
+    pub id: String,
+    /// The MTA's queue id, when it has one.
+    pub queue_id: Option<String>,
+    /// Who the client is.
+    pub peer: Peer,
+    /// SASL user name (`{auth_authen}`), present only when the client authenticated.
+    pub authenticated: Option<String>,
+    /// Authenticated, from a trusted network, or on a port declared ORIGINATING.
+    pub originating: bool,
+    /// Who sends to whom.
+    pub envelope: Envelope,
+    /// The message as received.
+    pub message: Message,
+    /// False when the body was not asked for because no rule can need it.
+    pub body_seen: bool,
+}
+
+impl Transaction {
+    /// The queue id for log lines; `NOQUEUE` before the MTA has given one, as Postfix logs it.
+    pub fn log_id(&self) -> &str {
+        self.queue_id.as_deref().unwrap_or("NOQUEUE")
+    }
+}
+
+/// A new transaction id: UUID version 7 (RFC 9562 section 5.7), so that ids sort by time.
+pub fn new_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+/// Address of a forward- or reverse-path argument: brackets removed, source route dropped
+/// (RFC 5321 appendix C), domain in lower case. The local part keeps its case.
+pub fn address_of_path(path: &str) -> String {
+    let inner = path.trim();
+    let inner = inner.strip_prefix('<').unwrap_or(inner);
+    let inner = inner.strip_suffix('>').unwrap_or(inner);
+    let inner = match inner.strip_prefix('@').and_then(|route| route.split_once(':')) {
+        Some((_, address)) => address,
+        None => inner,
+    };
+    match inner.rsplit_once('@') {
+        Some((local, domain)) => format!("{local}@{}", domain.to_lowercase()),
+        None => inner.to_owned(),
+    }
+}
+
+/// Domain of an address, in lower case; empty when there is none.
+pub fn domain_of(address: &str) -> String {
+    address.rsplit_once('@').map(|(_, domain)| domain.to_lowercase()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_become_addresses() {
+        assert_eq!(address_of_path("<Alice@ALPHA.example>"), "Alice@alpha.example");
+        assert_eq!(address_of_path("<>"), "");
+        assert_eq!(address_of_path("<@relay.example:bob@beta.example>"), "bob@beta.example");
+        assert_eq!(address_of_path("<\"a@b\"@beta.example>"), "\"a@b\"@beta.example");
+        assert_eq!(address_of_path("postmaster"), "postmaster");
+    }
+}
