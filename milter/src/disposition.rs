@@ -143,7 +143,7 @@ impl Disposition {
 
     /// Writes the log line and counts.
     pub fn emit(&self, transaction: &Transaction, telemetry: &Telemetry, took: Duration) {
-        let message_id = transaction.message.message_id();
+        let message_id = transaction.message_id();
         let refusal = match &self.outcome {
             Outcome::Refused(refusal) => {
                 Some(self.cause.as_ref().map_or(refusal.to_string(), |cause| format!("{refusal} ({cause})")))

@@ -30,7 +30,7 @@ pub fn screened(
     if let Some(id) = &transaction.queue_id {
         lookup.push(("queue-id".to_owned(), id.clone()));
     }
-    if let Some(id) = transaction.message.message_id() {
+    if let Some(id) = transaction.message_id() {
         lookup.push(("message-id".to_owned(), id));
     }
     let returned = match &disposition.outcome {
@@ -95,7 +95,7 @@ fn committed(transaction: &Transaction, disposition: &Disposition) -> std::io::R
     for recipient in &transaction.envelope.recipients {
         committed.push(("rcpt".to_owned(), recipient.address.clone().into_bytes()));
     }
-    if let Some(id) = transaction.message.message_id() {
+    if let Some(id) = transaction.message_id() {
         committed.push(("message-id".to_owned(), id.into_bytes()));
     }
     if let Some(ip) = transaction.peer.ip {
@@ -119,7 +119,7 @@ fn private(transaction: &Transaction, disposition: &Disposition, returned: Optio
     let peer = &transaction.peer;
     json!({
         "queue_id": transaction.queue_id,
-        "message_id": transaction.message.message_id(),
+        "message_id": transaction.message_id(),
         "from": transaction.message.from().iter().map(|m| m.address.to_string()).collect::<Vec<_>>(),
         "client": { "ip": peer.ip, "host": peer.host, "helo": peer.helo, "daemon": peer.daemon,
                     "tls": peer.tls_version, "cipher": peer.tls_cipher },

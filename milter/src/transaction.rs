@@ -69,6 +69,12 @@ impl Transaction {
     pub fn log_id(&self) -> &str {
         self.queue_id.as_deref().unwrap_or("NOQUEUE")
     }
+
+    /// The Message-ID without angle brackets.
+    pub fn message_id(&self) -> Option<String> {
+        let id = self.message.message_id()?;
+        Some(id.trim().trim_start_matches('<').trim_end_matches('>').to_owned())
+    }
 }
 
 /// A new transaction id: UUID version 7 (RFC 9562 section 5.7), so that ids sort by time.
