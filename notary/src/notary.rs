@@ -26,15 +26,15 @@ use crate::error::ReadError;
 use crate::keys::Keys;
 use crate::lock::Lock;
 use crate::pending::Pending;
-use crate::pending::Reply;
 use crate::prepared::Prepared;
 use crate::query::Reader;
 use crate::query::Story;
 use crate::store;
 use crate::verify::Verification;
-use crate::writer::Command;
 use crate::writer::Log;
+use crate::writer::Order;
 use crate::writer::Tally;
+use crate::writer::Work;
 use crate::writer::Writer;
 
 /// What a notary is opened with.
@@ -85,7 +85,8 @@ pub struct Counts {
 /// Can be shared between threads; every method takes `&self`. Dropping it without
 /// [`Notary::close`] records what waits but not the end of the run.
 pub struct Notary {
-    commands: Sender<Command>,
+    /// Gone only while the value is being dropped, which is what ends the writer.
+    orders: Option<Sender<Order>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     reader: Mutex<Reader>,
     keys: Arc<Keys>,
@@ -114,13 +115,13 @@ impl Notary {
             Writer::new(log, epoch, database, lock, Arc::clone(&tally)).map_err(OpenError::Append)?;
         writer.open_epoch().map_err(OpenError::Append)?;
         let reader = Reader::open(&path, Some(&key))?;
-        let (commands, waiting) = mpsc::channel();
+        let (orders, waiting) = mpsc::channel();
         let writer = thread::Builder::new()
             .name("notary".into())
             .spawn(move || writer.run(&waiting))
             .map_err(OpenError::Thread)?;
         let (writer, reader) = (Mutex::new(Some(writer)), Mutex::new(reader));
-        Ok(Notary { commands, writer, reader, keys, tally, path, key })
+        Ok(Notary { orders: Some(orders), writer, reader, keys, tally, path, key })
     }
 
     /// Records an entry. The receipt comes when it is on disk, together with everything else that
@@ -130,7 +131,7 @@ impl Notary {
     /// The pending value gives [`AppendError`]: then the caller must not act as if it were
     /// recorded.
     pub fn append(&self, entry: Entry) -> Pending {
-        self.send(Prepared::new(entry, &self.keys), Command::Append)
+        self.send(Prepared::new(entry, &self.keys), Work::Append)
     }
 
     /// Destroys the private half of record `seq`, its key and what it can be found by, and records
@@ -142,20 +143,28 @@ impl Notary {
     /// [`AppendError::NothingToErase`] if there is no such record or nothing private in it.
     pub fn erase(&self, seq: u64, authority: &str, private: Value) -> Pending {
         let erasure = erase::erasure(seq, authority, private, &self.keys);
-        self.send(erasure, |prepared, reply| Command::Erase(seq, prepared, reply))
+        self.send(erasure, |prepared| Work::Erase(seq, prepared))
     }
 
     fn send(
         &self,
         prepared: Result<Prepared, AppendError>,
-        command: impl FnOnce(Box<Prepared>, Reply) -> Command,
+        work: impl FnOnce(Box<Prepared>) -> Work,
     ) -> Pending {
-        let (reply, pending) = Pending::new();
         match prepared {
-            // A writer that is gone drops the reply, which the pending value reports as closed.
-            Ok(prepared) => drop(self.commands.send(command(Box::new(prepared), reply))),
-            Err(error) => drop(reply.send(Err(error))),
+            Ok(prepared) => self.order(work(Box::new(prepared))),
+            Err(error) => {
+                let (reply, pending) = Pending::new();
+                drop(reply.send(Err(error)));
+                pending
+            }
         }
+    }
+
+    /// A writer that is gone drops the reply, which the pending value reports as closed.
+    fn order(&self, work: Work) -> Pending {
+        let (reply, pending) = Pending::new();
+        drop(self.orders.as_ref().map(|orders| orders.send(Order { work, reply })));
         pending
     }
 
@@ -200,9 +209,7 @@ impl Notary {
     /// # Errors
     /// [`AppendError::Closed`] the second time; any other error leaves the notary open.
     pub fn close(&self) -> Result<(), AppendError> {
-        let (reply, pending) = Pending::new();
-        drop(self.commands.send(Command::Close(reply)));
-        pending.wait()?;
+        self.order(Work::Close).wait()?;
         self.join();
         Ok(())
     }
@@ -215,13 +222,14 @@ impl Notary {
 
     #[cfg(test)]
     pub(crate) fn disturb(&self, disturb: fn(&rusqlite::Connection)) {
-        self.commands.send(Command::Disturb(disturb)).unwrap();
+        let outcome = self.order(Work::Disturb(disturb)).wait();
+        assert!(matches!(outcome, Err(AppendError::Closed)));
     }
 }
 
 impl Drop for Notary {
     fn drop(&mut self) {
-        drop(self.commands.send(Command::Stop));
+        self.orders = None;
         self.join();
     }
 }

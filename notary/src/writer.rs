@@ -24,6 +24,7 @@ use crate::leaf::Hash;
 use crate::leaf::Leaf;
 use crate::leaf::leaf_hash;
 use crate::lock::Lock;
+use crate::pending::Pending;
 use crate::pending::Reply;
 use crate::prepared::Prepared;
 use crate::private_record::Place;
@@ -34,16 +35,20 @@ use crate::store::Identity;
 /// The most entries in one transaction, so that the first does not wait for ever for the last.
 const MAX_BATCH: usize = 1024;
 
-/// What the writer is asked to do.
-pub(crate) enum Command {
+/// What the writer is asked to do, and whom it then tells.
+pub(crate) struct Order {
+    pub(crate) work: Work,
+    pub(crate) reply: Reply,
+}
+
+/// What there is to do.
+pub(crate) enum Work {
     /// Record an entry.
-    Append(Box<Prepared>, Reply),
+    Append(Box<Prepared>),
     /// Destroy the private half of a leaf and record that.
-    Erase(u64, Box<Prepared>, Reply),
+    Erase(u64, Box<Prepared>),
     /// Record the end of this run, then stop.
-    Close(Reply),
-    /// Stop without a word, as a crash would.
-    Stop,
+    Close,
     /// Let a test disturb the connection.
     #[cfg(test)]
     Disturb(fn(&Connection)),
@@ -76,17 +81,31 @@ pub(crate) struct Writer {
     /// The newest leaf that was confirmed, to recognise the file by.
     newest: Option<(u64, Hash)>,
     /// Whether the write-ahead log may still hold erased bytes.
-    erased: bool,
+    truncate: bool,
     _lock: Lock,
 }
 
 /// A batch under way: the leaves in the open transaction and who waits for them.
 #[derive(Default)]
 struct Batch {
-    waiting: Vec<(Reply, Result<Receipt, AppendError>)>,
+    /// Everybody who waits, the order at hand included.
+    replies: Vec<Reply>,
+    /// What those are told whose order was executed, once the transaction is on disk.
+    answers: Vec<Result<Receipt, AppendError>>,
     newest: Option<(u64, Hash)>,
     closes: bool,
     erases: bool,
+}
+
+impl Batch {
+    fn accept(&mut self, order: Order) -> Work {
+        self.replies.push(order.reply);
+        order.work
+    }
+
+    fn is_full(&self) -> bool {
+        self.closes || self.answers.len() >= MAX_BATCH
+    }
 }
 
 impl Writer {
@@ -102,7 +121,7 @@ impl Writer {
         let identity = Identity::of(&log.path).map_err(|_| AppendError::Replaced)?;
         let newest = store::newest(&database)?;
         let database = Some((database, identity));
-        Ok(Writer { log, epoch, sealer, tally, database, newest, erased: false, _lock: lock })
+        Ok(Writer { log, epoch, sealer, tally, database, newest, truncate: false, _lock: lock })
     }
 
     /// Records that this run begins.
@@ -112,102 +131,83 @@ impl Writer {
             None => None,
         };
         let opening = self.epoch.opening(former, &self.log.keys)?;
-        let (reply, pending) = crate::pending::Pending::new();
-        self.serve(Command::Append(Box::new(opening), reply), None);
+        let (reply, pending) = Pending::new();
+        self.serve(Order { work: Work::Append(Box::new(opening)), reply }, None);
         pending.wait().map(drop)
     }
 
-    /// Serves until it is told to stop or everybody who could ask is gone.
-    pub(crate) fn run(mut self, commands: &Receiver<Command>) {
-        while let Ok(first) = commands.recv() {
-            if !self.serve(first, Some(commands)) {
+    /// Serves until this run is closed or everybody who could ask is gone.
+    pub(crate) fn run(mut self, orders: &Receiver<Order>) {
+        while let Ok(first) = orders.recv() {
+            if !self.serve(first, Some(orders)) {
                 break;
             }
         }
     }
 
-    /// Serves one command and all that wait behind it; false to stop.
-    fn serve(&mut self, first: Command, commands: Option<&Receiver<Command>>) -> bool {
+    /// Serves one order and all that wait behind it; false if that closed the run.
+    fn serve(&mut self, first: Order, orders: Option<&Receiver<Order>>) -> bool {
         let mut batch = Batch::default();
-        let outcome = match self.commit(first, commands, &mut batch) {
-            Ok(go_on) => go_on,
-            Err((error, current)) => {
-                self.database = None;
-                self.refuse(error, current, batch, commands);
-                return true;
-            }
-        };
-        self.newest = batch.newest.or(self.newest);
-        self.tally.size.store(self.newest.map_or(0, |(seq, _)| seq + 1), Relaxed);
-        self.tally.batches.fetch_add(1, Relaxed);
-        for (reply, result) in batch.waiting {
-            self.tally.recorded.fetch_add(u64::from(result.is_ok()), Relaxed);
-            // Nobody waits any more for a message whose client went away; its record stays.
-            let _ = reply.send(result);
+        if let Err(error) = self.commit(first, orders, &mut batch) {
+            self.database = None;
+            self.refuse(&error, batch, orders);
+            return true;
         }
-        self.erased |= batch.erases;
-        self.forget_erased();
-        outcome && !batch.closes
+        self.newest = batch.newest;
+        let recorded = batch.answers.iter().filter(|answer| answer.is_ok()).count() as u64;
+        self.tally.size.store(batch.newest.map_or(0, |(seq, _)| seq + 1), Relaxed);
+        self.tally.recorded.fetch_add(recorded, Relaxed);
+        self.tally.batches.fetch_add(1, Relaxed);
+        for (reply, answer) in batch.replies.into_iter().zip(batch.answers) {
+            // Whoever gave up waiting need not be told; the record stays.
+            let _ = reply.send(answer);
+        }
+        self.truncate |= batch.erases || batch.closes;
+        self.truncate_log();
+        !batch.closes
     }
 
-    /// Everything that waits into one transaction. An error comes with the reply that was not yet
-    /// in the batch.
+    /// Everything that waits into one transaction. After an error the file is closed and nothing of
+    /// the batch is in it.
     fn commit(
         &mut self,
-        first: Command,
-        commands: Option<&Receiver<Command>>,
+        first: Order,
+        orders: Option<&Receiver<Order>>,
         batch: &mut Batch,
-    ) -> Result<bool, (AppendError, Option<Reply>)> {
-        let database = match self.take_database() {
-            Ok(database) => database,
-            Err(error) => return Err((error, first.into_reply())),
-        };
-        let failed = |error: rusqlite::Error| (AppendError::from(error), None);
-        let mut next = Some(first);
-        let mut go_on = true;
-        let transaction = match Transaction::new_unchecked(&database.0, TransactionBehavior::Immediate) {
-            Ok(transaction) => transaction,
-            Err(error) => return Err((error.into(), next.and_then(Command::into_reply))),
-        };
-        batch.newest = store::newest(&transaction).map_err(failed)?;
-        while let Some(command) = next.take() {
-            go_on = self.execute(&transaction, command, batch)?;
-            if go_on && !batch.closes && batch.waiting.len() < MAX_BATCH {
-                next = commands.and_then(|commands| commands.try_recv().ok());
-            }
+    ) -> Result<(), AppendError> {
+        let mut work = batch.accept(first);
+        let database = self.take_database()?;
+        let transaction = Transaction::new_unchecked(&database.0, TransactionBehavior::Immediate)?;
+        batch.newest = store::newest(&transaction)?;
+        loop {
+            let answer = self.execute(&transaction, work, batch)?;
+            batch.answers.push(answer);
+            let waiting = orders.filter(|_| !batch.is_full()).and_then(|orders| orders.try_recv().ok());
+            let Some(order) = waiting else { break };
+            work = batch.accept(order);
         }
-        transaction.commit().map_err(failed)?;
+        transaction.commit()?;
         self.database = Some(database);
-        Ok(go_on)
+        Ok(())
     }
 
-    /// Writes one command into the open transaction; false to stop after it.
+    /// Carries one order out in the open transaction. The outer error ends the whole batch, the
+    /// inner one is for this order alone.
     fn execute(
         &mut self,
         transaction: &Transaction<'_>,
-        command: Command,
+        work: Work,
         batch: &mut Batch,
-    ) -> Result<bool, (AppendError, Option<Reply>)> {
-        let (result, reply) = match command {
-            Command::Append(prepared, reply) => (self.append(transaction, *prepared, batch).map(Ok), reply),
-            Command::Erase(seq, prepared, reply) => (self.erase(transaction, seq, *prepared, batch), reply),
-            Command::Close(reply) => {
-                batch.closes = true;
-                (self.close_epoch(transaction, batch).map(Ok), reply)
-            }
-            Command::Stop => return Ok(false),
+    ) -> Result<Result<Receipt, AppendError>, AppendError> {
+        match work {
+            Work::Append(prepared) => self.append(transaction, *prepared, batch).map(Ok),
+            Work::Erase(seq, prepared) => self.erase(transaction, seq, *prepared, batch),
+            Work::Close => self.close_epoch(transaction, batch).map(Ok),
             #[cfg(test)]
-            Command::Disturb(disturb) => {
+            Work::Disturb(disturb) => {
                 disturb(transaction);
-                return Ok(true);
+                Ok(Err(AppendError::Closed))
             }
-        };
-        match result {
-            Ok(answer) => {
-                batch.waiting.push((reply, answer));
-                Ok(true)
-            }
-            Err(error) => Err((error, Some(reply))),
         }
     }
 
@@ -270,6 +270,7 @@ impl Writer {
         transaction: &Transaction<'_>,
         batch: &mut Batch,
     ) -> Result<Receipt, AppendError> {
+        batch.closes = true;
         let closing = self.epoch.closing(&self.log.keys)?;
         let receipt = self.append(transaction, closing, batch)?;
         self.epoch.close(transaction, receipt.seq)?;
@@ -299,37 +300,22 @@ impl Writer {
     }
 
     /// Tells everybody who waits that nothing was recorded.
-    fn refuse(
-        &self,
-        error: AppendError,
-        current: Option<Reply>,
-        batch: Batch,
-        commands: Option<&Receiver<Command>>,
-    ) {
-        let queued = commands.into_iter().flat_map(Receiver::try_iter).take(MAX_BATCH);
-        let replies = batch.waiting.into_iter().map(|(reply, _)| reply).chain(current);
-        for reply in replies.chain(queued.filter_map(Command::into_reply)) {
-            self.tally.failed.fetch_add(1, Relaxed);
+    fn refuse(&self, error: &AppendError, batch: Batch, orders: Option<&Receiver<Order>>) {
+        let mut replies = batch.replies;
+        // Who waits is settled before anybody is told: a new attempt is not refused with the old.
+        let queued = orders.into_iter().flat_map(Receiver::try_iter).take(MAX_BATCH);
+        replies.extend(queued.map(|order| order.reply));
+        self.tally.failed.fetch_add(replies.len() as u64, Relaxed);
+        for reply in replies {
+            // Whoever gave up waiting need not be told.
             let _ = reply.send(Err(error.clone()));
         }
     }
 
     /// Moves erased bytes out of the write-ahead log. A reader in the middle of something can hold
     /// this up; then it is tried again after the next batch.
-    fn forget_erased(&mut self) {
-        let Some((database, _)) = self.database.as_ref().filter(|_| self.erased) else { return };
-        let busy = erase::truncate_log(database);
-        self.erased = busy.unwrap_or(true);
-    }
-}
-
-impl Command {
-    fn into_reply(self) -> Option<Reply> {
-        match self {
-            Command::Append(_, reply) | Command::Erase(_, _, reply) | Command::Close(reply) => Some(reply),
-            Command::Stop => None,
-            #[cfg(test)]
-            Command::Disturb(_) => None,
-        }
+    fn truncate_log(&mut self) {
+        let Some((database, _)) = self.database.as_ref().filter(|_| self.truncate) else { return };
+        self.truncate = erase::truncate_log(database).unwrap_or(true);
     }
 }
