@@ -1,6 +1,7 @@
 //! Messages that tests send. All have CRLF line ends.
 
-/// A plain text message with the usual fields; `body` may have LF or CRLF line ends.
+/// A plain text message with the usual fields; `body` may have LF or CRLF line ends, and gets a last
+/// one if it has none.
 pub fn plain(from: &str, to: &str, subject: &str, body: &str) -> Vec<u8> {
     let head = format!(
         "From: {from}\nTo: {to}\nSubject: {subject}\nDate: Mon, 02 Nov 2026 09:30:00 +0100\n\
@@ -9,7 +10,7 @@ pub fn plain(from: &str, to: &str, subject: &str, body: &str) -> Vec<u8> {
         label(from, to, subject, body),
         if body.is_ascii() { "7bit" } else { "8bit" },
     );
-    crlf(&format!("{head}{body}"))
+    crlf(&format!("{head}{body}{}", if body.ends_with('\n') { "" } else { "\n" }))
 }
 
 /// PGP/MIME around an armored ciphertext (RFC 3156 section 4).

@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 /// Lines of a text that are shown before it is cut.
-const SHOWN: usize = 24;
+const SHOWN: usize = 34;
+/// How many of them come from its end.
+const LAST: usize = 6;
 
 /// What was claimed so far.
 #[derive(Debug, Default)]
@@ -28,14 +30,15 @@ impl Story {
     /// Prints a text as a quotation, shortened in the middle if it is long.
     pub(crate) fn quote(&self, text: &str) {
         let lines: Vec<&str> = text.trim_end().lines().collect();
-        let cut = lines.len() > SHOWN;
-        for (number, line) in lines.iter().enumerate() {
-            match number {
-                n if !cut || n < SHOWN - 3 || n + 2 >= lines.len() => println!("   | {}", short(line)),
-                n if n == SHOWN - 3 => println!("   | … {} lines more …", lines.len() - SHOWN + 1),
-                _ => {}
-            }
+        let (first, last) = match lines.len() {
+            ..=SHOWN => (lines.as_slice(), &[][..]),
+            long => (&lines[..SHOWN - LAST], &lines[long - LAST..]),
+        };
+        first.iter().for_each(|line| quote_line(line));
+        if !last.is_empty() {
+            println!("   | … {} more lines …", lines.len() - SHOWN);
         }
+        last.iter().for_each(|line| quote_line(line));
         println!();
     }
 
@@ -63,11 +66,11 @@ impl Story {
     }
 }
 
-/// A line cut to the width of a terminal.
-fn short(line: &str) -> String {
-    const WIDTH: usize = 100;
-    match line.char_indices().nth(WIDTH) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line.to_owned(),
-    }
+/// Prints a line of a quotation, over several rows if it is longer than a terminal is wide.
+fn quote_line(line: &str) {
+    const WIDTH: usize = 106;
+    let characters: Vec<char> = line.chars().collect();
+    let mut rows = characters.chunks(WIDTH);
+    println!("   | {}", rows.next().unwrap_or_default().iter().collect::<String>());
+    rows.for_each(|row| println!("   |     {}", row.iter().collect::<String>()));
 }
