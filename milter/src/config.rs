@@ -87,8 +87,8 @@ impl Config {
     /// # Errors
     /// The file cannot be read, or has mistakes: all of them are reported.
     pub fn load(path: &Path) -> Result<Self, LoadError> {
-        let text = fs::read_to_string(path)
-            .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+        let text =
+            fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
         Self::parse(&path.to_string_lossy(), &text).map_err(LoadError::Mistakes)
     }
 

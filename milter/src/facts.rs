@@ -49,14 +49,13 @@ pub fn gather(
     let message = &transaction.message;
     let named: Vec<String> =
         message.to_and_cc().iter().map(|mailbox| mailbox.address.to_string().to_lowercase()).collect();
-    let recipients = transaction.envelope.recipients.iter().enumerate().map(|(index, recipient)| {
-        RecipientFacts {
+    let recipients =
+        transaction.envelope.recipients.iter().enumerate().map(|(index, recipient)| RecipientFacts {
             address: recipient.address.clone(),
             direction: recipient_direction(gateway, transaction.originating, &recipient.address),
             disclosed: named.contains(&recipient.address.to_lowercase()),
             keys: lookups.get(index).map(|lookup| lookup.facts.clone()).unwrap_or_default(),
-        }
-    });
+        });
     Facts {
         now,
         originating: transaction.originating,

@@ -129,8 +129,7 @@ impl Gateway {
             return judge(config, &self.keys, transaction, &lookups, forged_token, now);
         }
         let (config, keys, transaction) = (config.clone(), self.keys.clone(), transaction.clone());
-        let work =
-            spawn_blocking(move || judge(&config, &keys, &transaction, &lookups, forged_token, now));
+        let work = spawn_blocking(move || judge(&config, &keys, &transaction, &lookups, forged_token, now));
         work.await.unwrap_or_else(|error| {
             let failure = Failure::temporary((3, 0), "internal error in the mail gateway").because(error);
             Err(Box::new(Stopped { failure, facts: None, plan: None }))
@@ -286,4 +285,3 @@ impl Gateway {
 fn spool_failure() -> Failure {
     Failure::temporary((3, 1), "cannot spool a copy of the message")
 }
-

@@ -10,7 +10,7 @@ use sealing::openpgp::{self, Opened, Seal, SecretCert};
 
 use crate::config::Config;
 use crate::facts::{finding, gather, layer_facts};
-use crate::keyring::{KeyRing, Lookup};
+use crate::keyring::{KeyRing, KeysAt, Lookup};
 use crate::transaction::Transaction;
 use crate::{results, subject};
 
@@ -63,8 +63,7 @@ pub fn judge(
 ) -> Result<Judgement, Box<Stopped>> {
     let spill = config.gateway.spill();
     let signing = signing_keys(config, keys, transaction, now);
-    let mut facts =
-        gather(&config.gateway, &config.policy, transaction, lookups, signing.facts.clone(), now);
+    let mut facts = gather(&config.gateway, &config.policy, transaction, lookups, signing.facts.clone(), now);
     if forged_token {
         facts.findings.push(finding("forged-token", "carried a re-injection token that is not ours"));
     }
@@ -76,7 +75,8 @@ pub fn judge(
         facts.layers = layer_facts(&opened.layers);
     }
     let plan = config.policy.decide(&facts);
-    let workshop = Workshop { config, keys, transaction, lookups, facts: &facts, plan: &plan, opened, spill, now };
+    let workshop =
+        Workshop { config, keys, transaction, lookups, facts: &facts, plan: &plan, opened, spill, now };
     match workshop.forms(&signing) {
         Ok(forms) => Ok(Judgement { facts, plan, forms }),
         Err(failure) => Err(Box::new(Stopped { failure, facts: Some(facts), plan: Some(plan) })),
@@ -106,7 +106,8 @@ fn open(
     if facts.protection == Some(Protection::None) || !config.policy.opens(facts) {
         return Ok(None);
     }
-    let opened = openpgp::open(&transaction.message, keys, now, spill, &openpgp::Limits::default());
+    let at = KeysAt { ring: keys, now };
+    let opened = openpgp::open(&transaction.message, &at, now, spill, &openpgp::Limits::default());
     keys.telemetry.sealing("decrypt", opened.is_ok());
     opened.map(Some).map_err(|error| Failure::temporary((7, 5), "cannot open the message now").because(error))
 }
@@ -194,8 +195,8 @@ impl Workshop<'_> {
         };
         let edits = openpgp::seal(message, &spec, &self.spill);
         self.keys.telemetry.sealing(operation, edits.is_ok());
-        let edits = edits
-            .map_err(|error| Failure::temporary((7, 5), "cannot protect the message").because(error))?;
+        let edits =
+            edits.map_err(|error| Failure::temporary((7, 5), "cannot protect the message").because(error))?;
         apply(message, &edits, &self.spill).map_err(storage)
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use keydir::{Answer, Purpose, Reason, Rejected, Scheme, Store, Subject, Trust, Usable};
+use keydir::{Answer, Purpose, Rejected, Scheme, Store, Subject, Usable};
 use mail::Address;
 use policy::{KeyAnswer, KeyFacts, KeyKind};
 use sealing::custody::Custody;
@@ -101,10 +101,6 @@ fn subject(address: &str, kind: KeyKind) -> Option<Subject> {
     }
 }
 
-fn is_same(a: &Subject, b: &Subject) -> bool {
-    a.to_string().eq_ignore_ascii_case(&b.to_string())
-}
-
 /// An error and its causes in one line, for logs and records.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -117,11 +113,19 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// What opening a message asks: certificates and secret keys by key handle, and who may speak for
-/// whom.
-impl sealing::openpgp::Keys for KeyRing {
+/// What opening a message asks at a time: certificates and secret keys by key handle, and who may
+/// speak for whom.
+#[derive(Debug)]
+pub struct KeysAt<'k> {
+    /// Where the keys are.
+    pub ring: &'k KeyRing,
+    /// Unix seconds.
+    pub now: i64,
+}
+
+impl sealing::openpgp::Keys for KeysAt<'_> {
     fn certificates(&self, handle: &KeyHandle) -> Answer<Vec<Arc<Cert>>> {
-        match self.store.by_handle(&handle.to_hex()) {
+        match self.ring.store.by_handle(&handle.to_hex()) {
             Answer::Found(known) => Answer::Found(known.into_iter().map(|known| known.cert).collect()),
             Answer::None { why } => Answer::None { why },
             Answer::CouldNotTell { why } => Answer::CouldNotTell { why },
@@ -130,7 +134,7 @@ impl sealing::openpgp::Keys for KeyRing {
 
     fn secrets(&self, handle: Option<&KeyHandle>) -> Answer<Vec<Arc<SecretCert>>> {
         let fingerprints = match handle {
-            Some(handle) => match self.store.by_handle(&handle.to_hex()) {
+            Some(handle) => match self.ring.store.by_handle(&handle.to_hex()) {
                 Answer::Found(known) => known
                     .iter()
                     .filter(|known| known.record.custody == keydir::Custody::Local)
@@ -139,14 +143,14 @@ impl sealing::openpgp::Keys for KeyRing {
                 Answer::None { why } => return Answer::None { why },
                 Answer::CouldNotTell { why } => return Answer::CouldNotTell { why },
             },
-            None => match self.custody.list() {
+            None => match self.ring.custody.list() {
                 Ok(all) => all,
                 Err(error) => return Answer::CouldNotTell { why: chain(&error) },
             },
         };
         let mut secrets = Vec::new();
         for fingerprint in fingerprints {
-            match self.custody.get(&fingerprint) {
+            match self.ring.custody.get(&fingerprint) {
                 Ok(secret) => secrets.push(secret),
                 Err(error) => return Answer::CouldNotTell { why: chain(&error) },
             }
@@ -155,35 +159,47 @@ impl sealing::openpgp::Keys for KeyRing {
     }
 
     fn authorised(&self, fingerprint: &Fingerprint, from: &Address) -> Answer<Binding> {
-        let record = match self.store.get(&fingerprint.to_hex()) {
-            Ok(Some(record)) => record,
-            Ok(None) => return Answer::None { why: Vec::new() },
-            Err(error) => return Answer::CouldNotTell { why: chain(&error) },
+        let known = match self.ring.store.by_handle(&fingerprint.to_hex()) {
+            Answer::Found(known) => known,
+            Answer::None { why } => return Answer::None { why },
+            Answer::CouldNotTell { why } => return Answer::CouldNotTell { why },
         };
-        let refused = |reason| {
-            let rejected = Rejected { fingerprint: record.fingerprint.clone(), reason };
-            Answer::None { why: vec![rejected] }
-        };
-        match record.trust {
-            Trust::Held => return refused(Reason::Held),
-            Trust::Distrusted => return refused(Reason::Distrusted),
-            Trust::Own | Trust::Verified | Trust::Accepted => {}
-        }
-        let domain = from.domain().to_lowercase();
-        let speaks_for_user = Subject::address(&from.to_string())
-            .is_some_and(|wanted| record.subjects.iter().any(|subject| is_same(subject, &wanted)));
-        let speaks_for_domain = record.subjects.iter().any(|subject| match subject {
-            // The domain itself or one above it, compared at label borders (RFC 3183 section 3.1.1).
-            Subject::Domain(own) => {
-                let own = own.to_lowercase();
-                domain == own || domain.strip_suffix(&own).is_some_and(|rest| rest.ends_with('.'))
+        let mut why = Vec::new();
+        for (subject, binding) in speakers(from) {
+            for known in &known {
+                match known.speaks_for(&subject, self.now) {
+                    Ok(()) => return Answer::Found(binding),
+                    Err(reason) => {
+                        why.push(Rejected { fingerprint: known.record.fingerprint.clone(), reason });
+                    }
+                }
             }
-            Subject::Address(_) => false,
-        });
-        match (speaks_for_user, speaks_for_domain) {
-            (true, _) => Answer::Found(Binding::User),
-            (_, true) => Answer::Found(Binding::Domain),
-            _ => Answer::None { why: Vec::new() },
         }
+        Answer::None { why }
+    }
+}
+
+/// Who may speak for an address: its user, its domain, and the domains above that, compared at
+/// label borders (RFC 3183 section 3.1.1). A top-level domain speaks for nobody.
+fn speakers(from: &Address) -> Vec<(Subject, Binding)> {
+    let user = Subject::address(&from.to_string()).map(|subject| (subject, Binding::User));
+    let mut domain = from.domain().to_lowercase();
+    let mut speakers: Vec<_> = user.into_iter().collect();
+    while domain.contains('.') {
+        speakers.extend(Subject::domain(&domain).map(|subject| (subject, Binding::Domain)));
+        domain = domain.split_once('.').map(|(_, above)| above.to_owned()).unwrap_or_default();
+    }
+    speakers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_be_spoken_for_by_its_user_and_the_domains_above_it() {
+        let from = Address::parse("bob@mail.beta.example").unwrap();
+        let speakers: Vec<String> = speakers(&from).iter().map(|(who, _)| who.to_string()).collect();
+        assert_eq!(speakers, ["bob@mail.beta.example", "@mail.beta.example", "@beta.example"]);
     }
 }

@@ -42,7 +42,10 @@ impl FromStr for Endpoint {
             return Err(format!("write it as Postfix does: inet:{host}:{port}"));
         }
         let address = address.replacen("localhost:", "127.0.0.1:", 1);
-        address.parse().map(Self::Inet).map_err(|_| format!("`{address}` is not host:port with an IP address"))
+        address
+            .parse()
+            .map(Self::Inet)
+            .map_err(|_| format!("`{address}` is not host:port with an IP address"))
     }
 }
 

@@ -40,9 +40,7 @@ fn execute(cli: Cli) -> Result<(), Exit> {
         }
         Command::Notary { command: Notary::Verify { json } } => notary::verify(&Config::load(&path)?, json),
         Command::Filter { transaction, out } => filter::filter(&Config::load(&path)?, &transaction, &out),
-        Command::Explain { transaction, json } => {
-            filter::explain(&Config::load(&path)?, &transaction, json)
-        }
+        Command::Explain { transaction, json } => filter::explain(&Config::load(&path)?, &transaction, json),
         Command::Completion { shell } => manual::completion(shell),
         Command::Manual { dir } => manual::pages(&dir),
     }

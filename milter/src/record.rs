@@ -57,17 +57,24 @@ fn public(config: &Config, transaction: &Transaction, disposition: &Disposition)
         _ => (250, "2.0.0"),
     };
     let direction = disposition.facts.as_ref().map(|facts| direction(facts).name());
-    let layers: Vec<Value> = disposition.facts.iter().flat_map(|facts| &facts.layers).map(|layer| {
-        json!({ "scheme": layer.scheme, "kind": layer.kind, "state": layer.state })
-    }).collect();
-    let forms: Vec<Value> = disposition.forms.iter().map(|form| {
-        json!({
-            "action": action_word(&form.treatment),
-            "recipients": form.recipients.len(),
-            "aead": form.treatment.aead,
-            "keys": form.treatment.encrypt_to.len(),
+    let layers: Vec<Value> = disposition
+        .facts
+        .iter()
+        .flat_map(|facts| &facts.layers)
+        .map(|layer| json!({ "scheme": layer.scheme, "kind": layer.kind, "state": layer.state }))
+        .collect();
+    let forms: Vec<Value> = disposition
+        .forms
+        .iter()
+        .map(|form| {
+            json!({
+                "action": action_word(&form.treatment),
+                "recipients": form.recipients.len(),
+                "aead": form.treatment.aead,
+                "keys": form.treatment.encrypt_to.len(),
+            })
         })
-    }).collect();
+        .collect();
     let public = json!({
         "direction": direction,
         "verdict": disposition.verdict(),
@@ -89,7 +96,10 @@ fn public(config: &Config, transaction: &Transaction, disposition: &Disposition)
 }
 
 /// Values the public leaf commits to, each under its own salt.
-fn committed(transaction: &Transaction, disposition: &Disposition) -> std::io::Result<Vec<(String, Vec<u8>)>> {
+fn committed(
+    transaction: &Transaction,
+    disposition: &Disposition,
+) -> std::io::Result<Vec<(String, Vec<u8>)>> {
     let mut committed =
         vec![("mail-from".to_owned(), transaction.envelope.reverse_path.clone().into_bytes())];
     for recipient in &transaction.envelope.recipients {

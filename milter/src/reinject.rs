@@ -211,7 +211,8 @@ impl Reinjector {
             let ticket = Ticket { idempotency: id.clone(), id, recipients: later, ..copy.ticket.clone() };
             rest.push(Copy { ticket, message: copy.message.clone() });
         }
-        let undeliverable = !refused.is_empty() && (copy.ticket.notice || copy.ticket.reverse_path.is_empty());
+        let undeliverable =
+            !refused.is_empty() && (copy.ticket.notice || copy.ticket.reverse_path.is_empty());
         if !refused.is_empty() && !undeliverable {
             rest.push(notice::undeliverable(copy, &refused, &self.name, self.clock.seconds()));
         }

@@ -116,7 +116,11 @@ fn quoted(text: &str) -> String {
 /// A value as token, or quoted when it is none.
 fn pvalue(text: &str) -> String {
     let is_token = |c: char| c.is_ascii_alphanumeric() || "@.-_+=!#$%&'*/?^`{|}~:".contains(c);
-    if !text.is_empty() && text.chars().all(is_token) { text.to_owned() } else { format!("\"{}\"", quoted(text)) }
+    if !text.is_empty() && text.chars().all(is_token) {
+        text.to_owned()
+    } else {
+        format!("\"{}\"", quoted(text))
+    }
 }
 
 #[cfg(test)]

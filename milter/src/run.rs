@@ -56,9 +56,10 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
         tokio::spawn(http::serve(listener, status));
     }
     let (stop_reinjection, stopped) = watch::channel(false);
-    let reinjection = config.gateway.reinject.map(|target| {
-        tokio::spawn(reinjector(&gateway, target.to_string()).run(stopped))
-    });
+    let reinjection = config
+        .gateway
+        .reinject
+        .map(|target| tokio::spawn(reinjector(&gateway, target.to_string()).run(stopped)));
     if config.gateway.reinject.is_none() {
         tracing::warn!(
             "no `reinject` listener is configured: a message whose recipients need different treatment is deferred"

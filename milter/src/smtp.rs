@@ -98,11 +98,8 @@ async fn dialogue(target: &str, submission: &Submission<'_>) -> io::Result<Outco
     if hello.code != 250 {
         return Ok(Outcome::Later(hello.text()));
     }
-    let mail = format!(
-        "MAIL FROM:<{}>{}",
-        submission.reverse_path,
-        offered(submission.parameters, &hello.lines)
-    );
+    let mail =
+        format!("MAIL FROM:<{}>{}", submission.reverse_path, offered(submission.parameters, &hello.lines));
     let mail = connection.command(&mail).await?;
     if mail.code != 250 {
         return Ok(connection.all(submission, &mail).await);
@@ -295,8 +292,7 @@ mod tests {
     #[test]
     fn only_offered_parameters_are_sent() {
         let extensions = vec!["mx.example".to_owned(), "8BITMIME".to_owned(), "DSN".to_owned()];
-        let parameters =
-            ["BODY=8BITMIME", "SIZE=12", "SMTPUTF8", "RET=HDRS", "AUTH=<>"].map(str::to_owned);
+        let parameters = ["BODY=8BITMIME", "SIZE=12", "SMTPUTF8", "RET=HDRS", "AUTH=<>"].map(str::to_owned);
         assert_eq!(offered(&parameters, &extensions), " BODY=8BITMIME RET=HDRS");
     }
 }

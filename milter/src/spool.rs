@@ -233,7 +233,6 @@ fn names(dir: &Path) -> io::Result<Vec<String>> {
     fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -85,8 +85,10 @@ fn encode(text: &str) -> Vec<u8> {
         chunk.push(if c.is_control() { ' ' } else { c });
     }
     words.push(chunk);
-    let words: Vec<String> =
-        words.iter().map(|word| format!("=?utf-8?B?{}?=", openssl::base64::encode_block(word.as_bytes()))).collect();
+    let words: Vec<String> = words
+        .iter()
+        .map(|word| format!("=?utf-8?B?{}?=", openssl::base64::encode_block(word.as_bytes())))
+        .collect();
     format!(" {}", words.join("\r\n ")).into_bytes()
 }
 

@@ -221,7 +221,12 @@ impl Telemetry {
             Event::Recipient { id, from, to, reply } => {
                 let class = if reply.starts_with('4') { "temporary" } else { "permanent" };
                 self.recipients_refused.with_label_values(&[class]).inc();
-                tracing::info!("{id}: from=<{}>, to=<{}>, verdict=refuse, reply={}", clean(from), clean(to), clean(reply));
+                tracing::info!(
+                    "{id}: from=<{}>, to=<{}>, verdict=refuse, reply={}",
+                    clean(from),
+                    clean(to),
+                    clean(reply)
+                );
             }
             Event::Copy { ticket, outcome, reason } => {
                 self.copies.with_label_values(&[outcome]).inc();
@@ -339,8 +344,12 @@ mod tests {
     #[test]
     fn every_series_starts_at_zero_and_carries_help() {
         let text = String::from_utf8(Telemetry::new().unwrap().render().unwrap()).unwrap();
-        assert!(text.contains("gatepost_milter_messages_total{direction=\"inbound\",verdict=\"tempfail\"} 0"));
-        assert!(text.contains("gatepost_sealing_operations_total{operation=\"sign\",result=\"success\",scheme=\"openpgp\"} 0"));
+        assert!(
+            text.contains("gatepost_milter_messages_total{direction=\"inbound\",verdict=\"tempfail\"} 0")
+        );
+        assert!(text.contains(
+            "gatepost_sealing_operations_total{operation=\"sign\",result=\"success\",scheme=\"openpgp\"} 0"
+        ));
         assert!(text.contains("gatepost_build_info{version="));
     }
 
@@ -366,6 +375,8 @@ mod tests {
             took: Duration::from_millis(2),
         }));
         let text = String::from_utf8(telemetry.render().unwrap()).unwrap();
-        assert!(text.contains("gatepost_milter_messages_total{direction=\"outbound\",verdict=\"continue\"} 1"));
+        assert!(
+            text.contains("gatepost_milter_messages_total{direction=\"outbound\",verdict=\"continue\"} 1")
+        );
     }
 }

@@ -9,8 +9,10 @@ use clap_complete::Shell;
 /// Gatepost, the Trusted Mail Gateway: signs, encrypts, decrypts and verifies the mail of whole domains.
 #[derive(Debug, Parser)]
 #[command(name = "gatepost", version, propagate_version = true, arg_required_else_help = true)]
-#[command(after_help = "Exit codes: 0 done, 64 usage, 65 bad input, 66 not found, 69 unavailable, 73 cannot write, \
-77 permission, 78 configuration.")]
+#[command(
+    after_help = "Exit codes: 0 done, 64 usage, 65 bad input, 66 not found, 69 unavailable, 73 cannot write, \
+77 permission, 78 configuration."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -161,7 +161,8 @@ fn report(trial: &Trial, files: &[String]) -> Value {
             "treatment": form.treatment,
         })
     });
-    let refused = refused.iter().map(|(to, refusal)| json!({ "recipient": to, "reply": refusal.to_string() }));
+    let refused =
+        refused.iter().map(|(to, refusal)| json!({ "recipient": to, "reply": refusal.to_string() }));
     json!({
         "verdict": disposition.verdict(),
         "reply": reply,

@@ -70,7 +70,8 @@ fn init(config: &Config) -> Result<(), Exit> {
     };
     rooms::prepare_state(&config.gateway)?;
     if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir).map_err(|error| Exit::output(format!("cannot make {}", dir.display()), error))?;
+        fs::create_dir_all(dir)
+            .map_err(|error| Exit::output(format!("cannot make {}", dir.display()), error))?;
     }
     MasterKey::generate_file(path).map_err(|error| Exit::output("cannot make the master key", error))?;
     output::line(&format!(
@@ -212,9 +213,9 @@ fn newest(keys: &KeyRing, subject: Subject, secret: bool, now: i64) -> Result<St
 
 fn list(keys: &KeyRing, which: Option<&str>, json: bool, now: i64) -> Result<(), Exit> {
     let subject = match which {
-        Some(text) => {
-            Some(Subject::parse(text).ok_or_else(|| Exit::usage(format!("`{text}` is no address or domain")))?)
-        }
+        Some(text) => Some(
+            Subject::parse(text).ok_or_else(|| Exit::usage(format!("`{text}` is no address or domain")))?,
+        ),
         None => None,
     };
     let listed = keys.store.list(&Filter { subject, ..Filter::default() }, now).map_err(store_error)?;

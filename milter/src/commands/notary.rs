@@ -34,8 +34,7 @@ pub fn show(config: &Config, id: &str, as_json: bool) -> Result<(), Exit> {
 /// Exit 65 if anything was changed.
 pub fn verify(config: &Config, as_json: bool) -> Result<(), Exit> {
     let reader = rooms::open_notary_reader(&config.gateway)?;
-    let result =
-        reader.verify().map_err(|error| Exit::unavailable("cannot read the notary's log", error))?;
+    let result = reader.verify().map_err(|error| Exit::unavailable("cannot read the notary's log", error))?;
     let faults: Vec<Value> =
         result.faults.iter().map(|fault| json!({ "seq": fault.seq, "what": fault.what })).collect();
     if as_json {
@@ -56,8 +55,9 @@ pub fn verify(config: &Config, as_json: bool) -> Result<(), Exit> {
 fn find(reader: &Reader, id: &str) -> Result<Vec<Story>, Exit> {
     let bare = id.trim().trim_start_matches('<').trim_end_matches('>');
     for kind in ["queue-id", "message-id", "txid", "copy"] {
-        let found =
-            reader.find(kind, bare).map_err(|error| Exit::unavailable("cannot read the notary's log", error))?;
+        let found = reader
+            .find(kind, bare)
+            .map_err(|error| Exit::unavailable("cannot read the notary's log", error))?;
         if !found.is_empty() {
             return Ok(found);
         }
