@@ -45,6 +45,8 @@ const NAMED: usize = 1000;
 const HIDDEN: usize = 8;
 const HIDDEN_KEYS: usize = 32;
 
+const NO_INTEGRITY: &str = "encrypted without protection against changes (packet type 9): never opened";
+
 /// What became of an encrypted stream.
 pub(crate) struct Decrypted {
     /// The layers inside the stream, outermost first.
@@ -191,10 +193,7 @@ impl VerificationHelper for &mut Opening<'_> {
     /// Refuses by the packet's first bytes what must never be read to its end.
     fn inspect(&mut self, parser: &PacketParser<'_>) -> pgp::Result<()> {
         match parser.packet.tag() {
-            Tag::SED => Err(self.refuse(
-                LayerState::Damaged,
-                "encrypted without protection against changes (packet type 9): never opened",
-            )),
+            Tag::SED => Err(self.refuse(LayerState::Damaged, NO_INTEGRITY)),
             Tag::AED => {
                 Err(self.refuse(LayerState::Unsupported, "LibrePGP's packet type 20 is not supported"))
             }
@@ -309,6 +308,9 @@ fn state_of(error: &anyhow::Error) -> (LayerState, String) {
     let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     let known = error.downcast_ref::<pgp::Error>().or_else(|| inner?.downcast_ref::<pgp::Error>());
     match known {
+        Some(pgp::Error::PolicyViolation(what, _)) if what.starts_with(&Tag::SED.to_string()) => {
+            (LayerState::Damaged, NO_INTEGRITY.to_owned())
+        }
         Some(
             error @ (pgp::Error::UnsupportedSymmetricAlgorithm(_)
             | pgp::Error::UnsupportedAEADAlgorithm(_)

@@ -86,6 +86,3 @@ fn protection(found: &[Found<'_>]) -> Protection {
     let inside = found.iter().any(|found| found.path == [0] && found.whole && found.kind.encrypts());
     if inside { Protection::SignedAndEncrypted } else { Protection::Signed }
 }
-
-#[cfg(test)]
-mod tests;

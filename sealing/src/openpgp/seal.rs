@@ -112,8 +112,8 @@ pub fn seal(message: &Message, spec: &Seal<'_>, spill: &Spill) -> Result<Vec<Edi
         }
     };
     let fields = [("Content-Type".to_owned(), content_type.into_bytes())];
-    let mut edits = splice::replace_content_fields(message, &fields);
-    edits.extend(splice::ensure_mime_version(message));
+    let mut edits = Vec::from_iter(splice::ensure_mime_version(message));
+    edits.extend(splice::replace_content_fields(message, &fields));
     edits.push(Edit::ReplaceBody(body));
     Ok(edits)
 }

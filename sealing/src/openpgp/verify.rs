@@ -245,7 +245,8 @@ fn invalid(mut layer: Layer, sig: &Signature, cert: Option<&Cert>, error: &anyho
         Some(cert) => Some(cert.fingerprint().to_hex()),
         None => sig.get_issuers().first().map(KeyHandle::to_hex),
     };
-    layer.because(error.to_string())
+    // With its causes: "not live" alone would not say that the key expired.
+    layer.because(format!("{error:#}"))
 }
 
 fn made_at(sig: &Signature) -> Option<i64> {
