@@ -210,7 +210,7 @@ impl Draft {
 
     /// Remembers the first thing that went wrong; it is answered at end of message, since earlier
     /// stages have no reply.
-    fn fail(&mut self, failure: Failure) {
+    pub fn fail(&mut self, failure: Failure) {
         self.fault.get_or_insert(failure);
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use mail::{Failure, Spill};
 use notary::Notary;
+use policy::Policy;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
@@ -57,6 +58,25 @@ pub struct Needs {
     pub quarantine: bool,
     /// An answer may be given at RCPT.
     pub recipient_reply: bool,
+}
+
+impl Needs {
+    /// What this rule book needs.
+    pub fn of(policy: &Policy) -> Self {
+        Self {
+            body: policy.needs_body(),
+            quarantine: policy.may_quarantine(),
+            recipient_reply: policy.may_refuse_recipients(),
+        }
+    }
+
+    /// True if an MTA that granted these has granted `other` too.
+    pub fn cover(self, other: Self) -> bool {
+        let enough = |have: bool, want: bool| have || !want;
+        enough(self.body, other.body)
+            && enough(self.quarantine, other.quarantine)
+            && enough(self.recipient_reply, other.recipient_reply)
+    }
 }
 
 /// Who may still decide about a message: the work on it, or the deadline. Whoever comes first.
@@ -238,12 +258,7 @@ impl Gateway {
 
     /// What to negotiate with the MTA.
     pub fn needs(&self) -> Needs {
-        let policy = &self.config.load().policy;
-        Needs {
-            body: policy.needs_body(),
-            quarantine: policy.may_quarantine(),
-            recipient_reply: policy.may_refuse_recipients(),
-        }
+        Needs::of(&self.config.load().policy)
     }
 
     /// Now, in unix seconds.

@@ -11,10 +11,11 @@ use indymilter::{
     Actions, Callbacks, Context, ContextActions, EomContext, MacroStage, NegotiateContext, ProtoOpts,
     SetErrorReply, SocketInfo, Status,
 };
+use mail::Failure;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::draft::Draft;
-use crate::gateway::{Claim, Gateway};
+use crate::gateway::{Claim, Gateway, Needs};
 use crate::reply::{Answer, Refusal};
 use crate::transaction::{Peer, address_of_path};
 
@@ -24,8 +25,12 @@ const PROGRESS: Duration = Duration::from_secs(5);
 /// The state of one connection from the MTA.
 pub struct Session {
     gateway: Arc<Gateway>,
+    /// What was negotiated, beyond what is always needed.
+    granted: Needs,
     /// Stages for which "no reply" was negotiated.
     silent: ProtoOpts,
+    /// Counted as a connection.
+    open: bool,
     peer: Peer,
     draft: Option<Draft>,
     /// Copies of the last message; its client has our answer once the session goes on.
@@ -110,7 +115,9 @@ fn negotiate(
     gateway.telemetry().connected();
     cx.data = Some(Session {
         gateway: gateway.clone(),
+        granted: needs,
         silent: granted,
+        open: true,
         peer: Peer::default(),
         draft: None,
         unanswered: Vec::new(),
@@ -122,6 +129,7 @@ fn connect(cx: &mut Context<Session>, host: &CStr, socket: &SocketInfo) -> Statu
     let daemon = text_of(cx.macros.get(c"{daemon_name}"));
     let client = text_of(cx.macros.get(c"{client_addr}"));
     let Some(session) = &mut cx.data else { return Status::Tempfail };
+    session.reopen();
     session.peer = Peer {
         ip: match socket {
             SocketInfo::Inet(address) => Some(address.ip().to_canonical()),
@@ -156,6 +164,11 @@ fn mail(cx: &mut Context<Session>, args: &[CString]) -> Status {
     // MAIL did not come by SMTP (sendmail(1), a bounce), and must not be refused at RCPT.
     draft.no_smtp_client = queue_id.is_some() && mta.starts_with("Postfix");
     draft.queue_id = queue_id;
+    if !session.granted.cover(Needs::of(&draft.config.policy)) {
+        // A body that was not asked for would look empty, and a refusal at RCPT would not be heard.
+        let text = "the mail gateway was reconfigured, try again on a new connection";
+        draft.fail(Failure::temporary((3, 0), text));
+    }
     let mut words = args.iter().map(|arg| arg.to_string_lossy().into_owned());
     draft.envelope.reverse_path = address_of_path(&words.next().unwrap_or_default());
     draft.envelope.parameters = words.collect();
@@ -260,9 +273,12 @@ fn abort(cx: &mut Context<Session>) -> Status {
 }
 
 fn close(cx: &mut Context<Session>) -> Status {
-    if let Some(mut session) = cx.data.take() {
+    if let Some(session) = &mut cx.data {
         session.settle();
-        session.gateway.telemetry().disconnected();
+        session.draft = None;
+        if std::mem::take(&mut session.open) {
+            session.gateway.telemetry().disconnected();
+        }
     }
     Status::Continue
 }
@@ -270,6 +286,13 @@ fn close(cx: &mut Context<Session>) -> Status {
 impl Session {
     fn status(&self, option: ProtoOpts) -> Status {
         if self.silent.contains(option) { Status::Noreply } else { Status::Continue }
+    }
+
+    /// An MTA may use its connection to us for another client (SMFIC_QUIT_NC).
+    fn reopen(&mut self) {
+        if !std::mem::replace(&mut self.open, true) {
+            self.gateway.telemetry().connected();
+        }
     }
 
     /// The MTA went on after our last answer, so it has it.
