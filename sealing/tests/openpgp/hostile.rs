@@ -56,7 +56,8 @@ fn encrypted(world: &World, aead: bool, inside: impl FnOnce(Stream<'_>)) -> Vec<
     let handle = if aead { key.key().fingerprint().into() } else { pgp::KeyHandle::from(key.key().keyid()) };
     let features = if aead { pgp::types::Features::sequoia() } else { pgp::types::Features::empty() };
     let mut out = Vec::new();
-    let stream = Encryptor::for_recipients(Stream::new(&mut out), [Recipient::new(features, handle, key.key())]);
+    let stream =
+        Encryptor::for_recipients(Stream::new(&mut out), [Recipient::new(features, handle, key.key())]);
     inside(stream.build().unwrap());
     out
 }
@@ -189,7 +190,10 @@ fn compression_bombs_are_cut_off() {
         let stream = Compressor::new(stream).build().unwrap();
         literal(Compressor::new(stream).build().unwrap(), b"text");
     });
-    assert_eq!(refused(&world, &enclosed(&twice)), (LayerState::Unsupported, "compressed more than once".into()));
+    assert_eq!(
+        refused(&world, &enclosed(&twice)),
+        (LayerState::Unsupported, "compressed more than once".into())
+    );
     let honest = encrypted(&world, false, |stream| {
         literal(Compressor::new(stream).build().unwrap(), b"Content-Type: text/plain\r\n\r\nhi\r\n");
     });
@@ -260,7 +264,10 @@ fn damaged_armor_is_damage_and_not_an_error() {
     let sealed = text_of(&sealed(&text_letter(), &plain_seal(&[world.usable(BOB)], None)));
     for (from, to) in [("-----END PGP MESSAGE-----\r\n", ""), ("\r\n\r\nwV", "\r\n\r\n!!")] {
         assert!(sealed.contains(from), "{sealed}");
-        assert_eq!(refused(&world, &Message::parse(sealed.replacen(from, to, 1).as_bytes())).0, LayerState::Damaged);
+        assert_eq!(
+            refused(&world, &Message::parse(sealed.replacen(from, to, 1).as_bytes())).0,
+            LayerState::Damaged
+        );
     }
     let truncated = &sealed[..sealed.len() / 2];
     assert_eq!(refused(&world, &Message::parse(truncated.as_bytes())).0, LayerState::Damaged);

@@ -45,7 +45,11 @@ fn every_kind_of_key_signs_encrypts_opens_and_verifies() {
             assert!(!text_of(&sealed).contains("noon"), "{name}");
             let opened = world.open(&sealed);
             let [encrypted, signed] = &opened.layers[..] else { panic!("{name}: {:?}", opened.layers) };
-            assert_eq!((encrypted.kind, encrypted.state), (LayerKind::Encrypted, LayerState::Opened), "{name}");
+            assert_eq!(
+                (encrypted.kind, encrypted.state),
+                (LayerKind::Encrypted, LayerState::Opened),
+                "{name}"
+            );
             assert_eq!((signed.kind, signed.state), (LayerKind::Signed, LayerState::Valid), "{name}");
             assert_eq!(signed.signer.as_deref(), Some(&*alice.fingerprint().to_hex()));
             assert_eq!((signed.binding, signed.signed_at), (Some(Binding::User), Some(NOW)));
@@ -66,7 +70,8 @@ fn exactly_the_named_subkey_of_each_recipient_is_encrypted_to() {
     let sealed = sealed(&text_letter(), &plain_seal(&usable, None));
     let text = text_of(&sealed);
     let (_, packets) = sealing::openpgp::armor::dearmor(text.as_bytes(), 1 << 20).unwrap();
-    let pile = <sequoia_openpgp::PacketPile as sequoia_openpgp::parse::Parse<_>>::from_bytes(&packets[..]).unwrap();
+    let pile =
+        <sequoia_openpgp::PacketPile as sequoia_openpgp::parse::Parse<_>>::from_bytes(&packets[..]).unwrap();
     let recipients: Vec<_> = pile
         .descendants()
         .filter_map(|packet| match packet {
@@ -126,7 +131,12 @@ fn signing_makes_text_safe_and_leaves_safe_mail_and_protected_parts_alone() {
     );
     let signed = sealed(&message, &plain_seal(&[], Some(&alice)));
     let text = text_of(&signed);
-    assert!(text.contains("Content-Transfer-Encoding: quoted-printable\r\n\r\n=46rom K=C3=B6ln=20\r\n--=20\r\n--b\r\n"), "{text}");
+    assert!(
+        text.contains(
+            "Content-Transfer-Encoding: quoted-printable\r\n\r\n=46rom K=C3=B6ln=20\r\n--=20\r\n--b\r\n"
+        ),
+        "{text}"
+    );
     assert!(text.contains("\r\n--c\r\n\r\ntrailing \r\n--c\r\n"), "{text}");
     assert!(text.contains("Content-Transfer-Encoding: base64\r\n\r\nYmluIMOk\r\n"), "{text}");
     assert!(text.contains("Content-Type: text/plain\r\n\r\nsafe\r\n--b--\r\nepilogue\r\n"), "{text}");
@@ -179,8 +189,11 @@ fn hidden_recipients_leave_no_key_id_and_are_opened_by_trial() {
 fn a_body_on_disk_is_sealed_and_opened_on_disk() {
     let (world, alice, _) = World::alice_and_bob();
     let spill = Spill { limit: 64 * 1024, ..Spill::default() };
-    let mut text = format!("From: {ALICE}\r\nMIME-Version: 1.0\r\nContent-Type: application/octet-stream\r\n\
-                        Content-Transfer-Encoding: base64\r\n\r\n").into_bytes();
+    let mut text = format!(
+        "From: {ALICE}\r\nMIME-Version: 1.0\r\nContent-Type: application/octet-stream\r\n\
+                        Content-Transfer-Encoding: base64\r\n\r\n"
+    )
+    .into_bytes();
     for line in 0..40_000 {
         text.extend_from_slice(format!("{line:076}\r\n").as_bytes());
     }
@@ -193,7 +206,8 @@ fn a_body_on_disk_is_sealed_and_opened_on_disk() {
         assert!(sealed.body().in_memory().is_none());
         assert!(sealed.len() <= sealed_size_estimate(message.len(), 1, true));
         let opened =
-            sealing::openpgp::open(&sealed, &world, NOW, &spill, &sealing::openpgp::Limits::default()).unwrap();
+            sealing::openpgp::open(&sealed, &world, NOW, &spill, &sealing::openpgp::Limits::default())
+                .unwrap();
         assert_eq!(opened.layers[1].state, LayerState::Valid);
         let inside = opened.message.unwrap();
         assert!(inside.body().in_memory().is_none());
@@ -208,9 +222,13 @@ fn the_size_estimate_covers_real_mail_and_is_not_far_off() {
     world.add(BOB, KeyVersion::V4, KeySuite::Rsa4096);
     let bob = world.usable(BOB);
     for size in [100, 10_000, 300_000] {
-        for (text, label) in [("plain ascii text\n", "ascii"), ("grüße aus köln, schöne \n", "umlauts"), ("日本語\n", "cjk")] {
+        for (text, label) in
+            [("plain ascii text\n", "ascii"), ("grüße aus köln, schöne \n", "umlauts"), ("日本語\n", "cjk")]
+        {
             let body = text.repeat(size / text.len() + 1);
-            let message = letter(&format!("Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n{body}"));
+            let message = letter(&format!(
+                "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n{body}"
+            ));
             for (recipients, signer) in [(1, false), (1, true), (3, true), (0, true)] {
                 let to = vec![bob.clone(); recipients];
                 let spec = plain_seal(&to, signer.then_some(&*alice));
@@ -237,7 +255,9 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
 fn header() -> impl Strategy<Value = &'static str> {
     prop_oneof![
         Just("Content-Type: text/plain\r\n"),
-        Just("Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\nContent-Language: de\r\n"),
+        Just(
+            "Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\nContent-Language: de\r\n"
+        ),
         Just("Content-Type: application/pdf;\r\n name=\"a.pdf\"\r\nContent-Transfer-Encoding: base64\r\n"),
         Just("Content-Type: multipart/mixed; boundary=b\r\n"),
     ]
@@ -274,5 +294,8 @@ proptest! {
     }
 }
 
-static WORLD: std::sync::LazyLock<(World, Arc<sealing::openpgp::SecretCert>, Arc<sealing::openpgp::SecretCert>)> =
-    std::sync::LazyLock::new(World::alice_and_bob);
+static WORLD: std::sync::LazyLock<(
+    World,
+    Arc<sealing::openpgp::SecretCert>,
+    Arc<sealing::openpgp::SecretCert>,
+)> = std::sync::LazyLock::new(World::alice_and_bob);

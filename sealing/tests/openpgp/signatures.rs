@@ -56,7 +56,8 @@ fn a_signature_without_a_single_author_is_not_valid() {
         assert_eq!(state, LayerState::WrongSigner, "{other}");
         assert!(why.contains("From"), "{why}");
     }
-    let (state, _) = state(&world, &signed.replacen(&from, &format!("From: \"{ALICE}\" <eve@evil.example>\r\n"), 1));
+    let (state, _) =
+        state(&world, &signed.replacen(&from, &format!("From: \"{ALICE}\" <eve@evil.example>\r\n"), 1));
     assert_eq!(state, LayerState::WrongSigner);
 }
 
@@ -93,7 +94,11 @@ fn changed_content_makes_a_signature_invalid_whatever_was_changed() {
         assert_eq!(state, LayerState::Invalid, "{from:?} to {to:?}");
         assert!(!why.is_empty());
     }
-    assert_eq!(state(&world, &signed.replace("\r\n", "\n")).0, LayerState::Valid, "line ends of a stored message");
+    assert_eq!(
+        state(&world, &signed.replace("\r\n", "\n")).0,
+        LayerState::Valid,
+        "line ends of a stored message"
+    );
     assert_eq!(state(&world, &signed.replacen("Subject: lunch", "Subject: dinner", 1)).0, LayerState::Valid);
 }
 
@@ -103,7 +108,9 @@ fn a_broken_signature_part_is_invalid_and_said_so() {
     let signed = signed_by(&alice);
     let start = signed.find("-----BEGIN PGP SIGNATURE").unwrap();
     let end = signed.find("-----END PGP SIGNATURE-----\r\n").unwrap();
-    for armor in ["", "garbage\r\n", "-----BEGIN PGP SIGNATURE-----\r\n\r\nAAAA\r\n-----END PGP SIGNATURE-----\r\n"] {
+    for armor in
+        ["", "garbage\r\n", "-----BEGIN PGP SIGNATURE-----\r\n\r\nAAAA\r\n-----END PGP SIGNATURE-----\r\n"]
+    {
         let text = format!("{}{armor}{}", &signed[..start], &signed[end + 29..]);
         assert_eq!(state(&world, &text).0, LayerState::Invalid, "{armor}");
     }
@@ -114,9 +121,11 @@ fn a_broken_signature_part_is_invalid_and_said_so() {
 #[test]
 fn signatures_from_the_future_and_from_expired_or_revoked_keys_are_invalid() {
     let (world, alice, _) = World::alice_and_bob();
-    let later = sealed(&text_letter(), &sealing::openpgp::Seal { now: NOW + 3600, ..plain_seal(&[], Some(&alice)) });
+    let later =
+        sealed(&text_letter(), &sealing::openpgp::Seal { now: NOW + 3600, ..plain_seal(&[], Some(&alice)) });
     assert_eq!(state(&world, &text_of(&later)).0, LayerState::Invalid);
-    let soon = sealed(&text_letter(), &sealing::openpgp::Seal { now: NOW + 60, ..plain_seal(&[], Some(&alice)) });
+    let soon =
+        sealed(&text_letter(), &sealing::openpgp::Seal { now: NOW + 60, ..plain_seal(&[], Some(&alice)) });
     assert_eq!(state(&world, &text_of(&soon)).0, LayerState::Valid, "within the tolerance for clocks");
 
     // A key that expired an hour ago, made to sign half an hour ago by turning its clock back.
@@ -129,7 +138,10 @@ fn signatures_from_the_future_and_from_expired_or_revoked_keys_are_invalid() {
     world.add_cert(expired.cert());
     let now = seal(&text_letter(), &plain_seal(&[], Some(&expired)), &mail::Spill::default());
     assert!(matches!(now, Err(SealError::Signer(_))), "an expired key does not sign");
-    let before = sealed(&text_letter(), &sealing::openpgp::Seal { now: NOW - 7200, ..plain_seal(&[], Some(&expired)) });
+    let before = sealed(
+        &text_letter(),
+        &sealing::openpgp::Seal { now: NOW - 7200, ..plain_seal(&[], Some(&expired)) },
+    );
     assert_eq!(state(&world, &text_of(&before)).0, LayerState::Valid, "signed while it was valid");
     let after = text_of(&sign_with(&expired, NOW - 1800));
     let (verdict, why) = state(&world, &after);
@@ -162,7 +174,8 @@ fn sign_with(secret: &SecretCert, at: i64) -> Message {
     use std::io::Write as _;
 
     let data = "Content-Type: text/plain\r\n\r\nlate\r\n";
-    let tsk = <pgp::Cert as pgp::parse::Parse<_>>::from_bytes(&secret.to_secret_bytes().unwrap()[..]).unwrap();
+    let tsk =
+        <pgp::Cert as pgp::parse::Parse<_>>::from_bytes(&secret.to_secret_bytes().unwrap()[..]).unwrap();
     let pair = tsk.primary_key().key().clone().parts_into_secret().unwrap().into_keypair().unwrap();
     let mut out = Vec::new();
     let created = std::time::UNIX_EPOCH + std::time::Duration::from_secs(at as u64);
@@ -185,7 +198,8 @@ fn a_failed_look_up_is_no_verdict() {
     let encrypted = sealed(&text_letter(), &plain_seal(&[world.usable(BOB)], None));
     world.broken = true;
     for message in [signed, encrypted] {
-        let error = sealing::openpgp::open(&message, &world, NOW, &mail::Spill::default(), &Default::default());
+        let error =
+            sealing::openpgp::open(&message, &world, NOW, &mail::Spill::default(), &Default::default());
         assert!(matches!(error, Err(sealing::openpgp::OpenError::Keys(_))));
     }
 }

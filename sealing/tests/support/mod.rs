@@ -193,7 +193,10 @@ pub fn entity_bytes(message: &Message) -> Vec<u8> {
 pub fn other_fields(message: &Message) -> Vec<Vec<u8>> {
     let ours = |name: &[u8]| name.starts_with(b"content-") || name == b"mime-version";
     let fields = message.header().fields();
-    fields.filter(|field| !ours(&field.name().to_ascii_lowercase())).map(|field| field.raw().to_vec()).collect()
+    fields
+        .filter(|field| !ours(&field.name().to_ascii_lowercase()))
+        .map(|field| field.raw().to_vec())
+        .collect()
 }
 
 pub fn text_of(message: &Message) -> String {
