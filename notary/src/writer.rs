@@ -14,6 +14,7 @@ use std::sync::mpsc::Receiver;
 use rusqlite::Connection;
 use rusqlite::Transaction;
 use rusqlite::TransactionBehavior;
+use rusqlite::ffi;
 
 use crate::entry::Receipt;
 use crate::epoch::Epoch;
@@ -82,6 +83,8 @@ pub(crate) struct Writer {
     newest: Option<(u64, Hash)>,
     /// Whether the write-ahead log may still hold erased bytes.
     truncate: bool,
+    /// Whether a synchronisation failed since the file was last whole on disk.
+    unsynchronised: bool,
     _lock: Lock,
 }
 
@@ -117,11 +120,21 @@ impl Writer {
         lock: Lock,
         tally: Arc<Tally>,
     ) -> Result<Writer, AppendError> {
-        let sealer = Sealer::new(&*log.keys.wrapping(&epoch.boot))?;
+        let sealer = Sealer::new(&log.keys.wrapping(&epoch.boot))?;
         let identity = Identity::of(&log.path).map_err(|_| AppendError::Replaced)?;
         let newest = store::newest(&database)?;
         let database = Some((database, identity));
-        Ok(Writer { log, epoch, sealer, tally, database, newest, truncate: false, _lock: lock })
+        Ok(Writer {
+            log,
+            epoch,
+            sealer,
+            tally,
+            database,
+            newest,
+            truncate: false,
+            unsynchronised: false,
+            _lock: lock,
+        })
     }
 
     /// Records that this run begins.
@@ -150,6 +163,7 @@ impl Writer {
         let mut batch = Batch::default();
         if let Err(error) = self.commit(first, orders, &mut batch) {
             self.database = None;
+            self.unsynchronised |= is_synchronisation(&error);
             self.refuse(&error, batch, orders);
             return true;
         }
@@ -293,9 +307,12 @@ impl Writer {
         {
             return Err(AppendError::Replaced);
         }
-        // After a failed synchronisation the kernel may hold pages as clean that never reached the
-        // disk. Copying the write-ahead log into the database writes and synchronises them again.
-        database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        if self.unsynchronised {
+            // The kernel may hold pages as clean that never reached the disk. Copying the
+            // write-ahead log into the database writes and synchronises them again.
+            database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            self.unsynchronised = false;
+        }
         Ok((database, now.ok_or(AppendError::Replaced)?))
     }
 
@@ -318,4 +335,11 @@ impl Writer {
         let Some((database, _)) = self.database.as_ref().filter(|_| self.truncate) else { return };
         self.truncate = erase::truncate_log(database).unwrap_or(true);
     }
+}
+
+/// Whether the error is that of an fsync.
+fn is_synchronisation(error: &AppendError) -> bool {
+    let AppendError::Storage(error) = error else { return false };
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    matches!(code, Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC))
 }

@@ -1,6 +1,8 @@
 //! The promise of the notary against real faults: a killed process, a full disk, files that turn
 //! read-only. Each runs the writer in a process of its own, which is this test program again.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed assumption here is a failed test")]
+
 use std::fs;
 use std::io::BufRead;
 use std::io::BufReader;
@@ -17,6 +19,7 @@ use std::time::Duration;
 use notary::AppendError;
 use notary::Entry;
 use notary::Notary;
+use notary::OpenError;
 use notary::Options;
 use notary::Reader;
 use notary::system_clock;
@@ -272,7 +275,7 @@ fn files_that_turn_read_only_defer_and_recover() {
 fn opens_twice() {
     let path = database();
     let refused = Notary::open(options(&path)).map(drop).unwrap_err();
-    assert!(matches!(refused, notary::OpenError::Storage(_)), "{refused:?}");
+    assert!(matches!(refused, OpenError::Storage(_) | OpenError::Append(_)), "{refused:?}");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     let notary = Notary::open(options(&path)).unwrap();
     notary.append(entry(1, 10)).wait().unwrap();
@@ -298,7 +301,8 @@ fn a_read_only_file_is_refused_at_the_start() {
         let copy = directory.path().join("program");
         fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
         let mut own = Command::new(copy);
-        own.args(command.get_args()).env(DATABASE, &path).stdout(Stdio::piped()).uid(nobody).gid(nobody);
+        own.args(command.get_args()).env(DATABASE, &path).uid(nobody).gid(nobody);
+        own.stdout(Stdio::piped()).stderr(Stdio::inherit());
         command = own;
     }
     fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
