@@ -12,7 +12,18 @@ use crate::spool::{Copy, Spool, Ticket};
 use crate::token::hex;
 use crate::transaction::{Recipient, Transaction, new_id};
 
-/// The copies that must be spooled before the MTA is answered.
+/// What the groups but the first need.
+#[derive(Debug, Default)]
+pub struct Copies {
+    /// Must be spooled before the MTA is answered.
+    pub to_spool: Vec<Copy>,
+    /// Names of all copies, also of those that an earlier attempt spooled: when the MTA has our
+    /// answer, their marks are removed, or they would swallow the copies of a later message that
+    /// looks the same.
+    pub idempotency: Vec<String>,
+}
+
+/// The copies for all groups but the first.
 ///
 /// A copy that an earlier, unanswered attempt of the same submission left is not made again; its
 /// recipients are still removed from the original, for their copy is durable or was sent.
@@ -24,17 +35,18 @@ pub fn of(
     transaction: &Transaction,
     spool: &Spool,
     now: i64,
-) -> Result<Vec<Copy>, Failure> {
+) -> Result<Copies, Failure> {
+    let mut copies = Copies::default();
     let others = disposition.forms.get(1..).unwrap_or_default();
     if others.is_empty() {
-        return Ok(Vec::new());
+        return Ok(copies);
     }
     let content = content_digest(transaction)
         .map_err(|error| Failure::temporary((3, 1), "cannot read the message").because(error))?;
-    let mut copies = Vec::new();
     for form in others {
         let recipients = recipients(transaction, form);
         let idempotency = idempotency(&content, transaction, &recipients);
+        copies.idempotency.push(idempotency.clone());
         if spool.is_taken(&idempotency) {
             tracing::info!(
                 "{}: a copy of this message was spooled by an attempt that got no answer; not again",
@@ -42,7 +54,7 @@ pub fn of(
             );
             continue;
         }
-        copies.push(Copy {
+        copies.to_spool.push(Copy {
             ticket: Ticket {
                 id: new_id(),
                 transaction: transaction.id.clone(),

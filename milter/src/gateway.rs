@@ -165,6 +165,8 @@ impl Gateway {
         claim: &Claim,
     ) -> Result<(), Failure> {
         let copies = copies::of(disposition, transaction, &self.spool, self.now())?;
+        disposition.idempotency = copies.idempotency;
+        let copies = copies.to_spool;
         if copies.is_empty() {
             claim.commit()?;
             return self.record(config, transaction, disposition).await;
@@ -173,7 +175,6 @@ impl Gateway {
             let text = "recipients need different treatment, and the gateway has no re-injection listener";
             return Err(Failure::temporary((3, 5), text));
         }
-        disposition.idempotency = copies.iter().map(|copy| copy.ticket.idempotency.clone()).collect();
         let spool = self.spool.clone();
         let prepared = spawn_blocking(move || spool.prepare(&copies)).await;
         let prepared = prepared

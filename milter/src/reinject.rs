@@ -1,7 +1,7 @@
 //! Sends spooled copies back into the MTA, until it takes them.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mail::Spill;
@@ -35,6 +35,17 @@ pub struct Reinjector {
     pub telemetry: Arc<Telemetry>,
     /// Rung when a copy was spooled.
     pub bell: Arc<Notify>,
+    /// What is left of copies that were answered for while the spool could not be changed.
+    pub unsettled: Mutex<HashMap<String, Rest>>,
+}
+
+/// What is left of a copy after the MTA answered for it.
+#[derive(Clone, Debug, Default)]
+pub struct Rest {
+    /// Forward-paths that were refused for good, with the reply.
+    refused: Vec<(String, String)>,
+    /// Recipients to try again, with their parameters.
+    later: Vec<(String, Vec<String>)>,
 }
 
 /// How many copies are submitted at the same time.
@@ -141,6 +152,10 @@ impl Reinjector {
             }
             Err(_) => return true,
         };
+        let unsettled = self.unsettled().remove(id);
+        if let Some(rest) = unsettled {
+            return self.settle(&copy, rest).await;
+        }
         let outcome = submit(&self.target, &self.submission(&copy)).await;
         self.tokens.void(id);
         self.conclude(&copy, outcome).await
@@ -169,52 +184,45 @@ impl Reinjector {
 
     async fn conclude(&self, copy: &Copy, outcome: Outcome) -> bool {
         let ticket = &copy.ticket;
-        match outcome {
-            Outcome::Later(reason) if self.clock.seconds() - ticket.created > LIFETIME_SECONDS => {
-                let all = ticket.recipients.iter().map(|(path, _)| (path.clone(), reason.clone())).collect();
-                self.settle(copy, all, Vec::new()).await
-            }
-            Outcome::Later(reason) => {
-                self.telemetry.emit(&Event::copy(ticket, "later", &reason));
-                true
-            }
-            Outcome::Answered(answers) => {
-                let mut refused = Vec::new();
-                let mut later = Vec::new();
-                for ((path, parameters), answer) in ticket.recipients.iter().zip(answers) {
-                    match answer {
-                        RecipientOutcome::Taken => {}
-                        RecipientOutcome::Refused(reply) => refused.push((path.clone(), reply)),
-                        RecipientOutcome::Later(_) => later.push((path.clone(), parameters.clone())),
-                    }
+        let answers = match outcome {
+            Outcome::Answered(answers) => answers,
+            Outcome::Later(reason) => vec![RecipientOutcome::Later(reason); ticket.recipients.len()],
+        };
+        let too_old = self.clock.seconds() - ticket.created > LIFETIME_SECONDS;
+        let mut rest = Rest::default();
+        let mut why = String::new();
+        for ((path, parameters), answer) in ticket.recipients.iter().zip(answers) {
+            match answer {
+                RecipientOutcome::Taken => {}
+                RecipientOutcome::Refused(reply) => rest.refused.push((path.clone(), reply)),
+                RecipientOutcome::Later(reply) if too_old => rest.refused.push((path.clone(), reply)),
+                RecipientOutcome::Later(reply) => {
+                    why = reply;
+                    rest.later.push((path.clone(), parameters.clone()));
                 }
-                if later.len() == ticket.recipients.len() {
-                    self.telemetry.emit(&Event::copy(ticket, "later", "every recipient was deferred"));
-                    return true;
-                }
-                self.settle(copy, refused, later).await
             }
         }
+        if rest.later.len() == ticket.recipients.len() {
+            self.telemetry.emit(&Event::copy(ticket, "later", &why));
+            return true;
+        }
+        self.settle(copy, rest).await
     }
 
     /// Replaces the copy by what is left of it: a copy for deferred recipients, a notice to the
     /// sender about refused ones. True if that failed and the copy stays as it is.
-    async fn settle(
-        &self,
-        copy: &Copy,
-        refused: Vec<(String, String)>,
-        later: Vec<(String, Vec<String>)>,
-    ) -> bool {
+    async fn settle(&self, copy: &Copy, left: Rest) -> bool {
+        let Rest { refused, later } = &left;
         let mut rest = Vec::new();
         if !later.is_empty() {
             let id = new_id();
-            let ticket = Ticket { idempotency: id.clone(), id, recipients: later, ..copy.ticket.clone() };
+            let ticket =
+                Ticket { idempotency: id.clone(), id, recipients: later.clone(), ..copy.ticket.clone() };
             rest.push(Copy { ticket, message: copy.message.clone() });
         }
-        let undeliverable =
-            !refused.is_empty() && (copy.ticket.notice || copy.ticket.reverse_path.is_empty());
+        let undeliverable = !refused.is_empty() && (copy.ticket.notice || copy.ticket.reverse_path.is_empty());
         if !refused.is_empty() && !undeliverable {
-            rest.push(notice::undeliverable(copy, &refused, &self.name, self.clock.seconds()));
+            rest.push(notice::undeliverable(copy, refused, &self.name, self.clock.seconds()));
         }
         let (spool, id) = (self.spool.clone(), copy.ticket.id.clone());
         let done = spawn_blocking(move || {
@@ -238,10 +246,15 @@ impl Reinjector {
             }
             Ok(Err(error)) => {
                 tracing::error!(copy = %copy.ticket.id, %error, "cannot update the spool");
-                // The MTA has taken it: sending it again would be worse than a stale file.
-                !matches!(word, "taken")
+                // The MTA has answered: the next attempt only settles, it does not send again.
+                self.unsettled().insert(copy.ticket.id.clone(), left);
+                true
             }
             Err(_) => true,
         }
+    }
+
+    fn unsettled(&self) -> std::sync::MutexGuard<'_, HashMap<String, Rest>> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,5 @@
 //! The daemon: opens the rooms, serves the MTA, reloads, drains.
 
-use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -172,16 +171,14 @@ async fn becomes_true(mut value: watch::Receiver<bool>) {
 }
 
 /// Completes when draining has begun and no message is under way, or the drain time is over.
-fn drained(gateway: Arc<Gateway>, draining: watch::Receiver<bool>) -> impl Future<Output = ()> {
-    async move {
-        becomes_true(draining).await;
-        let deadline = Instant::now() + DRAIN_TIME;
-        while gateway.under_way.load(Ordering::Acquire) > 0 {
-            if Instant::now() > deadline {
-                tracing::warn!("messages still under way after {DRAIN_TIME:?}; the MTA will try them again");
-                return;
-            }
-            sleep(Duration::from_millis(20)).await;
+async fn drained(gateway: Arc<Gateway>, draining: watch::Receiver<bool>) {
+    becomes_true(draining).await;
+    let deadline = Instant::now() + DRAIN_TIME;
+    while gateway.under_way.load(Ordering::Acquire) > 0 {
+        if Instant::now() > deadline {
+            tracing::warn!("messages still under way after {DRAIN_TIME:?}; the MTA will try them again");
+            return;
         }
+        sleep(Duration::from_millis(20)).await;
     }
 }

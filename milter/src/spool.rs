@@ -74,11 +74,29 @@ impl Spool {
         for part in [&spool.incoming, &spool.ready, &spool.failed, &spool.taken] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(part)?;
         }
-        for name in names(&spool.incoming)? {
-            tracing::info!(copy = %name, "removing a copy whose transaction was never answered");
-            fs::remove_file(spool.incoming.join(name))?;
-        }
+        spool.clear_incoming()?;
         Ok(spool)
+    }
+
+    /// Removes what was never committed, and before it the marks that a half-done commit left: a
+    /// mark without its copy would make a retried submission lose the copy's recipients.
+    fn clear_incoming(&self) -> io::Result<()> {
+        let left = names(&self.incoming)?;
+        let mut unmarked = false;
+        for name in &left {
+            // A copy that cannot be read was not complete, so no commit had begun and no mark exists.
+            if let Ok(ticket) = read_ticket(&mut BufReader::new(File::open(self.incoming.join(name))?)) {
+                unmarked |= fs::remove_file(self.taken.join(ticket.idempotency)).is_ok();
+            }
+        }
+        if unmarked {
+            sync_dir(&self.taken)?;
+        }
+        for name in &left {
+            tracing::info!(copy = %name, "removing a copy whose transaction was never answered");
+            fs::remove_file(self.incoming.join(name))?;
+        }
+        Ok(())
     }
 
     /// Writes and syncs the copies without making them deliverable yet.
@@ -140,9 +158,7 @@ impl Spool {
     /// Missing or damaged file.
     pub fn load(&self, id: &str, spill: &Spill) -> io::Result<Copy> {
         let mut reader = BufReader::new(File::open(self.ready.join(id))?);
-        let mut line = Vec::new();
-        io::Read::take(&mut reader, TICKET_LIMIT).read_until(b'\n', &mut line)?;
-        let ticket = serde_json::from_slice(&line).map_err(io::Error::other)?;
+        let ticket = read_ticket(&mut reader)?;
         Ok(Copy { ticket, message: Message::read(&mut reader, spill)? })
     }
 
@@ -216,6 +232,12 @@ impl Drop for Prepared {
     }
 }
 
+fn read_ticket(reader: &mut impl BufRead) -> io::Result<Ticket> {
+    let mut line = Vec::new();
+    io::Read::take(reader, TICKET_LIMIT).read_until(b'\n', &mut line)?;
+    serde_json::from_slice(&line).map_err(io::Error::other)
+}
+
 fn write_copy(path: &Path, copy: &Copy) -> io::Result<()> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     let mut out = BufWriter::new(file);
@@ -282,6 +304,23 @@ mod tests {
         assert!(spool.waiting().unwrap().is_empty());
         assert!(names(&spool.incoming).unwrap().is_empty());
         assert!(!spool.is_taken("mark-b"));
+    }
+
+    #[test]
+    fn a_mark_whose_copy_was_not_published_does_not_survive_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Arc::new(Spool::open(dir.path()).unwrap());
+        let prepared = spool.prepare(&[copy("a"), copy("b")]).unwrap();
+        // What a kill between the two renames of a commit leaves.
+        for mark in ["mark-a", "mark-b"] {
+            File::create(spool.taken.join(mark)).unwrap();
+        }
+        fs::rename(spool.incoming.join("a"), spool.ready.join("a")).unwrap();
+        std::mem::forget(prepared);
+        let spool = Arc::new(Spool::open(dir.path()).unwrap());
+        assert_eq!(spool.waiting().unwrap(), ["a"]);
+        assert!(spool.is_taken("mark-a"), "it will be sent, so a retry must not send it again");
+        assert!(!spool.is_taken("mark-b"), "it will never be sent, so a retry must make it again");
     }
 
     #[test]
