@@ -59,6 +59,7 @@ pub struct PostfixPlan {
     reinject_milters: Vec<String>,
     routes: Vec<(String, u16)>,
     parameters: Vec<(String, String)>,
+    services: String,
     /// The ports it will listen on; known before it is started.
     pub ports: PostfixPorts,
 }
@@ -73,6 +74,7 @@ impl PostfixPlan {
             reinject_milters: Vec::new(),
             routes: Vec::new(),
             parameters: Vec::new(),
+            services: String::new(),
             ports: PostfixPorts::free(),
         }
     }
@@ -106,6 +108,12 @@ impl PostfixPlan {
     /// Sets a main.cf parameter, in place of what this plan would write.
     pub fn parameter(mut self, name: &str, value: &str) -> Self {
         self.parameters.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Appends a line of master.cf (and its continuation lines), such as a further listener.
+    pub fn service(mut self, entry: &str) -> Self {
+        self.services.push_str(entry);
         self
     }
 
@@ -249,6 +257,7 @@ virtual unix - n n - - virtual
 postlog unix-dgram n - n - 1 postlogd
 "
         );
+        text.push_str(&self.services);
         let services = "rewrite trivial-rewrite - 0;bounce bounce - 0;defer bounce - 0;trace bounce - 0;\
             verify verify - 1;flush flush 1000? 0;proxymap proxymap - -;smtp smtp - -;relay smtp - -;\
             error error - -;retry error - -;discard discard - -;lmtp lmtp - -;anvil anvil - 1;scache scache - 1";

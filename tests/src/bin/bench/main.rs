@@ -1,0 +1,67 @@
+//! `make bench`: what Gatepost costs, against the same Postfix without a milter, against libmilter,
+//! gpg and plain OpenSSL. Writes the document docs/benchmarks.md to standard output and what it is
+//! doing to standard error.
+//!
+//! Every comparison is paired: the contenders take turns within one round, a ratio is taken within
+//! each round, and the median of those ratios is the figure. A machine that is busy with something
+//! else for a while then makes the spread wider, but moves the figure little.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed assumption ends the measurement with a message, and nothing is written"
+)]
+
+mod document;
+mod effort;
+mod flow;
+mod libmilter;
+mod machine;
+mod profile;
+mod rooms;
+mod sendmail;
+mod stage;
+mod statistics;
+
+use std::process::ExitCode;
+
+use crate::document::Document;
+use crate::effort::Effort;
+use crate::machine::Machine;
+
+/// sysexits.h: wrong usage.
+const EX_USAGE: u8 = 64;
+/// sysexits.h: not enough rights.
+const EX_NOPERM: u8 = 77;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let effort = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => Effort::full(),
+        ["--quick"] => Effort::quick(),
+        _ => {
+            eprintln!("usage: bench [--quick]");
+            return ExitCode::from(EX_USAGE);
+        }
+    };
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("bench: Postfix can only be started by root; use `make bench`, or run this with sudo");
+        return ExitCode::from(EX_NOPERM);
+    }
+    let mut document = Document::new(Machine::look(), effort);
+    {
+        let stage = stage::Stage::set();
+        for size in flow::SIZES {
+            document.flows.push(flow::measure(&stage, size, &effort));
+        }
+        document.latency = Some(flow::latency(&stage, &effort));
+        document.profiles = profile::take(&stage, &effort);
+    }
+    document.sendmail = sendmail::measure(&effort);
+    document.openpgp = rooms::openpgp(&effort);
+    document.notary = rooms::notary(&effort);
+    document.machine.finish();
+    print!("{}", document.text());
+    ExitCode::SUCCESS
+}
