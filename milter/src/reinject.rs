@@ -12,7 +12,7 @@ use tokio::time::{Instant, interval};
 use crate::clock::Clock;
 use crate::notice;
 use crate::smtp::{Outcome, RecipientOutcome, Submission, submit};
-use crate::spool::{Copy, Spool, Ticket};
+use crate::spool::{Copy, Prepared, Spool, Ticket};
 use crate::telemetry::{Event, Telemetry};
 use crate::token::{Binding, FIELD, Tokens};
 use crate::transaction::{address_of_path, new_id};
@@ -211,7 +211,7 @@ impl Reinjector {
 
     /// Replaces the copy by what is left of it: a copy for deferred recipients, a notice to the
     /// sender about refused ones. True if that failed and the copy stays as it is.
-    async fn settle(&self, copy: &Copy, left: Rest) -> bool {
+    async fn settle(&self, copy: &Copy, mut left: Rest) -> bool {
         let Rest { refused, later } = &left;
         let mut rest = Vec::new();
         if !later.is_empty() {
@@ -220,16 +220,19 @@ impl Reinjector {
                 Ticket { idempotency: id.clone(), id, recipients: later.clone(), ..copy.ticket.clone() };
             rest.push(Copy { ticket, message: copy.message.clone() });
         }
-        let undeliverable = !refused.is_empty() && (copy.ticket.notice || copy.ticket.reverse_path.is_empty());
+        let undeliverable =
+            !refused.is_empty() && (copy.ticket.notice || copy.ticket.reverse_path.is_empty());
         if !refused.is_empty() && !undeliverable {
             rest.push(notice::undeliverable(copy, refused, &self.name, self.clock.seconds()));
         }
         let (spool, id) = (self.spool.clone(), copy.ticket.id.clone());
         let done = spawn_blocking(move || {
             let marks: Vec<String> = rest.iter().map(|copy| copy.ticket.idempotency.clone()).collect();
-            spool.prepare(&rest)?.commit()?;
+            if let Err(error) = spool.prepare(&rest).and_then(Prepared::commit) {
+                return (false, Err(error));
+            }
             spool.answered(&marks);
-            if undeliverable { spool.give_up(&id) } else { spool.remove(&id) }
+            (true, if undeliverable { spool.give_up(&id) } else { spool.remove(&id) })
         })
         .await;
         let word = match (refused.is_empty(), undeliverable) {
@@ -237,16 +240,20 @@ impl Reinjector {
             (false, true) => "kept",
             (false, false) => "refused",
         };
-        let reason = refused.first().map_or("", |(_, reply)| reply.as_str());
+        let reason = refused.first().map(|(_, reply)| reply.clone()).unwrap_or_default();
         match done {
-            Ok(Ok(())) => {
-                self.telemetry.emit(&Event::copy(&copy.ticket, word, reason));
+            Ok((_, Ok(()))) => {
+                self.telemetry.emit(&Event::copy(&copy.ticket, word, &reason));
                 self.bell.notify_one();
                 false
             }
-            Ok(Err(error)) => {
+            Ok((replaced, Err(error))) => {
                 tracing::error!(copy = %copy.ticket.id, %error, "cannot update the spool");
-                // The MTA has answered: the next attempt only settles, it does not send again.
+                // The MTA has answered: the next attempt only does what is left, it does not send again.
+                if replaced {
+                    left.later.clear();
+                    left.refused.retain(|_| undeliverable);
+                }
                 self.unsettled().insert(copy.ticket.id.clone(), left);
                 true
             }

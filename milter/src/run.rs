@@ -94,6 +94,7 @@ fn reinjector(gateway: &Arc<Gateway>, target: String) -> Reinjector {
         clock: gateway.clock.clone(),
         telemetry: gateway.telemetry.clone(),
         bell: gateway.bell.clone(),
+        unsettled: std::sync::Mutex::default(),
     }
 }
 
