@@ -91,7 +91,7 @@ fn signing_keys(config: &Config, keys: &KeyRing, transaction: &Transaction, now:
         Some(author) if transaction.originating && !kinds.is_empty() => {
             keys.signing(&author.address.to_string(), kinds, now)
         }
-        _ => Lookup::default(),
+        _ => Lookup::none(kinds, "no author without doubt"),
     }
 }
 

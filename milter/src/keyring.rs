@@ -32,6 +32,13 @@ pub struct Lookup {
 }
 
 impl Lookup {
+    /// Every kind answered with "certainly none".
+    pub fn none(kinds: &[KeyKind], why: &str) -> Self {
+        let answer = KeyAnswer::None { why: vec![why.to_owned()] };
+        let facts = kinds.iter().map(|kind| KeyFacts { kind: *kind, answer: answer.clone() }).collect();
+        Self { facts, found: Vec::new() }
+    }
+
     /// Every kind answered with "could not tell".
     pub fn failed(kinds: &[KeyKind], why: &str) -> Self {
         let answer = KeyAnswer::CouldNotTell { why: why.to_owned() };

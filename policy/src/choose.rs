@@ -46,6 +46,8 @@ pub(crate) enum Signature {
     Never,
     /// The client did not prove that it may send for us.
     NotOurs,
+    /// The message has not exactly one author in a domain of ours; a signature of ours would claim too much.
+    NotOurAuthor,
     /// The message is protected already; a signature outside would say less than what is there.
     Already,
     /// Sign with this key.
@@ -79,6 +81,7 @@ pub(crate) fn encryption(
 /// Chooses the key to sign with, for a message that will be encrypted as `encryption` says.
 pub(crate) fn signature(
     sign: Sign,
+    own_author: bool,
     order: &[KeyKind],
     facts: &Facts,
     direction: Direction,
@@ -90,6 +93,9 @@ pub(crate) fn signature(
     }
     if !facts.originating || direction == Direction::Inbound {
         return Signature::NotOurs;
+    }
+    if !own_author {
+        return Signature::NotOurAuthor;
     }
     if protection != Protection::None {
         return Signature::Already;

@@ -90,6 +90,14 @@ pub(crate) fn decide(policy: &Policy, facts: &Facts) -> Plan {
     }
 }
 
+/// Whether the message has exactly one author, in a domain of ours.
+fn has_own_author(policy: &Policy, facts: &Facts) -> bool {
+    match facts.from.as_slice() {
+        [author] => author.rsplit_once('@').is_some_and(|(_, domain)| policy.is_own(&domain.to_lowercase())),
+        _ => false,
+    }
+}
+
 fn rule_on<'p>(policy: &'p Policy, facts: &Facts, recipient: &RecipientFacts) -> Ruling<'p> {
     let settled = settle(policy, facts, recipient);
     let direction = recipient.direction;
@@ -97,7 +105,8 @@ fn rule_on<'p>(policy: &'p Policy, facts: &Facts, recipient: &RecipientFacts) ->
     let protection = choose::protection(facts, opened);
     let order = &settled.keys.value;
     let encryption = choose::encryption(settled.encrypt.value, order, recipient, protection);
-    let signature = choose::signature(settled.sign.value, order, facts, direction, protection, &encryption);
+    let (sign, own) = (settled.sign.value, has_own_author(policy, facts));
+    let signature = choose::signature(sign, own, order, facts, direction, protection, &encryption);
     let encrypt = match &encryption {
         Encryption::To(key, aead) => Some((key.clone(), *aead)),
         _ => None,

@@ -67,6 +67,7 @@ fn signature(ruling: &Ruling<'_>) -> String {
     match &ruling.signature {
         Signature::Never => format!("Not signed: never, by {from}."),
         Signature::NotOurs => "Not signed: the client did not prove that it may send for us.".to_owned(),
+        Signature::NotOurAuthor => "Not signed: its author is not one of ours.".to_owned(),
         Signature::Already => "Not signed: it arrived protected.".to_owned(),
         Signature::With(key) => {
             format!("Signed with the key of the {}: always, by {from}.", certificate(key))
