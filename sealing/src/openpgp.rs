@@ -51,6 +51,7 @@ pub use seal::Seal;
 pub use seal::SealError;
 pub use seal::seal;
 pub use seal::sealed_size_estimate;
+pub use secret_cert::PreparedKey;
 pub use secret_cert::SecretCert;
 pub use secret_cert::SecretCertError;
 // Rooms that hand these values on need not know the library.

@@ -127,6 +127,7 @@ fn cipher_suite(suite: KeySuite) -> CipherSuite {
 mod tests {
     use super::*;
 
+    use pgp::cert::Preferences;
     use pgp::policy::StandardPolicy;
 
     const NOW: i64 = 1_780_000_000;

@@ -89,7 +89,10 @@ impl SecretCert {
     }
 
     /// The newest key that may sign data at `now` (Unix seconds).
-    pub(crate) fn signing_key(&self, now: i64) -> Result<&PreparedKey, SecretCertError> {
+    ///
+    /// # Errors
+    /// [`SecretCertError::CannotSign`] with the reason.
+    pub fn signing_key(&self, now: i64) -> Result<&PreparedKey, SecretCertError> {
         let time = system_time(now);
         let policy = StandardPolicy::at(time);
         let fail = |why: String| SecretCertError::CannotSign { fingerprint: self.public.fingerprint(), why };
@@ -108,7 +111,7 @@ impl SecretCert {
     /// The keys that one of these handles names; all of them for a hidden recipient.
     ///
     /// Expired and revoked keys are among them: mail that was encrypted to them earlier must still open.
-    pub(crate) fn decryption_keys(&self, handle: Option<&KeyHandle>) -> impl Iterator<Item = &PreparedKey> {
+    pub fn decryption_keys(&self, handle: Option<&KeyHandle>) -> impl Iterator<Item = &PreparedKey> {
         self.keys.iter().filter(move |key| {
             key.public().pk_algo().for_encryption()
                 && handle.is_none_or(|handle| key.public().key_handle().aliases(handle))
@@ -128,7 +131,10 @@ impl fmt::Debug for SecretCert {
 
 /// One secret key, as a signer and decryptor for Sequoia.
 #[derive(Clone)]
-pub(crate) enum PreparedKey {
+pub struct PreparedKey(Secret);
+
+#[derive(Clone)]
+enum Secret {
     /// Everything but RSA: Sequoia's own operations are as fast as they can be.
     Pair(Box<KeyPair>),
     /// RSA with the Chinese remainder theorem.
@@ -137,16 +143,18 @@ pub(crate) enum PreparedKey {
 
 impl PreparedKey {
     fn new(pair: KeyPair) -> PreparedKey {
-        match RsaKey::new(pair.public(), pair.secret()) {
-            Some(rsa) => PreparedKey::Rsa(Box::new(rsa)),
-            None => PreparedKey::Pair(Box::new(pair)),
-        }
+        PreparedKey(match RsaKey::new(pair.public(), pair.secret()) {
+            Some(rsa) => Secret::Rsa(Box::new(rsa)),
+            None => Secret::Pair(Box::new(pair)),
+        })
     }
 
-    pub(crate) fn public(&self) -> &Key<PublicParts, UnspecifiedRole> {
-        match self {
-            PreparedKey::Pair(pair) => pair.public(),
-            PreparedKey::Rsa(rsa) => pgp::crypto::Signer::public(rsa.as_ref()),
+    /// The public half.
+    #[must_use]
+    pub fn public(&self) -> &Key<PublicParts, UnspecifiedRole> {
+        match &self.0 {
+            Secret::Pair(pair) => pair.public(),
+            Secret::Rsa(rsa) => pgp::crypto::Signer::public(rsa.as_ref()),
         }
     }
 
@@ -165,16 +173,16 @@ impl pgp::crypto::Signer for PreparedKey {
     }
 
     fn acceptable_hashes(&self) -> &[HashAlgorithm] {
-        match self {
-            PreparedKey::Pair(pair) => pair.acceptable_hashes(),
-            PreparedKey::Rsa(rsa) => rsa.acceptable_hashes(),
+        match &self.0 {
+            Secret::Pair(pair) => pair.acceptable_hashes(),
+            Secret::Rsa(rsa) => rsa.acceptable_hashes(),
         }
     }
 
     fn sign(&mut self, algorithm: HashAlgorithm, digest: &[u8]) -> pgp::Result<mpi::Signature> {
-        match self {
-            PreparedKey::Pair(pair) => pair.sign(algorithm, digest),
-            PreparedKey::Rsa(rsa) => rsa.sign(algorithm, digest),
+        match &mut self.0 {
+            Secret::Pair(pair) => pair.sign(algorithm, digest),
+            Secret::Rsa(rsa) => rsa.sign(algorithm, digest),
         }
     }
 }
@@ -185,9 +193,9 @@ impl pgp::crypto::Decryptor for PreparedKey {
     }
 
     fn decrypt(&mut self, ciphertext: &mpi::Ciphertext, length: Option<usize>) -> pgp::Result<SessionKey> {
-        match self {
-            PreparedKey::Pair(pair) => pair.decrypt(ciphertext, length),
-            PreparedKey::Rsa(rsa) => rsa.decrypt(ciphertext, length),
+        match &mut self.0 {
+            Secret::Pair(pair) => pair.decrypt(ciphertext, length),
+            Secret::Rsa(rsa) => rsa.decrypt(ciphertext, length),
         }
     }
 }

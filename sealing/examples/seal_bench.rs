@@ -1,0 +1,317 @@
+//! Measures sealing and opening against what else one could do, on this machine, in one run.
+//!
+//! Prints one JSON object for each figure: `name`, `bytes`, `ns` per operation (the best of several
+//! rounds), and, where there is something to compare with, `base`, `base_ns`, `ratio` and the `goal`
+//! that the ratio must not exceed. Build it in release; `gpg` must be installed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a benchmark: a failed assumption ends it"
+)]
+
+use std::hint::black_box;
+use std::io::Read;
+use std::process::Command;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use keydir::Answer;
+use keydir::Custody;
+use keydir::Import;
+use keydir::Origin;
+use keydir::Purpose;
+use keydir::Scheme;
+use keydir::Store;
+use keydir::Subject;
+use keydir::Trust;
+use keydir::Usable;
+use mail::Address;
+use mail::Message;
+use mail::Spill;
+use openssl::rsa::Padding;
+use openssl::rsa::Rsa;
+use sealing::openpgp as sealing_openpgp;
+use sealing_openpgp::Binding;
+use sealing_openpgp::GenerateOptions;
+use sealing_openpgp::KeySuite;
+use sealing_openpgp::Keys;
+use sealing_openpgp::Limits;
+use sealing_openpgp::Seal;
+use sealing_openpgp::SecretCert;
+use sequoia_openpgp as pgp;
+
+use pgp::Cert;
+use pgp::Fingerprint;
+use pgp::KeyHandle;
+use pgp::crypto::Decryptor as _;
+use pgp::crypto::SessionKey;
+use pgp::crypto::Signer as _;
+use pgp::packet::PKESK;
+use pgp::packet::SKESK;
+use pgp::parse::Parse;
+use pgp::parse::stream::DecryptionHelper;
+use pgp::parse::stream::DecryptorBuilder;
+use pgp::parse::stream::MessageStructure;
+use pgp::parse::stream::VerificationHelper;
+use pgp::policy::StandardPolicy;
+use pgp::serialize::SerializeInto;
+use pgp::types::HashAlgorithm;
+use pgp::types::SymmetricAlgorithm;
+
+const ADDRESS: &str = "bob@beta.example";
+
+fn main() {
+    let person = Person::new(KeySuite::Curve25519);
+    let gpg = Gpg::new(&person);
+    let spill = Spill { limit: 64 << 20, ..Spill::default() };
+    let small = message(2_000);
+    let large = message(1_000_000);
+
+    let spawn_small = time(|| gpg.encrypt(&small, &[]));
+    let spawn_large = time(|| gpg.encrypt(&large, &["-z0"]));
+    for (name, message, base, base_ns, goals) in [
+        ("seal 2 kB", &small, "spawning gpg -e", spawn_small, [0.05, 0.05]),
+        ("seal 1 MB", &large, "spawning gpg -e -z0", spawn_large, [0.4, 0.12]),
+    ] {
+        for (aead, goal) in [false, true].into_iter().zip(goals) {
+            let spec = person.seal(aead);
+            let ns = time(|| drop(black_box(sealing_openpgp::seal(message, &spec, &spill).unwrap())));
+            report(&format!("{name} {}", version(aead)), message.len(), ns, Some((base, base_ns, goal)));
+            let signed = Seal { signer: Some(&person.secret), ..spec };
+            let ns = time(|| drop(black_box(sealing_openpgp::seal(message, &signed, &spill).unwrap())));
+            report(&format!("{name} {} signed", version(aead)), message.len(), ns, None);
+        }
+    }
+    for (name, message) in [("open 2 kB", &small), ("open 1 MB", &large)] {
+        for aead in [false, true] {
+            let edits = sealing_openpgp::seal(message, &person.seal(aead), &spill).unwrap();
+            let sealed = mail::apply(message, &edits, &spill).unwrap();
+            let armored = armored_part(&sealed);
+            let theirs = time(|| person.decrypt_with_sequoia(&armored));
+            let ours = time(|| person.open(&sealed, &spill));
+            let base = Some(("sequoia with its own armor reader", theirs, 0.3));
+            report(&format!("{name} {}", version(aead)), message.len(), ours, base);
+        }
+    }
+    for (suite, bits) in [(KeySuite::Rsa2048, 2048), (KeySuite::Rsa3072, 3072), (KeySuite::Rsa4096, 4096)] {
+        rsa(suite, bits);
+    }
+}
+
+fn version(aead: bool) -> &'static str {
+    if aead { "SEIPDv2" } else { "SEIPDv1" }
+}
+
+/// RSA private operations against OpenSSL's, with keys of the same size.
+fn rsa(suite: KeySuite, bits: u32) {
+    let person = Person::new(suite);
+    let raw = Rsa::generate(bits).unwrap();
+    let mut out = vec![0; raw.size() as usize];
+    let digest = [7; 64];
+    let base = time(|| {
+        raw.private_encrypt(black_box(&digest), &mut out, Padding::PKCS1).unwrap();
+    });
+    let mut key = person.secret.signing_key(now()).unwrap().clone();
+    let ns = time(|| drop(black_box(key.sign(HashAlgorithm::SHA512, &digest).unwrap())));
+    report(&format!("RSA-{bits} sign"), 64, ns, Some(("raw OpenSSL", base, 1.1)));
+
+    let mut ciphertext = vec![0; raw.size() as usize];
+    raw.public_encrypt(&[7; 35], &mut ciphertext, Padding::PKCS1).unwrap();
+    let base = time(|| {
+        raw.private_decrypt(black_box(&ciphertext), &mut out, Padding::PKCS1).unwrap();
+    });
+    let mut key = person.secret.decryption_keys(None).last().unwrap().clone();
+    let ciphertext = key.public().encrypt(&SessionKey::from(vec![7; 35])).unwrap();
+    let ns = time(|| drop(black_box(key.decrypt(&ciphertext, None).unwrap())));
+    report(&format!("RSA-{bits} decrypt"), 35, ns, Some(("raw OpenSSL", base, 1.1)));
+}
+
+fn report(name: &str, bytes: u64, ns: f64, base: Option<(&str, f64, f64)>) {
+    let compared = base.map_or(String::new(), |(base, base_ns, goal)| {
+        let ratio = ns / base_ns;
+        format!(", \"base\": \"{base}\", \"base_ns\": {base_ns:.0}, \"ratio\": {ratio:.3}, \"goal\": {goal}")
+    });
+    println!("{{\"name\": \"{name}\", \"bytes\": {bytes}, \"ns\": {ns:.0}{compared}}}");
+}
+
+/// Nanoseconds of one call: the best of five rounds of at least 200 ms.
+fn time(mut work: impl FnMut()) -> f64 {
+    work();
+    let mut best = f64::INFINITY;
+    for _ in 0..5 {
+        let (start, mut calls) = (Instant::now(), 0_u32);
+        while start.elapsed() < Duration::from_millis(200) {
+            work();
+            calls += 1;
+        }
+        best = best.min(start.elapsed().as_nanos() as f64 / f64::from(calls));
+    }
+    best
+}
+
+/// A message of about this many bytes that does not compress to nothing.
+fn message(bytes: usize) -> Message {
+    let mut text = format!(
+        "From: alice@alpha.example\r\nTo: {ADDRESS}\r\nSubject: figures\r\nMIME-Version: 1.0\r\n\
+         Content-Type: text/plain; charset=us-ascii\r\n\r\n"
+    );
+    let mut state = 1_u64;
+    while text.len() < bytes {
+        for _ in 0..9 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            text.push_str(&format!("{:07} ", (state >> 33) % 9_999_999));
+        }
+        text.truncate(text.len() - 1);
+        text.push_str("\r\n");
+    }
+    Message::parse(text.as_bytes())
+}
+
+fn armored_part(sealed: &Message) -> Vec<u8> {
+    let parts = sealed.entity().children(&mail::Limits::default()).unwrap();
+    parts[1].content().to_vec().unwrap()
+}
+
+fn now() -> i64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64
+}
+
+/// Somebody with a key in a store.
+struct Person {
+    secret: Arc<SecretCert>,
+    usable: [Usable; 1],
+}
+
+impl Person {
+    fn new(suite: KeySuite) -> Person {
+        let now = now();
+        let options = GenerateOptions { suite, ..GenerateOptions::new(vec![format!("<{ADDRESS}>")], now - 10) };
+        let (cert, _) = sealing_openpgp::generate(&options).unwrap();
+        let store = Store::open_in_memory().unwrap();
+        let bytes = cert.clone().strip_secret_key_material().to_vec().unwrap();
+        store
+            .import(&Import {
+                bytes: &bytes,
+                subjects: None,
+                origin: Origin::Generated,
+                trust: Trust::Own,
+                custody: Custody::Local,
+                now,
+            })
+            .unwrap();
+        let subject = Subject::address(ADDRESS).unwrap();
+        let Answer::Found(usable) = store.find(&subject, Scheme::Openpgp, Purpose::Encrypt, now) else {
+            panic!("the key just made cannot be used")
+        };
+        Person { secret: Arc::new(SecretCert::new(cert).unwrap()), usable: [usable] }
+    }
+
+    fn seal(&self, aead: bool) -> Seal<'_> {
+        Seal { recipients: &self.usable, signer: None, aead, hide_recipients: false, now: now() }
+    }
+
+    fn open(&self, sealed: &Message, spill: &Spill) {
+        let opened = sealing_openpgp::open(sealed, self, now(), spill, &Limits::default()).unwrap();
+        assert!(opened.message.is_some());
+        black_box(opened);
+    }
+
+    /// What one gets by handing the armored text to Sequoia.
+    fn decrypt_with_sequoia(&self, armored: &[u8]) {
+        let policy = StandardPolicy::new();
+        let builder = DecryptorBuilder::from_bytes(armored).unwrap();
+        let mut decryptor = builder.with_policy(&policy, None, self).unwrap();
+        let mut out = Vec::new();
+        decryptor.read_to_end(&mut out).unwrap();
+        black_box(out);
+    }
+}
+
+impl Keys for Person {
+    fn certificates(&self, _: &KeyHandle) -> Answer<Vec<Arc<Cert>>> {
+        Answer::Found(vec![self.secret.cert().clone()])
+    }
+
+    fn secrets(&self, _: Option<&KeyHandle>) -> Answer<Vec<Arc<SecretCert>>> {
+        Answer::Found(vec![self.secret.clone()])
+    }
+
+    fn authorised(&self, _: &Fingerprint, _: &Address) -> Answer<Binding> {
+        Answer::Found(Binding::User)
+    }
+}
+
+impl VerificationHelper for &Person {
+    fn get_certs(&mut self, _: &[KeyHandle]) -> pgp::Result<Vec<Cert>> {
+        Ok(Vec::new())
+    }
+
+    fn check(&mut self, _: MessageStructure<'_>) -> pgp::Result<()> {
+        Ok(())
+    }
+}
+
+impl DecryptionHelper for &Person {
+    fn decrypt(
+        &mut self,
+        pkesks: &[PKESK],
+        _: &[SKESK],
+        algorithm: Option<SymmetricAlgorithm>,
+        decrypt: &mut dyn FnMut(Option<SymmetricAlgorithm>, &SessionKey) -> bool,
+    ) -> pgp::Result<Option<Cert>> {
+        for key in self.secret.decryption_keys(None) {
+            for pkesk in pkesks {
+                if pkesk.decrypt(&mut key.clone(), algorithm).is_some_and(|(a, k)| decrypt(a, &k)) {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// gpg with the person's certificate in a home of its own.
+struct Gpg {
+    home: tempfile::TempDir,
+    recipient: String,
+}
+
+impl Gpg {
+    fn new(person: &Person) -> Gpg {
+        let home = tempfile::tempdir().unwrap();
+        let gpg = Gpg { home, recipient: person.secret.fingerprint().to_hex() };
+        gpg.run(&["--import"], &person.secret.cert().to_vec().unwrap());
+        gpg
+    }
+
+    fn encrypt(&self, message: &Message, more: &[&str]) {
+        let arguments = [&["--armor", "--trust-model", "always", "-r", &self.recipient, "-e"], more].concat();
+        black_box(self.run(&arguments, &message.to_vec().unwrap()));
+    }
+
+    fn run(&self, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+        use std::io::Write as _;
+
+        let mut child = Command::new("gpg")
+            .args(["--homedir", self.home.path().to_str().unwrap(), "--batch", "--quiet", "--no-autostart"])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("gpg is needed for the comparison");
+        let mut stdin = child.stdin.take().unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        let mut out = Vec::new();
+        std::thread::scope(|scope| {
+            scope.spawn(move || stdin.write_all(input));
+            stdout.read_to_end(&mut out).unwrap();
+        });
+        assert!(child.wait().unwrap().success());
+        out
+    }
+}
