@@ -8,7 +8,7 @@ use crate::keyring::chain;
 /// A failed command.
 #[derive(Debug)]
 pub struct Exit {
-    /// Exit code: 64 usage, 65 data, 69 unavailable, 70 bug, 75 try again, 77 permission, 78 configuration.
+    /// Exit code: 64 usage, 65 data, 66 no input, 69 unavailable, 70 bug, 75 try again, 77 permission, 78 configuration.
     pub code: u8,
     /// What failed, why, and how to mend it.
     pub message: String,
@@ -22,6 +22,10 @@ impl Exit {
     /// 65: the input is wrong.
     pub fn data(message: impl fmt::Display, error: impl std::error::Error) -> Self {
         Self { code: 65, message: format!("{message}: {}", chain(&error)) }
+    }
+    /// 66: the input cannot be read.
+    pub fn input(message: impl fmt::Display, error: impl std::error::Error) -> Self {
+        Self { code: 66, message: format!("{message}: {}", chain(&error)) }
     }
     /// 66: there is no such thing.
     pub fn not_found(message: impl Into<String>) -> Self {

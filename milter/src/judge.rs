@@ -159,6 +159,12 @@ impl Workshop<'_> {
         if group.recipients.iter().any(is_inbound) {
             edits.extend(results::add(&self.facts.layers, name, &self.facts.from));
         }
+        if !group.treatment.encrypt_to.is_empty() {
+            // Who else got it secretly is nobody's business (RFC 5322 section 3.6.3).
+            for field in ["Bcc", "Resent-Bcc"] {
+                edits.extend(base.header().find_all(field).map(|(index, _)| Edit::RemoveField { index }));
+            }
+        }
         for field in &self.plan.remove_fields {
             let indexes = base.header().find_all(field).map(|(index, _)| Edit::RemoveField { index });
             edits.extend(indexes);

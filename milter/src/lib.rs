@@ -19,6 +19,7 @@ pub mod keyring;
 pub mod listen;
 pub mod logging;
 pub mod notice;
+pub mod packets;
 pub mod record;
 pub mod reinject;
 pub mod reply;

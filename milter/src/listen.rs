@@ -4,10 +4,12 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,6 +17,8 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::{Sleep, sleep};
+
+use crate::packets::Packets;
 
 /// Where the MTA finds the milter, written as Postfix writes it: `inet:host:port` or `unix:path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +72,7 @@ pub struct Listeners {
     pause: Option<Pin<Box<Sleep>>>,
     /// Completes when draining begins; `None` once it has.
     drain: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    draining: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -92,7 +97,7 @@ impl Listeners {
             .iter()
             .map(|endpoint| bind(endpoint).map_err(|error| (endpoint.clone(), error)))
             .collect::<Result<_, _>>()?;
-        Ok(Self { sockets, pause: None, drain: Some(Box::pin(drain)) })
+        Ok(Self { sockets, pause: None, drain: Some(Box::pin(drain)), draining: Arc::default() })
     }
 }
 
@@ -113,8 +118,15 @@ fn bind(endpoint: &Endpoint) -> io::Result<Socket> {
     }
 }
 
-/// Removes a socket file that a killed predecessor left; one that answers is somebody's.
+/// Removes a socket file that a killed predecessor left; one that answers is somebody's, and what is
+/// no socket is not ours to remove.
 fn remove_stale(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is something that is no socket"));
+        }
+        _ => {}
+    }
     match std::os::unix::net::UnixStream::connect(path) {
         Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process answers on this socket")),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
@@ -156,6 +168,7 @@ impl indymilter::Listener for Listeners {
 
 impl Listeners {
     fn close(&mut self) {
+        self.draining.store(true, Ordering::Release);
         for socket in self.sockets.drain(..) {
             if let Socket::Unix(_, path) = socket {
                 let _ = fs::remove_file(path);
@@ -166,38 +179,46 @@ impl Listeners {
     fn poll_sockets(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
         for socket in &self.sockets {
             let accepted = match socket {
-                Socket::Tcp(listener) => listener.poll_accept(cx).map_ok(|(s, _)| Stream::tcp(s)),
-                Socket::Unix(listener, _) => listener.poll_accept(cx).map_ok(|(s, _)| Stream::Unix(s)),
+                Socket::Tcp(listener) => listener.poll_accept(cx).map_ok(|(s, _)| Transport::tcp(s)),
+                Socket::Unix(listener, _) => listener.poll_accept(cx).map_ok(|(s, _)| Transport::Unix(s)),
             };
             if accepted.is_ready() {
-                return accepted;
+                return accepted.map_ok(|transport| Stream {
+                    transport,
+                    packets: Packets::default(),
+                    draining: self.draining.clone(),
+                });
             }
         }
         Poll::Pending
     }
 }
 
-/// A connection from the MTA.
+/// A connection from the MTA. The log says why if it does not end as it should.
 #[derive(Debug)]
-pub enum Stream {
-    /// Over TCP, with TCP_NODELAY set and TCP_QUICKACK armed anew at each read.
+pub struct Stream {
+    transport: Transport,
+    packets: Packets,
+    draining: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+enum Transport {
+    /// With TCP_NODELAY set and TCP_QUICKACK armed anew at each read.
     Tcp(TcpStream),
-    /// Over a unix socket.
     Unix(UnixStream),
 }
 
-impl Stream {
+impl Transport {
     fn tcp(stream: TcpStream) -> Self {
         // Without these, Nagle on one side and delayed ACK on the other stall each message by
         // 40 ms. Failure to set them costs speed, never correctness.
         let _ = stream.set_nodelay(true);
         Self::Tcp(stream)
     }
-}
 
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
             Self::Tcp(stream) => {
                 // The kernel clears quick-ACK mode by itself, so it is armed at each read.
                 let _ = SockRef::from(&*stream).set_tcp_quickack(true);
@@ -208,25 +229,55 @@ impl AsyncRead for Stream {
     }
 }
 
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // Draining ends connections in the middle.
+        if self.draining.load(Ordering::Acquire) {
+            return;
+        }
+        if let Some(complaint) = self.packets.complaint() {
+            tracing::warn!("NOQUEUE: a connection from the MTA was ended: {complaint}");
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let result = ready!(this.transport.poll_read(cx, buf));
+        match &result {
+            Ok(()) => this.packets.follow(buf.filled().get(before..).unwrap_or_default()),
+            Err(_) => this.packets.broke(),
+        }
+        Poll::Ready(result)
+    }
+}
+
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        let this = self.get_mut();
+        let result = ready!(match &mut this.transport {
+            Transport::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Transport::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        });
+        if result.is_err() {
+            this.packets.broke();
         }
+        Poll::Ready(result)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        match &mut self.get_mut().transport {
+            Transport::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Transport::Unix(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        match &mut self.get_mut().transport {
+            Transport::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The daemon: opens the rooms, serves the MTA, reloads, drains.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indymilter::Config as MilterConfig;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -14,6 +15,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::gateway::Gateway;
 use crate::http;
+use crate::keyring::chain;
 use crate::listen::Listeners;
 use crate::reinject::Reinjector;
 use crate::rooms;
@@ -21,6 +23,8 @@ use crate::session::callbacks;
 
 /// Longest time that messages under way may take after SIGTERM.
 const DRAIN_TIME: Duration = Duration::from_secs(30);
+/// Longest time that abandoned work may keep the process from ending.
+const HUNG_WORK: Duration = Duration::from_secs(1);
 /// Seconds after which a mark of an unanswered submission is forgotten.
 const TAKEN_LIFETIME: i64 = 5 * 24 * 3600;
 
@@ -34,11 +38,16 @@ pub fn run(config_path: &Path) -> Result<(), Exit> {
         .enable_all()
         .build()
         .map_err(|error| Exit::unavailable("cannot start the runtime", error))?;
-    runtime.block_on(serve(config, config_path.to_owned()))
+    let served = runtime.block_on(serve(config, config_path.to_owned()));
+    // Work that was given up may hang in a system call for ever; nobody waits for its result.
+    runtime.shutdown_timeout(HUNG_WORK);
+    served
 }
 
 async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
     let config = Arc::new(config);
+    // Before anybody can think that we are up: until then a signal ends the process at once.
+    let signals = Signals::listen().map_err(|error| Exit::unavailable("cannot follow signals", error))?;
     let gateway = Arc::new(rooms::open(config.clone())?);
     if let Err(error) = gateway.spool.forget_taken(gateway.now(), TAKEN_LIFETIME) {
         tracing::warn!(%error, "cannot tidy the spool");
@@ -47,6 +56,7 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
     let listeners = Listeners::bind(&config.gateway.listen, becomes_true(draining.clone()))
         .map_err(|(endpoint, error)| Exit::unavailable(format!("cannot listen on {endpoint}"), error))?;
     let ready = Arc::new(AtomicBool::new(true));
+    gateway.telemetry().reloaded(true, gateway.now());
     if let Some(address) = config.gateway.metrics {
         let listener = http::bind(address)
             .await
@@ -66,9 +76,8 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
     }
     let listening: Vec<String> = config.gateway.listen.iter().map(ToString::to_string).collect();
     tracing::info!("gatepost {} ready on {}", env!("CARGO_PKG_VERSION"), listening.join(", "));
-    gateway.telemetry().reloaded(true, gateway.now());
 
-    let signals = tokio::spawn(follow_signals(gateway.clone(), config_path, drain, ready));
+    let signals = tokio::spawn(signals.follow(gateway.clone(), config_path, drain, ready));
     let milter = MilterConfig { max_connections: config.gateway.max_connections, ..MilterConfig::default() };
     let shutdown = drained(gateway.clone(), draining);
     let served = indymilter::run(listeners, callbacks(gateway.clone()), milter, shutdown).await;
@@ -98,32 +107,44 @@ fn reinjector(gateway: &Arc<Gateway>, target: String) -> Reinjector {
     }
 }
 
-/// Follows signals until told to stop: SIGHUP reloads, SIGTERM and SIGINT begin draining.
-async fn follow_signals(
-    gateway: Arc<Gateway>,
-    config_path: PathBuf,
-    drain: watch::Sender<bool>,
-    ready: Arc<AtomicBool>,
-) {
-    let (Ok(mut hangup), Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::hangup()), signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("cannot follow signals; stop the daemon with SIGKILL");
-        return std::future::pending().await;
-    };
-    loop {
-        tokio::select! {
-            _ = hangup.recv() => reload(&gateway, &config_path),
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-        }
+/// The signals that the daemon follows.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
-    tracing::info!("draining: no new connections, messages under way are finished");
-    ready.store(false, Ordering::Release);
-    let _ = drain.send(true);
-    // Kept alive: a dropped sender would look like a change to nobody, but the task is aborted
-    // only when serving ended.
-    std::future::pending::<()>().await;
+
+    /// Follows signals until told to stop: SIGHUP reloads, SIGTERM and SIGINT begin draining.
+    async fn follow(
+        mut self,
+        gateway: Arc<Gateway>,
+        config_path: PathBuf,
+        drain: watch::Sender<bool>,
+        ready: Arc<AtomicBool>,
+    ) {
+        loop {
+            tokio::select! {
+                _ = self.hangup.recv() => reload(&gateway, &config_path),
+                _ = self.terminate.recv() => break,
+                _ = self.interrupt.recv() => break,
+            }
+        }
+        tracing::info!("draining: no new connections, messages under way are finished");
+        ready.store(false, Ordering::Release);
+        let _ = drain.send(true);
+        // Kept alive: a dropped sender would look like a change to nobody, but the task is aborted
+        // only when serving ended.
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Reads the configuration again; a wrong one changes nothing.
@@ -138,7 +159,7 @@ fn reload(gateway: &Gateway, config_path: &Path) {
         }
         Err(error) => {
             gateway.telemetry().reloaded(false, now);
-            tracing::error!("configuration NOT reloaded, the old one stays in force:\n{error}");
+            tracing::error!("configuration NOT reloaded, the old one stays in force:\n{}", chain(&error));
         }
     }
 }

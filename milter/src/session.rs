@@ -85,9 +85,12 @@ fn negotiate(
     let missing_actions = actions - offered_actions;
     let missing = required - offered;
     if !missing_actions.is_empty() || !missing.is_empty() {
+        let names = missing_actions.iter_names().map(|(name, _)| name);
+        let names: Vec<&str> = names.chain(missing.iter_names().map(|(name, _)| name)).collect();
         tracing::error!(
-            "NOQUEUE: this MTA cannot do what the configuration needs: missing milter actions {missing_actions:?}, \
-             options {missing:?}; its mail will be deferred (Postfix: set milter_protocol = 6)"
+            "NOQUEUE: this MTA does not offer what the configuration needs: {}; its mail will be deferred \
+             (Postfix: set milter_protocol = 6)",
+            names.join(", ")
         );
         return Status::Reject;
     }

@@ -133,17 +133,43 @@ fn at_rcpt(
     config.policy.decide_recipient(&facts, 0)
 }
 
+/// The name of the report in the directory of results.
+const REPORT: &str = "disposition.json";
+
+/// Writes everything aside first; the report comes last, so that with it the results are complete.
 fn write(trial: &Trial, out: &Path) -> io::Result<()> {
-    let mut files = Vec::new();
+    let aside = tempfile::Builder::new().prefix(".gatepost-").tempdir_in(out)?;
+    let mut names = Vec::new();
     for (index, form) in trial.disposition.forms.iter().enumerate() {
         let name = format!("{index}.eml");
-        let mut file = BufWriter::new(fs::File::create(out.join(&name))?);
+        let mut file = BufWriter::new(fs::File::create(aside.path().join(&name))?);
         form.message.write_to(&mut file)?;
         file.flush()?;
-        files.push(name);
+        names.push(name);
     }
-    let report = serde_json::to_vec_pretty(&report(trial, &files))?;
-    fs::write(out.join("disposition.json"), report)
+    fs::write(aside.path().join(REPORT), serde_json::to_vec_pretty(&report(trial, &names))?)?;
+    remove_former(out)?;
+    names.push(REPORT.to_owned());
+    names.iter().try_for_each(|name| fs::rename(aside.path().join(name), out.join(name)))
+}
+
+/// Removes the results of an earlier call, the report first.
+fn remove_former(out: &Path) -> io::Result<()> {
+    let mut former = vec![out.join(REPORT)];
+    for index in 0.. {
+        let copy = out.join(format!("{index}.eml"));
+        if !copy.try_exists()? {
+            break;
+        }
+        former.push(copy);
+    }
+    for file in former {
+        match fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn report(trial: &Trial, files: &[String]) -> Value {

@@ -327,7 +327,7 @@ fn read(file: &Path) -> Result<Vec<u8>, Exit> {
     } else {
         fs::File::open(file).and_then(|file| file.take(INPUT_LIMIT).read_to_end(&mut bytes))
     };
-    read.map_err(|error| Exit::unavailable(format!("cannot read {}", file.display()), error))?;
+    read.map_err(|error| Exit::input(format!("cannot read {}", file.display()), error))?;
     Ok(bytes)
 }
 
