@@ -7,6 +7,7 @@
     reason = "a failed assumption is a failed test"
 )]
 
+mod dashboards;
 mod directions;
 mod inbound;
 mod other_ways;
