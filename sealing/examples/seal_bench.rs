@@ -189,7 +189,11 @@ struct Person {
 impl Person {
     fn new(suite: KeySuite) -> Person {
         let now = now();
-        let options = GenerateOptions { suite, ..GenerateOptions::new(vec![format!("<{ADDRESS}>")], now - 10) };
+        let options = GenerateOptions {
+            suite,
+            features_for_gpg22: false,
+            ..GenerateOptions::new(vec![format!("<{ADDRESS}>")], now - 10)
+        };
         let (cert, _) = sealing_openpgp::generate(&options).unwrap();
         let store = Store::open_in_memory().unwrap();
         let bytes = cert.clone().strip_secret_key_material().to_vec().unwrap();

@@ -347,7 +347,7 @@ fn eight_bit_letter() -> Message {
 
 fn they_open_what_we_emit(program: &dyn Program) {
     for suite in SUITES {
-        let mut world = World::at(now());
+        let mut world = World { for_gpg: true, ..World::at(now()) };
         let alice = world.add(ALICE, KeyVersion::V4, suite);
         let bob = world.add(BOB, KeyVersion::V4, suite);
         program.import(&alice.cert().to_vec().unwrap());
@@ -362,7 +362,7 @@ fn they_open_what_we_emit(program: &dyn Program) {
                 let spec = Seal {
                     recipients: &to,
                     signer: sign.then_some(&*alice),
-                    aead: false,
+                    aead: true,
                     hide_recipients: hide,
                     now: world.now,
                 };
@@ -395,7 +395,7 @@ fn they_open_what_we_emit(program: &dyn Program) {
 fn we_open_what_they_emit(program: &dyn Program) {
     let theirs = program.generate(ALICE);
     for suite in SUITES {
-        let mut world = World::at(now() + 2);
+        let mut world = World { for_gpg: true, ..World::at(now() + 2) };
         let bob: Arc<SecretCert> = world.add(BOB, KeyVersion::V4, suite);
         world.add_cert(&theirs);
         program.import(&bob.cert().to_vec().unwrap());
@@ -433,7 +433,7 @@ fn we_open_what_they_emit(program: &dyn Program) {
 /// Their key in our custody: what they encrypt to it we open.
 fn we_use_keys_that_they_made(program: &dyn Program) {
     let theirs = program.generate(BOB);
-    let mut world = World::at(now() + 2);
+    let mut world = World { for_gpg: true, ..World::at(now() + 2) };
     world.add_cert(&theirs);
     let bob = Arc::new(SecretCert::new(theirs.clone()).unwrap());
     world.secrets.push(bob.clone());
@@ -519,7 +519,7 @@ fn keys_made_by_gpg_sq_and_rnp_serve_in_our_custody() {
 #[test]
 fn mail_that_gpg_hides_the_recipient_of_is_opened() {
     let gpg = Gpg(Home::new());
-    let mut world = World::at(now() + 2);
+    let mut world = World { for_gpg: true, ..World::at(now() + 2) };
     let bob = world.add(BOB, KeyVersion::V4, KeySuite::Rsa2048);
     world.add(ALICE, KeyVersion::V4, KeySuite::Rsa2048);
     gpg.import(&bob.cert().to_vec().unwrap());

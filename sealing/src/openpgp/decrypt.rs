@@ -78,6 +78,9 @@ pub(crate) fn decrypt(source: &Body, question: &Question<'_>) -> Result<Decrypte
         Ok(_) => Ok(failed(LayerState::Unsupported, "the OpenPGP message is neither encrypted nor signed")),
         Err(Stop::Io(error)) => Err(OpenError::Io(error)),
         Err(Stop::Refused(error)) => {
+            if let Some(error) = machine_fault(&error) {
+                return Err(OpenError::Io(error));
+            }
             let (state, why) = refused.unwrap_or_else(|| state_of(&error));
             Ok(failed(state, why))
         }
@@ -300,6 +303,13 @@ fn broken_or_io(error: io::Error) -> Result<Decrypted, OpenError> {
         }
         _ => Err(OpenError::Io(error)),
     }
+}
+
+/// The error of the operating system below an error of Sequoia's, if there is one: a temporary file could
+/// not be read, which says nothing about the message.
+pub(crate) fn machine_fault(error: &anyhow::Error) -> Option<io::Error> {
+    let causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.filter_map(io::Error::raw_os_error).next().map(io::Error::from_raw_os_error)
 }
 
 /// An error of Sequoia's as a state. The text says no more than which rule was broken, so that

@@ -23,13 +23,15 @@ use super::seal::SealError;
 use super::secret_cert::PreparedKey;
 use super::time::system_time;
 
+/// The most recipients that a signature names; each takes 35 of at most 65,535 octets.
+const INTENDED: usize = 100;
 /// Plaintext is handed to the cipher in pieces of this size.
 const PIECE: usize = 64 * 1024;
 
 /// How a stream is to be encrypted.
 pub(crate) struct Encryption<'a> {
     /// Exactly the key of each that [`Usable::subkey`] names is encrypted to.
-    pub(crate) recipients: &'a [Usable],
+    pub(crate) recipients: &'a [&'a Usable],
     pub(crate) signer: Option<&'a PreparedKey>,
     /// SEIPDv2 with AES-256 and OCB; otherwise SEIPDv1 with AES-256.
     pub(crate) aead: bool,
@@ -88,7 +90,7 @@ fn signer<'a>(message: Message<'a>, key: &PreparedKey, how: &Encryption<'_>) -> 
         Signer::new(message, key.clone())?.hash_algo(key.hash())?.creation_time(system_time(how.now));
     // Binds the signature to its recipients, against surreptitious forwarding (RFC 9580 section 5.2.3.36);
     // where recipients must not learn of each other it would name them.
-    if !how.hide_recipients {
+    if !how.hide_recipients && how.recipients.len() <= INTENDED {
         for usable in how.recipients {
             signer = signer.add_intended_recipient(usable.cert());
         }

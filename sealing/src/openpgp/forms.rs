@@ -180,8 +180,10 @@ impl<'m> Search<'_, 'm> {
 
     fn text(&mut self, entity: &Entity<'m>, place: Place<'m>) -> Result<(), MimeError> {
         let Some(inline) = inline::find(entity, self.spill)? else { return Ok(()) };
-        let kind = if inline.signed { FormKind::PgpInlineSigned } else { FormKind::PgpInlineEncrypted };
-        let whole = inline.encloses_all();
+        let encrypted = !inline.signed && peek::is_encrypted_message(entity);
+        let kind = if encrypted { FormKind::PgpInlineEncrypted } else { FormKind::PgpInlineSigned };
+        // Armor that is neither may be a signed message, or anything: opening it will tell.
+        let whole = inline.encloses_all() && (encrypted || inline.signed);
         self.push(kind, entity, place, Parts::Inline(entity.clone(), inline));
         if let Some(found) = self.found.last_mut() {
             found.whole &= whole;
@@ -196,7 +198,6 @@ impl<'m> Search<'_, 'm> {
     fn push(&mut self, kind: FormKind, entity: &Entity<'m>, place: Place<'m>, parts: Parts<'m>) {
         let whole = match &parts {
             Parts::Encrypted(payload) => peek::is_encrypted_message(payload),
-            Parts::Inline(entity, _) if kind.encrypts() => peek::is_encrypted_message(entity),
             _ => true,
         };
         let (replaced, replaced_path) = match place.signed {

@@ -28,8 +28,12 @@ pub trait Keys {
     /// included: whether a signature counts is decided for the time it was made.
     fn certificates(&self, handle: &KeyHandle) -> Answer<Vec<Arc<Cert>>>;
 
-    /// The secret keys in our custody with this (sub)key fingerprint or key id. Without a handle the
-    /// recipient is hidden: then the keys that may be tried, those of the message's recipients first.
+    /// The secret keys with this (sub)key fingerprint or key id that may open *this* message; without a
+    /// handle the recipient is hidden, and all that may be tried are wanted, the likeliest first.
+    ///
+    /// Give only keys of the message's own envelope recipients and of their domain. Custody holds
+    /// everybody's: somebody who caught a message to one user could send it to another and have us
+    /// deliver the plaintext.
     fn secrets(&self, handle: Option<&KeyHandle>) -> Answer<Vec<Arc<SecretCert>>>;
 
     /// Whether the certificate with this primary fingerprint speaks for the address, and how.

@@ -96,9 +96,7 @@ fn step(found: &Found<'_>, question: &Question<'_>) -> Result<(Vec<Layer>, Optio
             };
             Ok((vec![layer], None))
         }
-        Parts::Inline(part, inline) if inline.signed => {
-            Ok((vec![text::verify(part, inline, question)?], None))
-        }
+        Parts::Inline(_, inline) if inline.signed => Ok((vec![text::verify(inline, question)?], None)),
         Parts::Inline(part, inline) => {
             let decrypted = decrypt::decrypt(&inline.block(), question)?;
             Ok(match decrypted {
@@ -202,8 +200,12 @@ impl Session<'_> {
         if let Some(fields) = &self.root {
             edits.extend(splice::replace_content_fields(self.original, fields));
         }
-        if let (Some(value), Some((index, _))) = (&self.subject, self.original.header().find("Subject")) {
-            edits.push(Edit::ReplaceField { index, value: value.clone() });
+        if let Some(value) = self.subject.clone() {
+            let header = self.original.header();
+            edits.push(match header.find("Subject") {
+                Some((index, _)) => Edit::ReplaceField { index, value },
+                None => Edit::InsertField { index: header.count(), name: "Subject".into(), value },
+            });
         }
         edits.extend(self.body.clone().map(Edit::ReplaceBody));
         edits

@@ -30,7 +30,7 @@ pub struct Seal<'a> {
     pub recipients: &'a [Usable],
     /// Sign with this certificate's newest signing key.
     pub signer: Option<&'a SecretCert>,
-    /// Use SEIPDv2 (AES-256, OCB). Only if every recipient announces it.
+    /// Use SEIPDv2 (AES-256, OCB) if every recipient announces it; SEIPDv1 (AES-256) otherwise.
     pub aead: bool,
     /// Leave the recipients' key ids out of the message.
     pub hide_recipients: bool,
@@ -98,10 +98,11 @@ pub fn seal(message: &Message, spec: &Seal<'_>, spill: &Spill) -> Result<Vec<Edi
             (content_type, signed_body(message, key, spec.now, &boundary, spill)?)
         }
         (recipients, signer) => {
+            let recipients = distinct(recipients);
             let how = Encryption {
-                recipients,
+                recipients: &recipients,
                 signer,
-                aead: spec.aead,
+                aead: spec.aead && recipients.iter().all(|usable| usable.aead()),
                 hide_recipients: spec.hide_recipients,
                 now: spec.now,
             };
@@ -134,6 +135,17 @@ pub fn sealed_size_estimate(message_len: u64, recipients: usize, signed: bool) -
         _ => entity.saturating_mul(1376) / 1000,
     };
     body.saturating_add(FIXED).saturating_add(RECIPIENT.saturating_mul(recipients as u64))
+}
+
+/// Each key once: recipients of one domain may share its certificate.
+fn distinct(recipients: &[Usable]) -> Vec<&Usable> {
+    let mut distinct: Vec<&Usable> = Vec::with_capacity(recipients.len());
+    for usable in recipients {
+        if !distinct.iter().any(|known| known.subkey() == usable.subkey()) {
+            distinct.push(usable);
+        }
+    }
+    distinct
 }
 
 /// Section 4 of RFC 3156; with a signature section 6.2.

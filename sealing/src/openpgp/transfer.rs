@@ -24,9 +24,14 @@ pub(crate) struct Survey {
     pub(crate) trailing_blank: bool,
     /// A line that starts with `From `.
     pub(crate) from_line: bool,
+    /// Characters of the line so far, a CR that may end it left out.
     column: usize,
+    /// The first of them.
     start: [u8; 5],
+    /// The last of them.
     last: u8,
+    /// The last byte was a CR.
+    carriage_return: bool,
 }
 
 impl Survey {
@@ -40,40 +45,52 @@ impl Survey {
         self.eight_bit.saturating_mul(6) > self.bytes
     }
 
-    fn line_end(&mut self) {
-        self.long_line |= self.column > LINE;
-        self.column = 0;
-    }
-
     /// To be called at the end of the body.
     pub(crate) fn finish(mut self) -> Survey {
-        self.trailing_blank |= matches!(self.last, b' ' | b'\t');
-        self.controls |= self.last == b'\r';
+        self.controls |= self.carriage_return;
         self.line_end();
         self
+    }
+
+    /// A piece of a line, without its LF.
+    fn piece(&mut self, piece: &[u8]) {
+        let Some(last) = piece.last() else { return };
+        // The CR before this piece did not end the line.
+        self.controls |= self.carriage_return;
+        self.carriage_return = *last == b'\r';
+        let text = piece.strip_suffix(b"\r").unwrap_or(piece);
+        self.controls |= memchr::memchr(b'\r', text).is_some();
+        if let Some(open) = self.start.get_mut(self.column.min(5)..) {
+            for (slot, byte) in open.iter_mut().zip(text) {
+                *slot = *byte;
+            }
+        }
+        self.column += text.len();
+        self.last = text.last().copied().unwrap_or(self.last);
+    }
+
+    fn line_end(&mut self) {
+        self.long_line |= self.column > LINE;
+        self.trailing_blank |= self.column > 0 && matches!(self.last, b' ' | b'\t');
+        self.from_line |= self.column >= 5 && &self.start == b"From ";
+        self.column = 0;
+        self.carriage_return = false;
     }
 }
 
 impl Write for Survey {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.bytes += bytes.len() as u64;
-        for byte in bytes {
-            if *byte == b'\n' {
-                self.line_end();
-            } else {
-                self.controls |= self.last == b'\r' || *byte == 0;
-                if *byte != b'\r' {
-                    if let Some(slot) = self.start.get_mut(self.column) {
-                        *slot = *byte;
-                        self.from_line |= self.column == 4 && &self.start == b"From ";
-                    }
-                    self.column += 1;
-                }
-            }
-            self.eight_bit += u64::from(*byte >> 7);
-            self.trailing_blank |= matches!(*byte, b'\r' | b'\n') && matches!(self.last, b' ' | b'\t');
-            self.last = *byte;
+        self.eight_bit += bytes.iter().filter(|byte| **byte >= 0x80).count() as u64;
+        self.controls |= memchr::memchr(0, bytes).is_some();
+        let mut rest = bytes;
+        while let Some(newline) = memchr::memchr(b'\n', rest) {
+            let (line, after) = rest.split_at(newline);
+            self.piece(line);
+            self.line_end();
+            rest = after.get(1..).unwrap_or_default();
         }
+        self.piece(rest);
         Ok(bytes.len())
     }
 
@@ -96,17 +113,17 @@ impl<W: Write> CrlfWriter<W> {
 
 impl<W: Write> Write for CrlfWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut rest = bytes;
-        while let Some(newline) = memchr::memchr(b'\n', rest) {
-            let (line, after) = rest.split_at(newline);
-            let last = line.last().copied().unwrap_or(self.last);
-            self.inner.write_all(line)?;
-            self.inner.write_all(if last == b'\r' { b"\n" } else { b"\r\n" })?;
-            self.last = b'\n';
-            rest = after.get(1..).unwrap_or_default();
+        let mut written = 0;
+        for newline in memchr::memchr_iter(b'\n', bytes) {
+            let before = newline.checked_sub(1).and_then(|at| bytes.get(at)).unwrap_or(&self.last);
+            if *before != b'\r' {
+                self.inner.write_all(bytes.get(written..newline).unwrap_or_default())?;
+                self.inner.write_all(b"\r")?;
+                written = newline;
+            }
         }
-        self.inner.write_all(rest)?;
-        self.last = rest.last().copied().unwrap_or(self.last);
+        self.inner.write_all(bytes.get(written..).unwrap_or_default())?;
+        self.last = bytes.last().copied().unwrap_or(self.last);
         Ok(bytes.len())
     }
 
@@ -214,7 +231,7 @@ impl<W: Write> QuotedPrintableWriter<W> {
             self.column = 0;
         }
         if encode || self.column == 0 && matches!(byte, b'F' | b'.') {
-            write!(self.inner, "={byte:02X}")?;
+            self.inner.write_all(&[b'=', hex_digit(byte >> 4), hex_digit(byte & 0x0f)])?;
             self.column += 3;
         } else {
             self.inner.write_all(&[byte])?;
@@ -240,6 +257,10 @@ impl<W: Write> Write for QuotedPrintableWriter<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
     }
+}
+
+fn hex_digit(nibble: u8) -> u8 {
+    if nibble < 10 { b'0' + nibble } else { b'A' + nibble - 10 }
 }
 
 #[cfg(test)]
@@ -314,6 +335,34 @@ mod tests {
             &[b'a'; 77],
         ] {
             assert!(!survey(unsafe_).is_safe(), "{unsafe_:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_survey_in_pieces_sees_what_a_plain_look_sees(
+            bytes in proptest::collection::vec(
+                prop_oneof![any::<u8>(), Just(b'\n'), Just(b'\r'), Just(b' '), Just(b'x')], 0..300),
+            cut in 1..40_usize,
+        ) {
+            let mut pieces = Survey::default();
+            for piece in bytes.chunks(cut) {
+                pieces.write_all(piece).unwrap();
+            }
+            let pieces = pieces.finish();
+            let text: Vec<_> = bytes.iter().map(|byte| char::from(*byte)).collect::<String>()
+                .split('\n').map(str::to_owned).collect();
+            let (last, ended) = text.split_last().unwrap();
+            let ended = ended.iter().map(|line| line.strip_suffix('\r').unwrap_or(line));
+            let lines: Vec<_> = ended.chain([last.as_str()]).collect();
+            let any = |test: fn(&str) -> bool| lines.iter().any(|line| test(line));
+            prop_assert_eq!(pieces.controls, any(|line| line.contains(['\0', '\r'])));
+            prop_assert_eq!(pieces.from_line, any(|line| line.starts_with("From ")));
+            if !pieces.controls {
+                prop_assert_eq!(pieces.long_line, any(|line| line.chars().count() > LINE));
+                prop_assert_eq!(pieces.trailing_blank, any(|line| line.ends_with([' ', '\t'])));
+            }
+            prop_assert_eq!(pieces.eight_bit as usize, bytes.iter().filter(|byte| !byte.is_ascii()).count());
         }
     }
 

@@ -22,6 +22,7 @@ use pgp::parse::stream::VerificationHelper;
 use pgp::parse::stream::VerificationResult;
 use pgp::policy::StandardPolicy;
 
+use super::decrypt::machine_fault;
 use super::keys::Keys;
 use super::result::Layer;
 use super::result::LayerKind;
@@ -217,6 +218,9 @@ fn verify_bytes(signature: &[u8], signed: &Body, question: &Question<'_>) -> Res
         .and_then(|mut verifier| verifier.verify_reader(signed.reader(0..signed.len())));
     if let Some(why) = examination.lookup_failed {
         return Err(OpenError::Keys(why));
+    }
+    if let Some(error) = outcome.as_ref().err().and_then(machine_fault) {
+        return Err(OpenError::Io(error));
     }
     let none = || Layer::new(LayerKind::Signed, LayerState::Invalid);
     Ok(match (outcome, examination.layers.pop()) {

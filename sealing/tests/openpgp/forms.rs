@@ -84,6 +84,21 @@ fn what_exchange_makes_of_encrypted_mail_is_opened() {
     }
 }
 
+#[test]
+fn what_outlook_makes_of_signed_mail_is_verified() {
+    let (world, alice, _) = World::alice_and_bob();
+    let signed = text_of(&sealed(&text_letter(), &plain_seal(&[], Some(&alice))));
+    let start = signed.find("multipart/signed").unwrap();
+    let end = signed[start..].find(" boundary").unwrap() + start;
+    let mangled = format!("{}multipart/mixed;\r\n{}", &signed[..start], &signed[end..]);
+    let mangled = Message::parse(mangled.as_bytes());
+    assert_eq!(recognise(&mangled).protection, Protection::Signed);
+    let opened = world.open(&mangled);
+    assert_eq!(opened.layers.len(), 1);
+    assert_eq!(opened.layers[0].state, LayerState::Valid, "{:?}", opened.layers);
+    assert!(opened.edits.is_empty());
+}
+
 fn base64(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     let armor = String::from_utf8(armor::armor(bytes, armor::Kind::Message).unwrap()).unwrap();

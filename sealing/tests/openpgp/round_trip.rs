@@ -96,6 +96,31 @@ fn aead_has_no_checksum_and_v1_has_one() {
 }
 
 #[test]
+fn aead_is_used_only_if_every_recipient_announces_it() {
+    let mut world = World::new();
+    world.add(ALICE, KeyVersion::V4, KeySuite::Curve25519);
+    world.for_gpg = true;
+    world.add(BOB, KeyVersion::V4, KeySuite::Curve25519);
+    let both = [world.usable(ALICE), world.usable(BOB)];
+    for (to, version) in [(&both[..1], 2), (&both[1..], 1), (&both[..], 1)] {
+        let text = text_of(&sealed(&text_letter(), &Seal { aead: true, ..plain_seal(to, None) }));
+        let (_, packets) = sealing::openpgp::armor::dearmor(text.as_bytes(), 1 << 20).unwrap();
+        let pile =
+            <sequoia_openpgp::PacketPile as sequoia_openpgp::parse::Parse<_>>::from_bytes(&packets[..])
+                .unwrap();
+        let container = pile.descendants().find(|packet| packet.tag() == sequoia_openpgp::packet::Tag::SEIP);
+        assert_eq!(container.and_then(|packet| packet.version()), Some(version));
+        assert_eq!(pile.children().count(), to.len() + 1);
+    }
+    let twice = [world.usable(BOB), world.usable(BOB)];
+    let text = text_of(&sealed(&text_letter(), &plain_seal(&twice, None)));
+    let (_, packets) = sealing::openpgp::armor::dearmor(text.as_bytes(), 1 << 20).unwrap();
+    let pile =
+        <sequoia_openpgp::PacketPile as sequoia_openpgp::parse::Parse<_>>::from_bytes(&packets[..]).unwrap();
+    assert_eq!(pile.children().count(), 2, "one session key packet for one key");
+}
+
+#[test]
 fn a_message_without_content_type_becomes_plain_text_inside() {
     let (world, ..) = World::alice_and_bob();
     let message = Message::parse(format!("From: {ALICE}\r\n\r\nhi\r\n").as_bytes());

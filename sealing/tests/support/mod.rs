@@ -48,6 +48,8 @@ pub struct World {
     pub broken: bool,
     /// Unix seconds.
     pub now: i64,
+    /// New keys announce only what gpg 2.2 can read.
+    pub for_gpg: bool,
 }
 
 impl World {
@@ -56,7 +58,13 @@ impl World {
     }
 
     pub fn at(now: i64) -> World {
-        World { store: Store::open_in_memory().unwrap(), secrets: Vec::new(), broken: false, now }
+        World {
+            store: Store::open_in_memory().unwrap(),
+            secrets: Vec::new(),
+            broken: false,
+            now,
+            for_gpg: false,
+        }
     }
 
     /// Makes a key for an address; its secret half is ours.
@@ -64,7 +72,7 @@ impl World {
         let options = GenerateOptions {
             version,
             suite,
-            features_for_gpg22: true,
+            features_for_gpg22: self.for_gpg,
             ..GenerateOptions::new(vec![format!("Test only <{address}>")], self.now - 86_400)
         };
         let (cert, _) = generate(&options).unwrap();

@@ -11,8 +11,8 @@ use mail::Spill;
 use crate::openpgp::splice;
 use crate::openpgp::splice::ContentField;
 
-/// The most bytes of header that are looked for in decrypted content.
-const HEADER: u64 = 1 << 20;
+/// Where the header of decrypted content is looked for, in bytes: it is short, unless it is not.
+const HEADER: [u64; 2] = [32 << 10, 4 << 20];
 
 /// An entity that takes the place of a protected one.
 pub(crate) struct Inner {
@@ -25,7 +25,7 @@ pub(crate) struct Inner {
 impl Inner {
     /// Reads decrypted content. Some senders encrypt a bare text without any header.
     pub(crate) fn read(content: &Body, spill: &Spill) -> io::Result<Inner> {
-        let head = Message::read(&mut content.reader(0..content.len()).take(HEADER), spill)?;
+        let head = head_of(content, spill)?;
         let header = head.header();
         let proper = header.fields().all(|field| !field.name().is_empty());
         let fields = splice::content_fields(header);
@@ -36,6 +36,16 @@ impl Inner {
         let subject = protected_subject(&head);
         Ok(Inner { fields, content: content.slice(start..content.len()), subject })
     }
+}
+
+/// The start of the content, read as a message: its whole header and a piece of the body.
+fn head_of(content: &Body, spill: &Spill) -> io::Result<Message> {
+    let [short, long] = HEADER.map(|limit| content.reader(0..content.len()).take(limit));
+    let head = Message::read(&mut { short }, spill)?;
+    if head.body().is_empty() && content.len() > head.len() {
+        return Message::read(&mut { long }, spill);
+    }
+    Ok(head)
 }
 
 /// The Subject of an entity that says its header fields are protected: by `hp` (RFC 9788 section 2.1) or

@@ -16,6 +16,7 @@ use pgp::policy::StandardPolicy;
 
 use super::entity::Inner;
 use crate::openpgp::decrypt::HELD_BACK;
+use crate::openpgp::decrypt::machine_fault;
 use crate::openpgp::inline::Inline;
 use crate::openpgp::result::Layer;
 use crate::openpgp::result::LayerKind;
@@ -71,13 +72,8 @@ pub(super) fn entity(part: &Entity<'_>, plain: &Body, rest: &Body, spill: &Spill
 
 /// Verifies a cleartext-signed text. Text outside the armor is not covered by the signature, so with
 /// such text the part as a whole is not validly signed.
-pub(super) fn verify(
-    part: &Entity<'_>,
-    inline: &Inline,
-    question: &Question<'_>,
-) -> Result<Layer, OpenError> {
+pub(super) fn verify(inline: &Inline, question: &Question<'_>) -> Result<Layer, OpenError> {
     let none = || Layer::new(LayerKind::Signed, LayerState::Invalid);
-    let _ = part;
     let policy = StandardPolicy::at(system_time(question.now));
     let mut examination = Examination::new(question);
     let block = inline.block();
@@ -90,6 +86,9 @@ pub(super) fn verify(
     });
     if let Some(why) = examination.lookup_failed {
         return Err(OpenError::Keys(why));
+    }
+    if let Some(error) = outcome.as_ref().err().and_then(machine_fault) {
+        return Err(OpenError::Io(error));
     }
     Ok(match (outcome, examination.layers.pop()) {
         (Ok(true), Some(layer)) if layer.state == LayerState::Valid && inline.more => {
