@@ -1,0 +1,1 @@
+//! Roads that can be trusted: DANE, MTA-STS, TLS reports, policy server, synchronous relay.
