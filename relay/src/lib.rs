@@ -1,1 +1,10 @@
 //! Roads that can be trusted: DANE, MTA-STS, TLS reports, policy server, synchronous relay.
+//!
+//! [`engine::Engine::route`] decides, per host of a domain, how the other end must be authenticated; all else
+//! here carries the decision out, tells it to Postfix, or reports on it. Everything is asynchronous and nothing
+//! of it is ever on the milter's message path.
+
+pub mod dns;
+pub mod engine;
+pub mod road;
+pub mod sts;

@@ -1,0 +1,17 @@
+//! Look-ups that keep apart what DNSSEC keeps apart: secure, insecure, denied, bogus, failed.
+//!
+//! A stub over the crate `domain` to one configured validating resolver. It never reads resolv.conf, never
+//! guesses, and while the resolver does not validate it answers nothing but "failed": a look-up that failed
+//! is never "no DANE".
+
+mod status;
+mod stub;
+
+pub use status::Lookup;
+pub use status::Mx;
+pub use status::Resolved;
+pub use status::Security;
+pub use status::Tlsa;
+pub use stub::Dns;
+pub use stub::DnsConfig;
+pub use stub::Health;
