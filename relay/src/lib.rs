@@ -4,7 +4,11 @@
 //! here carries the decision out, tells it to Postfix, or reports on it. Everything is asynchronous and nothing
 //! of it is ever on the milter's message path.
 
+pub mod dane;
 pub mod dns;
 pub mod engine;
 pub mod road;
 pub mod sts;
+
+#[cfg(test)]
+mod fixtures;
