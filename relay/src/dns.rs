@@ -4,9 +4,17 @@
 //! guesses, and while the resolver does not validate it answers nothing but "failed": a look-up that failed
 //! is never "no DANE".
 
+mod answer;
+mod name;
+mod probe;
 mod status;
 mod stub;
+mod wire;
 
+pub use name::BadName;
+pub use name::a_labels;
+pub use name::is_host_name;
+pub use probe::Health;
 pub use status::Lookup;
 pub use status::Mx;
 pub use status::Resolved;
@@ -14,4 +22,3 @@ pub use status::Security;
 pub use status::Tlsa;
 pub use stub::Dns;
 pub use stub::DnsConfig;
-pub use stub::Health;
