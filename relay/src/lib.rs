@@ -9,6 +9,7 @@ pub mod dns;
 pub mod engine;
 pub mod road;
 pub mod sts;
+pub mod tls;
 
 #[cfg(test)]
 mod fixtures;
