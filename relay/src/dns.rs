@@ -11,6 +11,11 @@ mod status;
 mod stub;
 mod wire;
 
+#[cfg(test)]
+pub(crate) mod script;
+#[cfg(test)]
+mod tests;
+
 pub use name::BadName;
 pub use name::a_labels;
 pub use name::is_host_name;
