@@ -7,6 +7,7 @@ use crate::facts::Direction;
 use crate::facts::Facts;
 use crate::facts::LayerKind;
 use crate::facts::LayerState;
+use crate::facts::OPENED_BEFORE;
 use crate::facts::RecipientFacts;
 use crate::group::Form;
 use crate::group::group;
@@ -115,10 +116,14 @@ fn rule_on<'p>(policy: &'p Policy, facts: &Facts, recipient: &RecipientFacts) ->
         Signature::With(key) => Some(key.clone()),
         _ => None,
     };
+    let opened_before = facts.findings.iter().any(|finding| finding.id == OPENED_BEFORE);
     let reactions = reactions(facts, direction, &settled);
     let refused = reactions.iter().filter(|(_, reaction)| reaction.value == Reaction::Reject);
     let mut refusals: Vec<Refusal> = refused.map(|(trouble, _)| trouble.refusal()).collect();
     refusals.extend(refusal::of_encryption(settled.encrypt.value, &encryption, &recipient.address));
+    if opened_before && direction == Direction::Outbound && !protection.is_encrypted() {
+        refusals.extend(refusal::of_opened(&encryption, &recipient.address));
+    }
     refusals.extend(refusal::of_signature(&signature, originator(facts)));
     Ruling { settled, encryption, signature, form: Form { encrypt, sign, opened }, reactions, refusals }
 }

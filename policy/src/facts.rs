@@ -203,7 +203,11 @@ pub enum LayerState {
     Unsupported,
 }
 
-/// One thing that screening found.
+/// The id of the finding that the gateway itself decrypted the message when it arrived. It must not
+/// leave in clear then: see [`Policy::decide`](crate::Policy::decide).
+pub const OPENED_BEFORE: &str = "opened-before";
+
+/// One thing that screening, or the gateway itself, found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// The name that rules match.

@@ -328,6 +328,30 @@ fn the_opened_form_never_goes_outside_or_to_a_recipient_who_does_not_want_it() {
 }
 
 #[test]
+fn mail_that_was_opened_here_is_sent_on_encrypted_or_not_at_all() {
+    let opened = |keys: Vec<KeyFacts>| {
+        let finding = Finding { id: OPENED_BEFORE.to_owned(), detail: String::new() };
+        Facts { originating: false, findings: vec![finding], ..message(vec![bob(keys)]) }
+    };
+    assert_sealed(&Policy::default().decide(&opened(vec![found(KeyKind::UserOpenpgp, "B0B")])), &["B0B"]);
+    for settings in ["", "[policy]\nencrypt = 'never'"] {
+        let plan = policy(settings).decide(&opened(Vec::new()));
+        assert_refused(
+            &plan,
+            true,
+            "5.7.1",
+            "arrived encrypted and cannot be sent on in clear to bob@beta.example",
+        );
+    }
+    let plan = Policy::default().decide(&opened(vec![could_not_tell(KeyKind::UserOpenpgp)]));
+    assert_refused(&plan, false, "4.7.5", "cannot tell");
+    let encrypted = Facts { protection: Some(Protection::Encrypted), ..opened(Vec::new()) };
+    for settings in ["", "[policy]\nencrypt = 'never'"] {
+        assert_in_clear(&policy(settings).decide(&encrypted));
+    }
+}
+
+#[test]
 fn inbound_mail_that_was_opened_can_be_encrypted_for_the_mailbox() {
     let rules = policy("[[rule]]\nid = 'store'\ndirection = 'inbound'\nencrypt = 'required'");
     let mut facts = from_outside(vec![layer(LayerKind::Encrypted, LayerState::Opened)]);
