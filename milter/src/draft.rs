@@ -14,7 +14,7 @@ use crate::gateway::Gateway;
 use crate::keyring::Lookup;
 use crate::reply::Refusal;
 use crate::telemetry::Event;
-use crate::transaction::{Envelope, Peer, Recipient, Transaction, address_of_path, new_id};
+use crate::transaction::{EGRESS, Envelope, Peer, Recipient, Transaction, address_of_path, new_id};
 
 /// Most bytes of header section we take; Postfix cuts single fields at 100 kB by default.
 const HEADER_LIMIT: usize = 8 << 20;
@@ -24,7 +24,7 @@ const HEADER_LIMIT: usize = 8 << 20;
 pub fn is_originating(gateway: &GatewayConfig, peer: &Peer, authenticated: bool) -> bool {
     match peer.daemon.as_deref() {
         Some("ORIGINATING") => true,
-        Some("INBOUND") => false,
+        Some("INBOUND" | EGRESS) => false,
         _ => authenticated || peer.ip.is_some_and(|ip| gateway.is_trusted(ip)),
     }
 }

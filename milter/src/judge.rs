@@ -67,6 +67,9 @@ pub fn judge(
     if forged_token {
         facts.findings.push(finding("forged-token", "carried a re-injection token that is not ours"));
     }
+    if transaction.is_second_pass() && results::tell_of_decryption(&transaction.message) {
+        facts.findings.push(finding(policy::OPENED_BEFORE, "the gateway decrypted it when it arrived"));
+    }
     let opened = match open(config, keys, transaction, &facts, &spill, now) {
         Ok(opened) => opened,
         Err(failure) => return Err(Box::new(Stopped { failure, facts: Some(facts), plan: None })),
@@ -152,7 +155,11 @@ impl Workshop<'_> {
     /// Fields out and in: forged results, our results, triggers, the warning in the Subject.
     fn dress(&self, base: &Message, group: &Group) -> Result<Message, Failure> {
         let name = &self.config.gateway.name;
-        let mut edits = results::forged(base, name, self.transaction.originating);
+        let mut edits = if self.transaction.is_second_pass() {
+            results::token_removal(base)
+        } else {
+            results::forged(base, name, self.transaction.originating)
+        };
         let is_inbound = |index: &usize| {
             self.facts.recipients.get(*index).is_some_and(|r| r.direction == Direction::Inbound)
         };

@@ -29,6 +29,13 @@ pub fn forged(message: &Message, authserv_id: &str, originating: bool) -> Vec<Ed
         .collect()
 }
 
+/// Whether a result field says that the message was decrypted here. Only our own fields are left
+/// once a message has passed [`forged`].
+pub fn tell_of_decryption(message: &Message) -> bool {
+    let says_so = |value: Vec<u8>| String::from_utf8_lossy(&value).contains("decrypted=");
+    message.header().find_all(RESULT_FIELD).any(|(_, field)| says_so(field.unfolded()))
+}
+
 /// Edits that remove every token field.
 pub fn token_removal(message: &Message) -> Vec<Edit> {
     message.header().find_all(token::FIELD).map(|(index, _)| Edit::RemoveField { index }).collect()
