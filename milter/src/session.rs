@@ -12,10 +12,10 @@ use indymilter::{
     SetErrorReply, SocketInfo, Status,
 };
 use mail::Failure;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::draft::Draft;
-use crate::gateway::{Claim, Gateway, Needs};
+use crate::gateway::{Gateway, Needs};
 use crate::reply::{Answer, Refusal};
 use crate::transaction::{Peer, address_of_path};
 
@@ -217,13 +217,7 @@ async fn eom(cx: &mut EomContext<Session>) -> Status {
     let Some(session) = &mut cx.data else { return Status::Tempfail };
     let Some(mut draft) = session.draft.take() else { return Status::Tempfail };
     draft.queue_id = queue_id.or_else(|| draft.queue_id.take());
-    let gateway = session.gateway.clone();
-    let deadline = Instant::now() + gateway.deadline();
-    let claim = Claim::default();
-    let mut work = tokio::spawn({
-        let (gateway, claim) = (gateway.clone(), claim.clone());
-        async move { gateway.finish(draft, claim).await }
-    });
+    let mut work = tokio::spawn(session.gateway.clone().finish(draft));
     let mut tick = interval(PROGRESS);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tick.tick().await;
@@ -233,14 +227,6 @@ async fn eom(cx: &mut EomContext<Session>) -> Status {
             _ = tick.tick() => {
                 if let Err(error) = cx.actions.progress().await {
                     tracing::debug!(%error, "cannot report progress; the MTA will try again");
-                }
-            }
-            // Once the decision is being made durable it is finished; before, it is given up.
-            () = sleep_until(deadline), if claim.is_open() => {
-                if claim.give_up() {
-                    work.abort();
-                    tracing::warn!("NOQUEUE: gave up after {:?}", gateway.deadline());
-                    break Answer::refused(Refusal::too_slow());
                 }
             }
         }
