@@ -13,5 +13,6 @@ mod inbound;
 mod other_ways;
 mod outbound;
 mod postfix_plain;
+mod protocol;
 mod rooms;
 mod untouched;
