@@ -9,6 +9,7 @@
 
 mod dashboards;
 mod directions;
+mod faults;
 mod inbound;
 mod other_ways;
 mod outbound;
