@@ -7,7 +7,7 @@ use policy::{
     Direction, Facts, Finding, HeaderFacts, KeyFacts, LayerFacts, LayerKind, LayerState, Policy, Protection,
     RecipientFacts, Scheme,
 };
-use sealing::openpgp::{self, Layer};
+use sealing::openpgp::{self, Layer, Recognised};
 
 use crate::config::GatewayConfig;
 use crate::keyring::Lookup;
@@ -44,6 +44,7 @@ pub fn gather(
     transaction: &Transaction,
     lookups: &[Lookup],
     signing: Vec<KeyFacts>,
+    recognised: Option<&Recognised>,
     now: i64,
 ) -> Facts {
     let message = &transaction.message;
@@ -66,7 +67,7 @@ pub fn gather(
         recipients: recipients.collect(),
         header: Some(header_facts(message, policy.wanted_fields())),
         size: Some(message.len()),
-        protection: Some(if transaction.body_seen { protection(message) } else { Protection::None }),
+        protection: Some(recognised.map_or(Protection::None, protection)),
         layers: Vec::new(),
         findings: Vec::new(),
         signing_keys: signing,
@@ -113,8 +114,8 @@ fn header_facts(message: &Message, wanted: &[String]) -> HeaderFacts {
 }
 
 /// How the message is protected, by its structure.
-fn protection(message: &Message) -> Protection {
-    match openpgp::recognise(message).protection {
+fn protection(recognised: &Recognised) -> Protection {
+    match recognised.protection {
         openpgp::Protection::None => Protection::None,
         openpgp::Protection::Signed => Protection::Signed,
         openpgp::Protection::Encrypted => Protection::Encrypted,

@@ -88,6 +88,10 @@ impl Keys for Sample {
         Answer::Found(vec![self.0.clone()])
     }
 
+    fn cover(&self, _: &[KeyHandle]) -> Answer<()> {
+        Answer::Found(())
+    }
+
     fn authorised(&self, _: &Fingerprint, _: &Address) -> Answer<Binding> {
         Answer::Found(Binding::User)
     }
