@@ -10,6 +10,7 @@
 mod dashboards;
 mod directions;
 mod faults;
+mod forward;
 mod inbound;
 mod other_ways;
 mod outbound;
