@@ -45,7 +45,11 @@ pub fn of(
         .map_err(|error| Failure::temporary((3, 1), "cannot read the message").because(error))?;
     for form in others {
         let recipients = recipients(transaction, form);
-        let idempotency = idempotency(&content, transaction, &recipients);
+        // Without a Message-ID nobody can tell a retry from another message that looks the same.
+        let idempotency = match transaction.message_id() {
+            Some(_) => idempotency(&content, transaction, &recipients),
+            None => new_id(),
+        };
         copies.idempotency.push(idempotency.clone());
         if spool.is_taken(&idempotency) {
             tracing::info!(

@@ -221,7 +221,7 @@ async fn eom(cx: &mut EomContext<Session>) -> Status {
     let mut tick = interval(PROGRESS);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tick.tick().await;
-    let answer = loop {
+    let mut answer = loop {
         tokio::select! {
             done = &mut work => break done.unwrap_or_else(|_| Answer::refused(Refusal::internal())),
             _ = tick.tick() => {
@@ -231,8 +231,15 @@ async fn eom(cx: &mut EomContext<Session>) -> Status {
             }
         }
     };
-    session.unanswered.clone_from(&answer.idempotency);
-    carry_out(cx, answer).await
+    let copies = std::mem::take(&mut answer.idempotency);
+    let status = carry_out(cx, answer).await;
+    // After anything else the client comes again, and its copies must be recognised.
+    if status == Status::Continue
+        && let Some(session) = &mut cx.data
+    {
+        session.unanswered = copies;
+    }
+    status
 }
 
 /// Tells the MTA what to change and what to answer.
@@ -263,7 +270,9 @@ fn abort(cx: &mut Context<Session>) -> Status {
 
 fn close(cx: &mut Context<Session>) -> Status {
     if let Some(session) = &mut cx.data {
-        session.settle();
+        // Not settled: a connection that broke may have lost our answer, and an MTA that is content
+        // says so before it quits.
+        session.unanswered.clear();
         session.draft = None;
         if std::mem::take(&mut session.open) {
             session.gateway.telemetry().disconnected();
