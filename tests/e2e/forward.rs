@@ -175,6 +175,23 @@ fn without_trace(message: &[u8]) -> &[u8] {
 }
 
 #[test]
+fn the_manual_has_the_lines_that_are_tested_here() {
+    let manual =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operating.md")).unwrap();
+    for line in egress_services(10027).lines() {
+        assert!(manual.contains(&format!("    {}\n", line.replacen("    -o", "  -o", 1))), "{line}");
+    }
+    for line in [
+        "default_transport = egress:[127.0.0.1]:10027",
+        "egress_destination_recipient_limit = 1",
+        "address_verify_default_transport = smtp",
+        "bounce_size_limit = 1",
+    ] {
+        assert!(manual.contains(&format!("    {line}\n")), "{line}");
+    }
+}
+
+#[test]
 fn without_a_second_pass_forwarded_mail_leaves_in_clear() {
     let world = world(false, REQUIRED);
     for (number, way) in WAYS.into_iter().enumerate() {
