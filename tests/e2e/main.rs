@@ -17,4 +17,5 @@ mod outbound;
 mod postfix_plain;
 mod protocol;
 mod rooms;
+mod sendmail;
 mod untouched;
