@@ -7,6 +7,7 @@
     reason = "a failed assumption is a failed test"
 )]
 
+mod daemon;
 mod dashboards;
 mod directions;
 mod faults;
@@ -14,6 +15,7 @@ mod forward;
 mod inbound;
 mod other_ways;
 mod outbound;
+mod peers;
 mod postfix_plain;
 mod protocol;
 mod rooms;

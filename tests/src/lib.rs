@@ -31,6 +31,7 @@ mod sink;
 mod site;
 mod smtp;
 mod tap;
+mod trial;
 mod wait;
 
 pub use crate::dkim::OpenDkim;
@@ -62,5 +63,8 @@ pub use crate::smtp::Outcome;
 pub use crate::smtp::Reply;
 pub use crate::smtp::SmtpClient;
 pub use crate::tap::SmtpTap;
+pub use crate::trial::Copy;
+pub use crate::trial::Trial;
 pub use crate::wait::PATIENCE;
 pub use crate::wait::wait_for;
+pub use rustix::process::Signal;
