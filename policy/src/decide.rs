@@ -94,7 +94,9 @@ pub(crate) fn decide(policy: &Policy, facts: &Facts) -> Plan {
 /// Whether the message has exactly one author, in a domain of ours.
 fn has_own_author(policy: &Policy, facts: &Facts) -> bool {
     match facts.from.as_slice() {
-        [author] => author.rsplit_once('@').is_some_and(|(_, domain)| policy.is_own(&domain.to_lowercase())),
+        [author] if !facts.author_in_doubt => {
+            author.rsplit_once('@').is_some_and(|(_, domain)| policy.is_own(&domain.to_lowercase()))
+        }
         _ => false,
     }
 }

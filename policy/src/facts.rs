@@ -23,6 +23,10 @@ pub struct Facts {
     pub reverse_path: String,
     /// The addresses of the From field (RFC 5322 section 3.6.2); meaningful only when `header` is known.
     pub from: Vec<String>,
+    /// The From field can be read in several ways, so that `from` may name somebody who did not write it. Such mail
+    /// is signed for nobody.
+    #[serde(default)]
+    pub author_in_doubt: bool,
     /// The recipients of the envelope, in the order of their RCPT commands.
     pub recipients: Vec<RecipientFacts>,
     /// The header section; `None` while it has not been received (at RCPT).

@@ -134,6 +134,16 @@ fn originators_sign_and_strangers_do_not() {
 }
 
 #[test]
+fn an_author_in_doubt_is_signed_for_by_nobody_and_does_not_make_mail_wait() {
+    let mut facts = message(vec![bob(Vec::new())]);
+    facts.author_in_doubt = true;
+    assert_in_clear(&policy(SIGNING).decide(&facts));
+    let none = |kind| KeyFacts { kind, answer: KeyAnswer::None { why: Vec::new() } };
+    facts.signing_keys = vec![none(KeyKind::UserOpenpgp), none(KeyKind::DomainOpenpgp)];
+    assert_in_clear(&policy(SIGNING).decide(&facts));
+}
+
+#[test]
 fn mail_that_cannot_be_signed_waits() {
     let mut facts = message(vec![bob(Vec::new())]);
     let none = |kind| KeyFacts { kind, answer: KeyAnswer::None { why: Vec::new() } };
