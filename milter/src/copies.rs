@@ -5,7 +5,7 @@ use std::io::Write;
 use mail::{Failure, Message};
 use sha2::{Digest, Sha256};
 
-use crate::disposition::Disposition;
+use crate::disposition::{Disposition, Outcome};
 use crate::hashing::Hashing;
 use crate::judge::Form;
 use crate::spool::{Copy, Spool, Ticket};
@@ -67,6 +67,10 @@ pub fn of(
                 parameters: transaction.envelope.parameters.clone(),
                 recipients: recipients.iter().map(|r| (r.path.clone(), r.parameters.clone())).collect(),
                 idempotency,
+                hold: match &disposition.outcome {
+                    Outcome::Quarantine(reason) => Some(reason.clone()),
+                    _ => None,
+                },
                 notice: false,
                 created: now,
             },

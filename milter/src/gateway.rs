@@ -237,7 +237,14 @@ impl Gateway {
         started: Instant,
     ) -> Disposition {
         let edits = results::token_removal(&transaction.message);
-        let mut disposition = Disposition::returned(copy, edits);
+        let (spool, id) = (self.spool.clone(), copy.to_owned());
+        let ticket = spawn_blocking(move || spool.ticket(&id)).await;
+        let mut disposition = match ticket {
+            Ok(Ok(ticket)) => Disposition::returned(copy, edits, ticket.hold),
+            // What cannot be read may have to be held.
+            Ok(Err(error)) => Disposition::failed(spool_failure().because(error)),
+            Err(error) => Disposition::failed(spool_failure().because(error)),
+        };
         if let Err(failure) = self.record(config, transaction, &disposition).await {
             disposition.fail(failure);
         }

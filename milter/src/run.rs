@@ -100,8 +100,7 @@ async fn tidy(gateway: Arc<Gateway>) {
     loop {
         tick.tick().await;
         let gateway = gateway.clone();
-        let tidied =
-            spawn_blocking(move || gateway.spool.forget_taken(gateway.now(), TAKEN_LIFETIME)).await;
+        let tidied = spawn_blocking(move || gateway.spool.forget_taken(gateway.now(), TAKEN_LIFETIME)).await;
         if let Ok(Err(error)) = tidied {
             tracing::warn!(%error, "cannot tidy the spool");
         }

@@ -270,9 +270,9 @@ fn abort(cx: &mut Context<Session>) -> Status {
 
 fn close(cx: &mut Context<Session>) -> Status {
     if let Some(session) = &mut cx.data {
-        // Not settled: a connection that broke may have lost our answer, and an MTA that is content
-        // says so before it quits.
-        session.unanswered.clear();
+        // The library does not tell a good end from a connection that broke when all of our answer
+        // was written. It is taken for a good one: at worst a copy is sent twice.
+        session.settle();
         session.draft = None;
         if std::mem::take(&mut session.open) {
             session.gateway.telemetry().disconnected();

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 const HEAD: &str = include_str!("matrix_head.md");
 
 /// The tables, in the order of the document.
-const TITLES: [&str; 6] = [
+const TITLES: [&str; 7] = [
     "Killed, with one recipient",
     "Killed, with three groups, until the answer",
     "Killed, with three groups, after the answer",
+    "The connection to the MTA breaks",
     "Storage fails",
     "The key store fails",
     "Re-injection fails",

@@ -1,5 +1,5 @@
-//! A listening post between Postfix and the gateway's milter socket, which can kill the gateway at a
-//! given packet.
+//! A listening post between Postfix and the gateway's milter socket, which can kill the gateway or break
+//! the connection at a given packet.
 
 use std::io::Read;
 use std::io::Write;
@@ -17,20 +17,23 @@ use tests::free_port;
 
 use super::world::kill;
 
-/// The packet at which the gateway is killed.
+/// The packet at which that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Packet {
     /// A piece of the body, which the gateway does not get.
     Body,
     /// The end of the message, which the gateway does not get.
     End,
+    /// The end of the message, which the gateway gets.
+    Ended,
     /// The gateway's first change to the message, which Postfix gets.
     FirstChange,
     /// The gateway's verdict on the message, which Postfix does not get.
     Verdict,
 }
 
-type Trap = Arc<Mutex<Option<(Packet, Pid)>>>;
+/// The packet, and whom to kill.
+type Trap = Arc<Mutex<Option<(Packet, Option<Pid>)>>>;
 
 /// Hands milter packets on in both directions.
 #[derive(Debug)]
@@ -71,7 +74,12 @@ impl MilterTap {
 
     /// Kills this process the next time such a packet passes.
     pub(super) fn kill_at(&self, packet: Packet, process: Pid) {
-        *self.trap.lock().unwrap() = Some((packet, process));
+        *self.trap.lock().unwrap() = Some((packet, Some(process)));
+    }
+
+    /// Breaks the connection the next time such a packet passes; the gateway lives on.
+    pub(super) fn cut_at(&self, packet: Packet) {
+        *self.trap.lock().unwrap() = Some((packet, None));
     }
 }
 
@@ -116,11 +124,13 @@ impl Relay {
         packet.resize(4 + usize::try_from(length).unwrap(), 0);
         self.from.read_exact(&mut packet[4..]).ok()?;
         let meaning = self.meaning(packet[4]);
-        if let Some(process) = self.sprung(meaning) {
-            if meaning == Some(Packet::FirstChange) {
+        if let Some((wanted, victim)) = self.sprung(meaning) {
+            if matches!(wanted, Packet::Ended | Packet::FirstChange) {
                 self.to.write_all(&packet).ok()?;
             }
-            kill(process);
+            if let Some(process) = victim {
+                kill(process);
+            }
             return None;
         }
         self.to.write_all(&packet).ok()
@@ -145,8 +155,11 @@ impl Relay {
         }
     }
 
-    fn sprung(&self, meaning: Option<Packet>) -> Option<Pid> {
-        let trap = self.trap.lock().unwrap().take_if(|(wanted, _)| Some(*wanted) == meaning);
-        trap.map(|(_, process)| process)
+    /// The trap for a packet of this meaning.
+    fn sprung(&self, meaning: Option<Packet>) -> Option<(Packet, Option<Pid>)> {
+        let fits = |wanted: Packet| {
+            Some(wanted) == meaning || (wanted == Packet::Ended && meaning == Some(Packet::End))
+        };
+        self.trap.lock().unwrap().take_if(|(wanted, _)| fits(*wanted))
     }
 }

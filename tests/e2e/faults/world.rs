@@ -314,12 +314,14 @@ impl World {
 
     /// Waits until neither gateway nor Postfix has anything to send.
     pub(super) fn wait_idle(&self) {
-        let spool = self.spool();
-        wait_for("the spool to become empty", PATIENCE, || {
-            let waiting = [names(&spool.join("ready")), names(&spool.join("incoming"))].concat();
-            waiting.is_empty().then_some(())
-        });
+        wait_for("the spool to become empty", PATIENCE, || self.is_spool_empty().then_some(()));
         self.postfix.wait_idle();
+    }
+
+    /// True if the running gateway has nothing to send.
+    pub(super) fn is_spool_empty(&self) -> bool {
+        let spool = self.spool();
+        names(&spool.join("ready")).is_empty() && names(&spool.join("incoming")).is_empty()
     }
 
     /// What lies in the spool of a gateway that does not run, in words for the table.
