@@ -5,7 +5,7 @@ use std::io::Write;
 use mail::{Failure, Message};
 use sha2::{Digest, Sha256};
 
-use crate::disposition::Disposition;
+use crate::disposition::{Disposition, Outcome};
 use crate::hashing::Hashing;
 use crate::judge::Form;
 use crate::spool::{Copy, Spool, Ticket};
@@ -45,7 +45,11 @@ pub fn of(
         .map_err(|error| Failure::temporary((3, 1), "cannot read the message").because(error))?;
     for form in others {
         let recipients = recipients(transaction, form);
-        let idempotency = idempotency(&content, transaction, &recipients);
+        // Without a Message-ID nobody can tell a retry from another message that looks the same.
+        let idempotency = match transaction.message_id() {
+            Some(_) => idempotency(&content, transaction, &recipients),
+            None => new_id(),
+        };
         copies.idempotency.push(idempotency.clone());
         if spool.is_taken(&idempotency) {
             tracing::info!(
@@ -63,6 +67,10 @@ pub fn of(
                 parameters: transaction.envelope.parameters.clone(),
                 recipients: recipients.iter().map(|r| (r.path.clone(), r.parameters.clone())).collect(),
                 idempotency,
+                hold: match &disposition.outcome {
+                    Outcome::Quarantine(reason) => Some(reason.clone()),
+                    _ => None,
+                },
                 notice: false,
                 created: now,
             },

@@ -47,6 +47,8 @@ pub enum Outcome {
         copy: String,
         /// Removal of the token.
         edits: Vec<Edit>,
+        /// Why it is put on hold, if the message it was made of was.
+        hold: Option<String>,
     },
 }
 
@@ -80,8 +82,15 @@ impl Disposition {
     }
 
     /// A copy of ours that passes.
-    pub fn returned(copy: &str, edits: Vec<Edit>) -> Self {
-        Self { outcome: Outcome::Returned { copy: copy.to_owned(), edits }, ..Self::empty() }
+    pub fn returned(copy: &str, edits: Vec<Edit>, hold: Option<String>) -> Self {
+        Self { outcome: Outcome::Returned { copy: copy.to_owned(), edits, hold }, ..Self::empty() }
+    }
+
+    /// Nothing was decided, because of a failure.
+    pub fn failed(failure: Failure) -> Self {
+        let mut disposition = Self::empty();
+        disposition.fail(failure);
+        disposition
     }
 
     fn empty() -> Self {
@@ -183,7 +192,9 @@ impl Disposition {
                 actions,
                 delete,
                 quarantine: match self.outcome {
-                    Outcome::Quarantine(reason) => Some(reason),
+                    Outcome::Quarantine(reason) | Outcome::Returned { hold: Some(reason), .. } => {
+                        Some(reason)
+                    }
                     _ => None,
                 },
                 idempotency: self.idempotency,

@@ -14,7 +14,7 @@ use crate::gateway::Gateway;
 use crate::keyring::Lookup;
 use crate::reply::Refusal;
 use crate::telemetry::Event;
-use crate::transaction::{Envelope, Peer, Recipient, Transaction, address_of_path, new_id};
+use crate::transaction::{EGRESS, Envelope, Peer, Recipient, Transaction, address_of_path, new_id};
 
 /// Most bytes of header section we take; Postfix cuts single fields at 100 kB by default.
 const HEADER_LIMIT: usize = 8 << 20;
@@ -24,7 +24,7 @@ const HEADER_LIMIT: usize = 8 << 20;
 pub fn is_originating(gateway: &GatewayConfig, peer: &Peer, authenticated: bool) -> bool {
     match peer.daemon.as_deref() {
         Some("ORIGINATING") => true,
-        Some("INBOUND") => false,
+        Some("INBOUND" | EGRESS) => false,
         _ => authenticated || peer.ip.is_some_and(|ip| gateway.is_trusted(ip)),
     }
 }
@@ -56,14 +56,14 @@ pub struct Draft {
 /// A complete transaction with all that was gathered on the way.
 #[derive(Debug)]
 pub struct Completed {
+    /// The configuration when the message began.
+    pub config: Arc<Config>,
     /// What the MTA told.
     pub transaction: Arc<Transaction>,
-    /// Keys of each recipient.
-    pub lookups: Vec<Lookup>,
+    /// Keys of each recipient, see [`wait_all`].
+    pub lookups: Vec<PendingLookup>,
     /// Whether header and body could be stored.
     pub stored: Result<(), Failure>,
-    /// Counts the message until it is answered.
-    pub under_way: UnderWay,
 }
 
 /// Counts a message as under way from MAIL until its answer.
@@ -84,8 +84,11 @@ impl Drop for UnderWay {
 }
 
 /// The keys of one recipient: known, or being looked up while the message arrives.
-enum PendingLookup {
+#[derive(Debug)]
+pub enum PendingLookup {
+    /// They were needed at RCPT.
     Known(Lookup),
+    /// Another thread asks.
     UnderWay(JoinHandle<Lookup>),
 }
 
@@ -98,6 +101,15 @@ impl PendingLookup {
             }
         }
     }
+}
+
+/// The keys of all recipients, once all look-ups are done.
+pub async fn wait_all(lookups: Vec<PendingLookup>, kinds: &[KeyKind]) -> Vec<Lookup> {
+    let mut known = Vec::with_capacity(lookups.len());
+    for lookup in lookups {
+        known.push(lookup.wait(kinds).await);
+    }
+    known
 }
 
 impl Draft {
@@ -214,14 +226,9 @@ impl Draft {
         self.fault.get_or_insert(failure);
     }
 
-    /// The whole transaction, once the MTA said that the message is complete.
-    ///
-    /// The counter goes with it: the message is under way until the caller drops that.
-    pub async fn complete(mut self) -> Completed {
-        let mut lookups = Vec::with_capacity(self.lookups.len());
-        for lookup in std::mem::take(&mut self.lookups) {
-            lookups.push(lookup.wait(self.config.policy.wanted_kinds()).await);
-        }
+    /// The whole transaction, once the MTA said that the message is complete, and the counter: the
+    /// message is under way until the caller drops that.
+    pub fn complete(self) -> (Completed, UnderWay) {
         let mut fault = self.fault;
         let body = self.body.finish().unwrap_or_else(|error| {
             fault.get_or_insert(Failure::temporary((3, 1), "cannot store the message").because(error));
@@ -237,11 +244,12 @@ impl Draft {
             envelope: self.envelope,
             message: Message::from_milter(self.fields, body),
         };
-        Completed {
+        let completed = Completed {
+            config: self.config,
             transaction: Arc::new(transaction),
-            lookups,
+            lookups: self.lookups,
             stored: fault.map_or(Ok(()), Err),
-            under_way: self.under_way,
-        }
+        };
+        (completed, self.under_way)
     }
 }

@@ -7,7 +7,7 @@ use policy::{
     Direction, Facts, Finding, HeaderFacts, KeyFacts, LayerFacts, LayerKind, LayerState, Policy, Protection,
     RecipientFacts, Scheme,
 };
-use sealing::openpgp::{self, Layer};
+use sealing::openpgp::{self, Layer, Recognised};
 
 use crate::config::GatewayConfig;
 use crate::keyring::Lookup;
@@ -44,6 +44,7 @@ pub fn gather(
     transaction: &Transaction,
     lookups: &[Lookup],
     signing: Vec<KeyFacts>,
+    recognised: Option<&Recognised>,
     now: i64,
 ) -> Facts {
     let message = &transaction.message;
@@ -63,10 +64,11 @@ pub fn gather(
         client: transaction.peer.ip,
         reverse_path: transaction.envelope.reverse_path.clone(),
         from: originators(message),
+        author_in_doubt: message.author().is_none(),
         recipients: recipients.collect(),
         header: Some(header_facts(message, policy.wanted_fields())),
         size: Some(message.len()),
-        protection: Some(if transaction.body_seen { protection(message) } else { Protection::None }),
+        protection: Some(recognised.map_or(Protection::None, protection)),
         layers: Vec::new(),
         findings: Vec::new(),
         signing_keys: signing,
@@ -89,6 +91,7 @@ pub fn facts_at_rcpt(
         client,
         reverse_path: envelope.reverse_path.clone(),
         from: Vec::new(),
+        author_in_doubt: false,
         recipients: vec![recipient],
         header: None,
         size: None,
@@ -113,8 +116,8 @@ fn header_facts(message: &Message, wanted: &[String]) -> HeaderFacts {
 }
 
 /// How the message is protected, by its structure.
-fn protection(message: &Message) -> Protection {
-    match openpgp::recognise(message).protection {
+fn protection(recognised: &Recognised) -> Protection {
+    match recognised.protection {
         openpgp::Protection::None => Protection::None,
         openpgp::Protection::Signed => Protection::Signed,
         openpgp::Protection::Encrypted => Protection::Encrypted,

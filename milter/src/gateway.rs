@@ -10,14 +10,15 @@ use notary::Notary;
 use policy::Policy;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::copies;
 use crate::disposition::Disposition;
-use crate::draft::Draft;
+use crate::draft::{Completed, Draft, wait_all};
 use crate::judge::{Judgement, Stopped, judge};
-use crate::keyring::{KeyRing, Lookup};
+use crate::keyring::{KeyRing, Lookup, chain};
 use crate::record;
 use crate::reply::Answer;
 use crate::results;
@@ -86,20 +87,23 @@ pub struct Claim(Arc<AtomicU8>);
 const OPEN: u8 = 0;
 const COMMITTED: u8 = 1;
 const GIVEN_UP: u8 = 2;
+/// Longest wait for the record of a message that is refused because of a failure.
+const REFUSAL_RECORD: Duration = Duration::from_secs(10);
 
 impl Claim {
-    /// True while neither side has decided.
-    pub fn is_open(&self) -> bool {
-        self.0.load(Ordering::Acquire) == OPEN
+    /// Completes when the time is over and nothing has been made durable; then nothing will be.
+    async fn runs_out(&self, time: Duration) {
+        sleep(time).await;
+        if self.0.compare_exchange(OPEN, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            // Once the decision is being made durable it is finished.
+            std::future::pending::<()>().await;
+        }
     }
-    /// The deadline passed; true if nothing was made durable and nothing will be.
-    pub fn give_up(&self) -> bool {
-        self.0.compare_exchange(OPEN, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
+
     fn commit(&self) -> Result<(), Failure> {
         match self.0.compare_exchange(OPEN, COMMITTED, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Ok(()),
-            Err(_) => Err(Failure::temporary((3, 0), "the mail gateway took too long, try again later")),
+            Err(_) => Err(too_slow()),
         }
     }
 }
@@ -107,15 +111,10 @@ impl Claim {
 impl Gateway {
     /// The path of one message. Every failure ends here and becomes a refusal; no path leads
     /// from a failure to mail that leaves.
-    pub async fn handle(
-        self: &Arc<Self>,
-        transaction: Arc<Transaction>,
-        lookups: Vec<Lookup>,
-        stored: Result<(), Failure>,
-        claim: &Claim,
-    ) -> Disposition {
+    pub async fn handle(self: &Arc<Self>, completed: Completed, claim: &Claim) -> Disposition {
         let started = Instant::now();
-        let config = self.config();
+        let Completed { config, transaction, lookups, stored } = completed;
+        let lookups = wait_all(lookups, config.policy.wanted_kinds()).await;
         let returned = self.returned_copy(&transaction);
         let judged = match (stored, &returned) {
             (Err(failure), _) => Err(Box::new(Stopped { failure, facts: None, plan: None })),
@@ -127,13 +126,21 @@ impl Gateway {
         // 7 record: copies are on disk, then the record, and only then is there an answer
         if let Err(failure) = self.make_durable(&config, &transaction, &mut disposition, claim).await {
             disposition.fail(failure);
-            // The refusal itself is recorded if that is possible; the client tries again anyway.
-            if let Err(error) = self.record(&config, &transaction, &disposition).await {
-                tracing::error!("{}: cannot record a refusal: {error}", transaction.log_id());
-            }
+            self.record_refusal(&config, &transaction, &disposition).await;
         }
         self.announce(&transaction, &disposition, started.elapsed());
         disposition
+    }
+
+    /// The refusal itself is recorded if that is possible; the client tries again anyway.
+    async fn record_refusal(&self, config: &Config, transaction: &Transaction, disposition: &Disposition) {
+        let recorded = timeout(REFUSAL_RECORD, self.record(config, transaction, disposition)).await;
+        let error = match recorded {
+            Ok(Ok(())) => return,
+            Ok(Err(failure)) => chain(&failure),
+            Err(elapsed) => elapsed.to_string(),
+        };
+        tracing::error!("{}: cannot record a refusal: {error}", transaction.log_id());
     }
 
     async fn judge(
@@ -230,7 +237,14 @@ impl Gateway {
         started: Instant,
     ) -> Disposition {
         let edits = results::token_removal(&transaction.message);
-        let mut disposition = Disposition::returned(copy, edits);
+        let (spool, id) = (self.spool.clone(), copy.to_owned());
+        let ticket = spawn_blocking(move || spool.ticket(&id)).await;
+        let mut disposition = match ticket {
+            Ok(Ok(ticket)) => Disposition::returned(copy, edits, ticket.hold),
+            // What cannot be read may have to be held.
+            Ok(Err(error)) => Disposition::failed(spool_failure().because(error)),
+            Err(error) => Disposition::failed(spool_failure().because(error)),
+        };
         if let Err(failure) = self.record(config, transaction, &disposition).await {
             disposition.fail(failure);
         }
@@ -242,14 +256,30 @@ impl Gateway {
         disposition.emit(transaction, &self.telemetry, took);
     }
 
-    /// Completes a draft, handles it, and says what to tell the MTA.
-    pub async fn finish(self: Arc<Self>, draft: Draft, claim: Claim) -> Answer {
-        let completed = draft.complete().await;
-        let transaction = completed.transaction.clone();
-        let disposition = self.handle(transaction, completed.lookups, completed.stored, &claim).await;
-        let mut answer = disposition.into_answer(&completed.transaction, &self.spill());
-        answer.under_way = Some(completed.under_way);
+    /// Completes a draft, handles it within its deadline, and says what to tell the MTA.
+    pub async fn finish(self: Arc<Self>, draft: Draft) -> Answer {
+        let started = Instant::now();
+        let (completed, under_way) = draft.complete();
+        let (config, transaction) = (completed.config.clone(), completed.transaction.clone());
+        let claim = Claim::default();
+        let disposition = tokio::select! {
+            disposition = self.handle(completed, &claim) => disposition,
+            () = claim.runs_out(config.gateway.deadline) => {
+                self.give_up(&config, &transaction, started.elapsed()).await
+            }
+        };
+        let mut answer = disposition.into_answer(&transaction, &config.gateway.spill());
+        answer.under_way = Some(under_way);
         answer
+    }
+
+    /// The deadline passed before anything was made durable: nothing leaves, the client tries again.
+    async fn give_up(&self, config: &Config, transaction: &Transaction, took: Duration) -> Disposition {
+        let stopped = Stopped { failure: too_slow(), facts: None, plan: None };
+        let disposition = Disposition::from_judged(transaction, Err(Box::new(stopped)));
+        self.record_refusal(config, transaction, &disposition).await;
+        self.announce(transaction, &disposition, took);
+        disposition
     }
 
     /// The configuration in force.
@@ -265,11 +295,6 @@ impl Gateway {
     /// Now, in unix seconds.
     pub fn now(&self) -> i64 {
         self.clock.seconds()
-    }
-
-    /// Time for one message.
-    pub fn deadline(&self) -> Duration {
-        self.config.load().gateway.deadline
     }
 
     /// Certificates and secret keys.
@@ -296,6 +321,10 @@ impl Gateway {
     pub fn answered(&self, idempotency: &[String]) {
         self.spool.answered(idempotency);
     }
+}
+
+fn too_slow() -> Failure {
+    Failure::temporary((3, 0), "the mail gateway took too long, try again later")
 }
 
 fn spool_failure() -> Failure {

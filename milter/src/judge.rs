@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use keydir::Usable;
 use mail::{Edit, Failure, Message, Spill, apply};
-use policy::{Direction, Facts, Group, KeyChoice, Plan, Protection, Treatment, Verdict};
-use sealing::openpgp::{self, Opened, Seal, SecretCert};
+use policy::{Direction, Facts, Group, KeyChoice, Plan, Treatment, Verdict};
+use sealing::openpgp::{self, Opened, Recognised, Seal, SecretCert};
 
 use crate::config::Config;
 use crate::facts::{finding, gather, layer_facts};
@@ -63,11 +63,23 @@ pub fn judge(
 ) -> Result<Judgement, Box<Stopped>> {
     let spill = config.gateway.spill();
     let signing = signing_keys(config, keys, transaction, now);
-    let mut facts = gather(&config.gateway, &config.policy, transaction, lookups, signing.facts.clone(), now);
+    let recognised = transaction.body_seen.then(|| openpgp::recognise(&transaction.message));
+    let mut facts = gather(
+        &config.gateway,
+        &config.policy,
+        transaction,
+        lookups,
+        signing.facts.clone(),
+        recognised.as_ref(),
+        now,
+    );
     if forged_token {
         facts.findings.push(finding("forged-token", "carried a re-injection token that is not ours"));
     }
-    let opened = match open(config, keys, transaction, &facts, &spill, now) {
+    if opened_before(transaction) {
+        facts.findings.push(finding(policy::OPENED_BEFORE, "the gateway decrypted it when it arrived"));
+    }
+    let opened = match open(config, keys, transaction, recognised.as_ref(), &facts, &spill) {
         Ok(opened) => opened,
         Err(failure) => return Err(Box::new(Stopped { failure, facts: Some(facts), plan: None })),
     };
@@ -81,6 +93,12 @@ pub fn judge(
         Ok(forms) => Ok(Judgement { facts, plan, forms }),
         Err(failure) => Err(Box::new(Stopped { failure, facts: Some(facts), plan: Some(plan) })),
     }
+}
+
+/// Whether the message is one that we decrypted and that goes on, or a bounce that returns one.
+fn opened_before(transaction: &Transaction) -> bool {
+    transaction.is_second_pass() && results::tell_of_decryption(&transaction.message)
+        || transaction.envelope.reverse_path.is_empty() && results::return_decrypted(&transaction.message)
 }
 
 /// Which keys of ours sign for the author of the message.
@@ -99,14 +117,19 @@ fn open(
     config: &Config,
     keys: &KeyRing,
     transaction: &Transaction,
+    recognised: Option<&Recognised>,
     facts: &Facts,
     spill: &Spill,
-    now: i64,
 ) -> Result<Option<Opened>, Failure> {
-    if facts.protection == Some(Protection::None) || !config.policy.opens(facts) {
+    let now = facts.now;
+    // A list's footer or a part of its own may stand around what is protected, so it is not the protection
+    // of the whole message that counts here.
+    if !recognised.is_some_and(|recognised| !recognised.forms.is_empty()) || !config.policy.opens(facts) {
         return Ok(None);
     }
-    let at = KeysAt { ring: keys, now };
+    let ours = facts.recipients.iter().filter(|recipient| recipient.direction != Direction::Outbound);
+    let recipients = ours.map(|recipient| recipient.address.clone()).collect();
+    let at = KeysAt { ring: keys, now, recipients };
     let opened = openpgp::open(&transaction.message, &at, now, spill, &openpgp::Limits::default());
     keys.telemetry.sealing("decrypt", opened.is_ok());
     opened.map(Some).map_err(|error| Failure::temporary((7, 5), "cannot open the message now").because(error))
@@ -152,7 +175,11 @@ impl Workshop<'_> {
     /// Fields out and in: forged results, our results, triggers, the warning in the Subject.
     fn dress(&self, base: &Message, group: &Group) -> Result<Message, Failure> {
         let name = &self.config.gateway.name;
-        let mut edits = results::forged(base, name, self.transaction.originating);
+        let mut edits = if self.transaction.is_second_pass() {
+            results::token_removal(base)
+        } else {
+            results::forged(base, name, self.transaction.originating)
+        };
         let is_inbound = |index: &usize| {
             self.facts.recipients.get(*index).is_some_and(|r| r.direction == Direction::Inbound)
         };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use keydir::{Answer, Purpose, Rejected, Scheme, Store, Subject, Usable};
+use keydir::{Answer, Known, Purpose, Record, Rejected, Scheme, Store, Subject, Usable};
 use mail::Address;
 use policy::{KeyAnswer, KeyFacts, KeyKind};
 use sealing::custody::Custody;
@@ -128,6 +128,50 @@ pub struct KeysAt<'k> {
     pub ring: &'k KeyRing,
     /// Unix seconds.
     pub now: i64,
+    /// The envelope recipients in our domains: those who would get the opened message.
+    pub recipients: Vec<String>,
+}
+
+impl KeysAt<'_> {
+    /// Certificates with this key whose secret half is in our custody.
+    fn ours(&self, handle: &KeyHandle) -> Answer<Vec<Known>> {
+        match self.ring.store.by_handle(&handle.to_hex()) {
+            Answer::Found(mut known) => {
+                known.retain(|known| known.record.custody == keydir::Custody::Local);
+                Answer::Found(known)
+            }
+            other => other,
+        }
+    }
+
+    /// Fingerprints of the keys behind a handle that are meant for one of the recipients.
+    fn for_somebody(&self, handle: &KeyHandle) -> Answer<Vec<String>> {
+        match self.ours(handle) {
+            Answer::Found(known) => {
+                let meant = |known: &&Known| self.recipients.iter().any(|to| is_for(&known.record, to));
+                Answer::Found(
+                    known.iter().filter(meant).map(|known| known.record.fingerprint.clone()).collect(),
+                )
+            }
+            Answer::None { why } => Answer::None { why },
+            Answer::CouldNotTell { why } => Answer::CouldNotTell { why },
+        }
+    }
+
+    /// Fingerprints of the keys that are meant for every one of the recipients: what may be tried
+    /// when the sender hid whom the message is encrypted to.
+    fn for_everybody(&self) -> Answer<Vec<String>> {
+        let (records, kept) = match (self.ring.store.records(), self.ring.custody.list()) {
+            (Ok(records), Ok(kept)) => (records, kept),
+            (Err(error), _) => return Answer::CouldNotTell { why: chain(&error) },
+            (_, Err(error)) => return Answer::CouldNotTell { why: chain(&error) },
+        };
+        let all = records
+            .into_iter()
+            .filter(|record| kept.contains(&record.fingerprint))
+            .filter(|record| self.recipients.iter().all(|to| is_for(record, to)));
+        Answer::Found(all.map(|record| record.fingerprint).collect())
+    }
 }
 
 impl sealing::openpgp::Keys for KeysAt<'_> {
@@ -140,20 +184,14 @@ impl sealing::openpgp::Keys for KeysAt<'_> {
     }
 
     fn secrets(&self, handle: Option<&KeyHandle>) -> Answer<Vec<Arc<SecretCert>>> {
-        let fingerprints = match handle {
-            Some(handle) => match self.ring.store.by_handle(&handle.to_hex()) {
-                Answer::Found(known) => known
-                    .iter()
-                    .filter(|known| known.record.custody == keydir::Custody::Local)
-                    .map(|known| known.record.fingerprint.clone())
-                    .collect(),
-                Answer::None { why } => return Answer::None { why },
-                Answer::CouldNotTell { why } => return Answer::CouldNotTell { why },
-            },
-            None => match self.ring.custody.list() {
-                Ok(all) => all,
-                Err(error) => return Answer::CouldNotTell { why: chain(&error) },
-            },
+        let found = match handle {
+            Some(handle) => self.for_somebody(handle),
+            None => self.for_everybody(),
+        };
+        let fingerprints: Vec<String> = match found {
+            Answer::Found(fingerprints) => fingerprints,
+            Answer::None { why } => return Answer::None { why },
+            Answer::CouldNotTell { why } => return Answer::CouldNotTell { why },
         };
         let mut secrets = Vec::new();
         for fingerprint in fingerprints {
@@ -163,6 +201,23 @@ impl sealing::openpgp::Keys for KeysAt<'_> {
             }
         }
         if secrets.is_empty() { Answer::None { why: Vec::new() } } else { Answer::Found(secrets) }
+    }
+
+    fn cover(&self, named: &[KeyHandle]) -> Answer<()> {
+        let mut ours = Vec::new();
+        for handle in named {
+            match self.ours(handle) {
+                Answer::Found(known) => ours.extend(known),
+                Answer::None { .. } => {}
+                Answer::CouldNotTell { why } => return Answer::CouldNotTell { why },
+            }
+        }
+        let is_meant = |to: &String| ours.iter().any(|known| is_for(&known.record, to));
+        if self.recipients.iter().all(is_meant) {
+            Answer::Found(())
+        } else {
+            Answer::None { why: Vec::new() }
+        }
     }
 
     fn authorised(&self, fingerprint: &Fingerprint, from: &Address) -> Answer<Binding> {
@@ -184,6 +239,12 @@ impl sealing::openpgp::Keys for KeysAt<'_> {
         }
         Answer::None { why }
     }
+}
+
+/// Whether a certificate of ours is meant for this recipient: its own, or its domain's.
+fn is_for(record: &Record, recipient: &str) -> bool {
+    let wanted = [Subject::address(recipient), Subject::domain(&domain_of(recipient))];
+    wanted.iter().flatten().any(|wanted| record.subjects.iter().any(|own| own.same(wanted)))
 }
 
 /// Who may speak for an address: its user, its domain, and the domains above that, compared at

@@ -37,6 +37,10 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let level = *event.metadata().level();
+        // The milter library traces whole messages; no setting shall bring those into a log.
+        if level == Level::TRACE && event.metadata().target().starts_with("indymilter") {
+            return Ok(());
+        }
         if self.journal {
             write!(writer, "<{}>", priority(level))?;
         } else {

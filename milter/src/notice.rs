@@ -62,6 +62,7 @@ pub fn undeliverable(copy: &Copy, refused: &[(String, String)], name: &str, now:
             reverse_path: String::new(),
             parameters: Vec::new(),
             recipients: vec![(format!("<{}>", copy.ticket.reverse_path), Vec::new())],
+            hold: None,
             notice: true,
             created: now,
             ..copy.ticket.clone()
@@ -99,6 +100,7 @@ mod tests {
                 parameters: vec!["RET=FULL".to_owned()],
                 recipients: vec![("<bob@beta.example>".to_owned(), vec![])],
                 idempotency: "x".to_owned(),
+                hold: None,
                 notice: false,
                 created: 0,
             },

@@ -2,7 +2,11 @@
 //!
 //! The notary knows no mail; this is where a disposition becomes an entry of its log.
 
-use notary::Entry;
+use std::net::IpAddr;
+
+use notary::{Detail, Entry};
+use policy::{Facts, Plan};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::config::Config;
@@ -26,12 +30,13 @@ pub fn screened(
     transaction: &Transaction,
     disposition: &Disposition,
 ) -> std::io::Result<Entry> {
+    let message_id = transaction.message_id();
     let mut lookup = Vec::new();
     if let Some(id) = &transaction.queue_id {
         lookup.push(("queue-id".to_owned(), id.clone()));
     }
-    if let Some(id) = transaction.message_id() {
-        lookup.push(("message-id".to_owned(), id));
+    if let Some(id) = &message_id {
+        lookup.push(("message-id".to_owned(), id.clone()));
     }
     let returned = match &disposition.outcome {
         Outcome::Returned { copy, .. } => Some(copy.clone()),
@@ -44,8 +49,8 @@ pub fn screened(
         txid: transaction.id.clone(),
         event: if returned.is_some() { REINJECTED } else { SCREENED }.to_owned(),
         public: public(config, transaction, disposition),
-        committed: committed(transaction, disposition)?,
-        private: private(transaction, disposition, returned),
+        committed: committed(transaction, disposition, message_id.as_deref())?,
+        private: Detail::of(&Private::of(transaction, disposition, message_id.as_deref(), returned.as_deref()))?,
         lookup,
     })
 }
@@ -99,14 +104,15 @@ fn public(config: &Config, transaction: &Transaction, disposition: &Disposition)
 fn committed(
     transaction: &Transaction,
     disposition: &Disposition,
+    message_id: Option<&str>,
 ) -> std::io::Result<Vec<(String, Vec<u8>)>> {
     let mut committed =
         vec![("mail-from".to_owned(), transaction.envelope.reverse_path.clone().into_bytes())];
     for recipient in &transaction.envelope.recipients {
         committed.push(("rcpt".to_owned(), recipient.address.clone().into_bytes()));
     }
-    if let Some(id) = transaction.message_id() {
-        committed.push(("message-id".to_owned(), id.into_bytes()));
+    if let Some(id) = message_id {
+        committed.push(("message-id".to_owned(), id.as_bytes().to_vec()));
     }
     if let Some(ip) = transaction.peer.ip {
         committed.push(("client".to_owned(), ip.to_string().into_bytes()));
@@ -121,30 +127,75 @@ fn committed(
 }
 
 /// Everything that tells the story to who holds the key.
-fn private(transaction: &Transaction, disposition: &Disposition, returned: Option<String>) -> Value {
-    let refusal = match &disposition.outcome {
-        Outcome::Refused(refusal) => Some(refusal.to_string()),
-        _ => None,
-    };
-    let peer = &transaction.peer;
-    json!({
-        "queue_id": transaction.queue_id,
-        "message_id": transaction.message_id(),
-        "from": transaction.message.from().iter().map(|m| m.address.to_string()).collect::<Vec<_>>(),
-        "client": { "ip": peer.ip, "host": peer.host, "helo": peer.helo, "daemon": peer.daemon,
-                    "tls": peer.tls_version, "cipher": peer.tls_cipher },
-        "sasl": transaction.authenticated,
-        "envelope": {
-            "mail_from": transaction.envelope.reverse_path,
-            "recipients": transaction.envelope.recipients.iter().map(|r| &r.address).collect::<Vec<_>>(),
-        },
-        "facts": disposition.facts,
-        "plan": disposition.plan,
-        "reply": refusal,
-        "cause": disposition.cause,
-        "copies": disposition.idempotency,
-        "returned_copy": returned,
-    })
+#[derive(Serialize)]
+struct Private<'r> {
+    queue_id: Option<&'r str>,
+    message_id: Option<&'r str>,
+    from: Vec<String>,
+    client: Client<'r>,
+    sasl: Option<&'r str>,
+    envelope: Paths<'r>,
+    facts: Option<&'r Facts>,
+    plan: Option<&'r Plan>,
+    reply: Option<String>,
+    cause: Option<&'r str>,
+    copies: &'r [String],
+    returned_copy: Option<&'r str>,
+}
+
+#[derive(Serialize)]
+struct Client<'r> {
+    ip: Option<IpAddr>,
+    host: &'r str,
+    helo: Option<&'r str>,
+    daemon: Option<&'r str>,
+    tls: Option<&'r str>,
+    cipher: Option<&'r str>,
+}
+
+#[derive(Serialize)]
+struct Paths<'r> {
+    mail_from: &'r str,
+    recipients: Vec<&'r str>,
+}
+
+impl<'r> Private<'r> {
+    fn of(
+        transaction: &'r Transaction,
+        disposition: &'r Disposition,
+        message_id: Option<&'r str>,
+        returned_copy: Option<&'r str>,
+    ) -> Self {
+        let peer = &transaction.peer;
+        let originators = || transaction.message.from().iter().map(|m| m.address.to_string()).collect();
+        Self {
+            queue_id: transaction.queue_id.as_deref(),
+            message_id,
+            from: disposition.facts.as_ref().map_or_else(originators, |facts| facts.from.clone()),
+            client: Client {
+                ip: peer.ip,
+                host: &peer.host,
+                helo: peer.helo.as_deref(),
+                daemon: peer.daemon.as_deref(),
+                tls: peer.tls_version.as_deref(),
+                cipher: peer.tls_cipher.as_deref(),
+            },
+            sasl: transaction.authenticated.as_deref(),
+            envelope: Paths {
+                mail_from: &transaction.envelope.reverse_path,
+                recipients: transaction.envelope.recipients.iter().map(|r| r.address.as_str()).collect(),
+            },
+            facts: disposition.facts.as_ref(),
+            plan: disposition.plan.as_ref(),
+            reply: match &disposition.outcome {
+                Outcome::Refused(refusal) => Some(refusal.to_string()),
+                _ => None,
+            },
+            cause: disposition.cause.as_deref(),
+            copies: &disposition.idempotency,
+            returned_copy,
+        }
+    }
 }
 
 fn digest(message: &mail::Message) -> std::io::Result<Vec<u8>> {

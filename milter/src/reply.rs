@@ -74,11 +74,6 @@ impl Refusal {
         Self::temporary("4.3.0", "internal error in the mail gateway, try again later")
     }
 
-    /// Our own deadline passed.
-    pub fn too_slow() -> Self {
-        Self::temporary("4.3.0", "the mail gateway took too long, try again later")
-    }
-
     fn permanent(code: &str, text: &str) -> Self {
         // 552 is the reply for a message that is too big (RFC 5321 section 4.2.3).
         let smtp = if code == "5.3.4" { 552 } else { 550 };

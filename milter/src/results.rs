@@ -4,7 +4,7 @@
 //! method registered; it is marked as local use by our authserv-id. `X-Gatepost-Result` tells what
 //! was decrypted, so that a reader can tell mail sealed by a gateway from end-to-end mail.
 
-use mail::{Edit, Message};
+use mail::{Edit, HeaderSection, Limits, Message};
 use policy::{LayerFacts, LayerKind, LayerState};
 
 use crate::token;
@@ -27,6 +27,26 @@ pub fn forged(message: &Message, authserv_id: &str, originating: bool) -> Vec<Ed
         .filter(|index| claims_to_be_us(*index))
         .map(|index| Edit::RemoveField { index })
         .collect()
+}
+
+/// Whether a result field says that the message was decrypted here. Only our own fields are left
+/// once a message has passed [`forged`].
+pub fn tell_of_decryption(message: &Message) -> bool {
+    header_tells(message.header())
+}
+
+/// Whether a message that was decrypted here is anywhere inside, as in a bounce. What cannot be walked
+/// may hold one.
+pub fn return_decrypted(message: &Message) -> bool {
+    match message.entity().walk(&Limits::default()) {
+        Ok(entities) => entities.iter().any(|entity| header_tells(entity.header())),
+        Err(_) => true,
+    }
+}
+
+fn header_tells(header: &HeaderSection) -> bool {
+    let says_so = |value: Vec<u8>| String::from_utf8_lossy(&value).contains("decrypted=");
+    header.find_all(RESULT_FIELD).any(|(_, field)| says_so(field.unfolded()))
 }
 
 /// Edits that remove every token field.
@@ -165,6 +185,20 @@ mod tests {
             assert!(text.contains(expected), "{text}");
             assert_eq!(text.contains("pass"), state == LayerState::Valid);
         }
+    }
+
+    #[test]
+    fn a_bounce_tells_whether_it_returns_what_was_decrypted() {
+        let bounce = |kind: &str, field: &str| {
+            let text = format!(
+                "Content-Type: multipart/report; boundary=b\r\n\r\n--b\r\n\r\nsorry\r\n--b\r\n\
+                 Content-Type: {kind}\r\n\r\n{field}\r\nSubject: x\r\n\r\nsecret\r\n--b--\r\n"
+            );
+            Message::parse(text.as_bytes())
+        };
+        assert!(return_decrypted(&bounce("message/rfc822", "X-Gatepost-Result: decrypted=openpgp")));
+        assert!(!return_decrypted(&bounce("message/rfc822", "X-Gatepost-Result: undecryptable=openpgp")));
+        assert!(!return_decrypted(&bounce("text/rfc822-headers", "X-Gatepost-Result: decrypted=openpgp")));
     }
 
     #[test]

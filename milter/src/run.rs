@@ -9,7 +9,8 @@ use std::time::Duration;
 use indymilter::Config as MilterConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, interval, sleep};
 
 use crate::config::Config;
 use crate::exit::Exit;
@@ -27,6 +28,8 @@ const DRAIN_TIME: Duration = Duration::from_secs(30);
 const HUNG_WORK: Duration = Duration::from_secs(1);
 /// Seconds after which a mark of an unanswered submission is forgotten.
 const TAKEN_LIFETIME: i64 = 5 * 24 * 3600;
+/// How often such marks are looked for.
+const TIDY_PAUSE: Duration = Duration::from_secs(3600);
 
 /// Runs the daemon until SIGTERM or SIGINT.
 ///
@@ -49,9 +52,7 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
     // Before anybody can think that we are up: until then a signal ends the process at once.
     let signals = Signals::listen().map_err(|error| Exit::unavailable("cannot follow signals", error))?;
     let gateway = Arc::new(rooms::open(config.clone())?);
-    if let Err(error) = gateway.spool.forget_taken(gateway.now(), TAKEN_LIFETIME) {
-        tracing::warn!(%error, "cannot tidy the spool");
-    }
+    tokio::spawn(tidy(gateway.clone()));
     let (drain, draining) = watch::channel(false);
     let listeners = Listeners::bind(&config.gateway.listen, becomes_true(draining.clone()))
         .map_err(|(endpoint, error)| Exit::unavailable(format!("cannot listen on {endpoint}"), error))?;
@@ -91,6 +92,19 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
     }
     tracing::info!("stopped");
     served.map_err(|error| Exit::unavailable("the milter stopped", error))
+}
+
+/// Forgets old marks of unanswered submissions, now and then.
+async fn tidy(gateway: Arc<Gateway>) {
+    let mut tick = interval(TIDY_PAUSE);
+    loop {
+        tick.tick().await;
+        let gateway = gateway.clone();
+        let tidied = spawn_blocking(move || gateway.spool.forget_taken(gateway.now(), TAKEN_LIFETIME)).await;
+        if let Ok(Err(error)) = tidied {
+            tracing::warn!(%error, "cannot tidy the spool");
+        }
+    }
 }
 
 fn reinjector(gateway: &Arc<Gateway>, target: String) -> Reinjector {

@@ -12,10 +12,10 @@ use indymilter::{
     SetErrorReply, SocketInfo, Status,
 };
 use mail::Failure;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::draft::Draft;
-use crate::gateway::{Claim, Gateway, Needs};
+use crate::gateway::{Gateway, Needs};
 use crate::reply::{Answer, Refusal};
 use crate::transaction::{Peer, address_of_path};
 
@@ -217,17 +217,11 @@ async fn eom(cx: &mut EomContext<Session>) -> Status {
     let Some(session) = &mut cx.data else { return Status::Tempfail };
     let Some(mut draft) = session.draft.take() else { return Status::Tempfail };
     draft.queue_id = queue_id.or_else(|| draft.queue_id.take());
-    let gateway = session.gateway.clone();
-    let deadline = Instant::now() + gateway.deadline();
-    let claim = Claim::default();
-    let mut work = tokio::spawn({
-        let (gateway, claim) = (gateway.clone(), claim.clone());
-        async move { gateway.finish(draft, claim).await }
-    });
+    let mut work = tokio::spawn(session.gateway.clone().finish(draft));
     let mut tick = interval(PROGRESS);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tick.tick().await;
-    let answer = loop {
+    let mut answer = loop {
         tokio::select! {
             done = &mut work => break done.unwrap_or_else(|_| Answer::refused(Refusal::internal())),
             _ = tick.tick() => {
@@ -235,18 +229,17 @@ async fn eom(cx: &mut EomContext<Session>) -> Status {
                     tracing::debug!(%error, "cannot report progress; the MTA will try again");
                 }
             }
-            // Once the decision is being made durable it is finished; before, it is given up.
-            () = sleep_until(deadline), if claim.is_open() => {
-                if claim.give_up() {
-                    work.abort();
-                    tracing::warn!("NOQUEUE: gave up after {:?}", gateway.deadline());
-                    break Answer::refused(Refusal::too_slow());
-                }
-            }
         }
     };
-    session.unanswered.clone_from(&answer.idempotency);
-    carry_out(cx, answer).await
+    let copies = std::mem::take(&mut answer.idempotency);
+    let status = carry_out(cx, answer).await;
+    // After anything else the client comes again, and its copies must be recognised.
+    if status == Status::Continue
+        && let Some(session) = &mut cx.data
+    {
+        session.unanswered = copies;
+    }
+    status
 }
 
 /// Tells the MTA what to change and what to answer.
@@ -277,6 +270,8 @@ fn abort(cx: &mut Context<Session>) -> Status {
 
 fn close(cx: &mut Context<Session>) -> Status {
     if let Some(session) = &mut cx.data {
+        // The library does not tell a good end from a connection that broke when all of our answer
+        // was written. It is taken for a good one: at worst a copy is sent twice.
         session.settle();
         session.draft = None;
         if std::mem::take(&mut session.open) {

@@ -102,7 +102,8 @@ async fn dialogue(target: &str, submission: &Submission<'_>) -> io::Result<Outco
         format!("MAIL FROM:<{}>{}", submission.reverse_path, offered(submission.parameters, &hello.lines));
     let mail = connection.command(&mail).await?;
     if mail.code != 250 {
-        return Ok(connection.all(submission, &mail).await);
+        connection.quit();
+        return Ok(Outcome::Answered(vec![mail.outcome(); submission.recipients.len()]));
     }
     let mut answers = Vec::new();
     for (path, parameters) in submission.recipients {
@@ -117,7 +118,7 @@ async fn dialogue(target: &str, submission: &Submission<'_>) -> io::Result<Outco
         .map(|((path, _), _)| path.as_str())
         .collect();
     if accepted.is_empty() {
-        connection.quit().await;
+        connection.quit();
         return Ok(Outcome::Answered(answers));
     }
     let data = connection.command("DATA").await?;
@@ -131,16 +132,11 @@ async fn dialogue(target: &str, submission: &Submission<'_>) -> io::Result<Outco
     for answer in answers.iter_mut().filter(|answer| **answer == RecipientOutcome::Taken) {
         *answer = verdict.outcome();
     }
-    connection.quit().await;
+    connection.quit();
     Ok(Outcome::Answered(answers))
 }
 
 impl Connection {
-    async fn all(&mut self, submission: &Submission<'_>, reply: &Reply) -> Outcome {
-        self.quit().await;
-        Outcome::Answered(vec![reply.outcome(); submission.recipients.len()])
-    }
-
     async fn command(&mut self, line: &str) -> io::Result<Reply> {
         // A line end inside an address would be a second command.
         if line.bytes().any(|b| b == b'\r' || b == b'\n' || b == 0) {
@@ -193,10 +189,13 @@ impl Connection {
         self.stream.write_all(&buffer).await
     }
 
-    async fn quit(&mut self) {
-        // The answer for the message is in; nothing depends on this one.
-        let _ = self.stream.write_all(b"QUIT\r\n").await;
-        let _ = timeout(Duration::from_secs(1), self.read_reply()).await;
+    /// Ends the dialogue in the background: the answer for the message is in, and until the spool
+    /// knows of it a crash would send the copy again.
+    fn quit(mut self) {
+        tokio::spawn(async move {
+            let _ = self.stream.write_all(b"QUIT\r\n").await;
+            let _ = timeout(Duration::from_secs(1), self.read_reply()).await;
+        });
     }
 }
 

@@ -41,6 +41,9 @@ pub struct Ticket {
     pub recipients: Vec<(String, Vec<String>)>,
     /// Names this copy in `taken/`: the same submission gives the same value.
     pub idempotency: String,
+    /// Why the MTA shall put the copy on hold, if it shall.
+    #[serde(default)]
+    pub hold: Option<String>,
     /// True for a notice of ours about a copy that failed; a failing notice makes no further one.
     pub notice: bool,
     /// When it was spooled, unix seconds.
@@ -162,6 +165,14 @@ impl Spool {
         Ok(Copy { ticket, message: Message::read(&mut reader, spill)? })
     }
 
+    /// The envelope of a waiting copy.
+    ///
+    /// # Errors
+    /// Missing or damaged file.
+    pub fn ticket(&self, id: &str) -> io::Result<Ticket> {
+        read_ticket(&mut BufReader::new(File::open(self.ready.join(id))?))
+    }
+
     /// The MTA has taken the copy.
     pub fn remove(&self, id: &str) -> io::Result<()> {
         fs::remove_file(self.ready.join(id))?;
@@ -269,6 +280,7 @@ mod tests {
                 parameters: vec!["BODY=8BITMIME".to_owned()],
                 recipients: vec![("<bob@beta.example>".to_owned(), vec![])],
                 idempotency: format!("mark-{id}"),
+                hold: None,
                 notice: false,
                 created: 1,
             },

@@ -222,7 +222,8 @@ impl Telemetry {
                 let class = if reply.starts_with('4') { "temporary" } else { "permanent" };
                 self.recipients_refused.with_label_values(&[class]).inc();
                 tracing::info!(
-                    "{id}: from=<{}>, to=<{}>, verdict=refuse, reply={}",
+                    "{}: from=<{}>, to=<{}>, verdict=refuse, reply={}",
+                    clean(id),
                     clean(from),
                     clean(to),
                     clean(reply)
@@ -251,7 +252,7 @@ impl Telemetry {
         let _ = write!(
             line,
             "{}: from=<{}>, to={}, direction={direction}, rule={}, action={}, scheme={}, verdict={}, ms={:.1}",
-            event.id,
+            clean(event.id),
             clean(event.from),
             to.join(","),
             if event.rules.is_empty() { "-".to_owned() } else { event.rules.join("+") },

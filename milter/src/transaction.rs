@@ -4,6 +4,11 @@ use std::net::IpAddr;
 
 use mail::Message;
 
+/// The MTA's `{daemon_name}` for the second pass of mail that leaves: what aliases and forwards
+/// made of it since the first is judged there. Nobody originates there, and what the first pass
+/// wrote stays.
+pub const EGRESS: &str = "EGRESS";
+
 /// What the connection and the session said, valid for every message of the session.
 #[derive(Clone, Debug, Default)]
 pub struct Peer {
@@ -13,7 +18,7 @@ pub struct Peer {
     pub host: String,
     /// The HELO or EHLO argument, the last one if there were several.
     pub helo: Option<String>,
-    /// The MTA's `{daemon_name}`: `ORIGINATING` and `INBOUND` decide the direction.
+    /// The MTA's `{daemon_name}`: `ORIGINATING`, `INBOUND` and [`EGRESS`] say who the client is.
     pub daemon: Option<String>,
     /// TLS protocol version of the client's connection, e.g. `TLSv1.3`.
     pub tls_version: Option<String>,
@@ -68,6 +73,11 @@ impl Transaction {
     /// The queue id for log lines; `NOQUEUE` before the MTA has given one, as Postfix logs it.
     pub fn log_id(&self) -> &str {
         self.queue_id.as_deref().unwrap_or("NOQUEUE")
+    }
+
+    /// True when the message passed us before and is about to leave.
+    pub fn is_second_pass(&self) -> bool {
+        self.peer.daemon.as_deref() == Some(EGRESS)
     }
 
     /// The Message-ID without angle brackets.

@@ -51,7 +51,9 @@ fn entry(writer: usize, number: usize) -> Entry {
         event: "screened".into(),
         public,
         committed: committed.map(|name| (name.into(), b"somebody@partner.example.org".to_vec())).into(),
-        private: json!({"subject": "Quarterly figures", "from": "alice@alpha.example", "facts": "x".repeat(1000)}),
+        private:
+            json!({"subject": "Quarterly figures", "from": "alice@alpha.example", "facts": "x".repeat(1000)})
+                .into(),
         lookup: vec![
             ("queue-id".into(), format!("4{writer}Q{number}")),
             ("message-id".into(), format!("<{writer}.{number}@alpha.example>")),

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use serde_json::Map;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 /// One event of one transaction, as the caller knows it.
 #[derive(Clone, Default, PartialEq)]
@@ -21,7 +23,7 @@ pub struct Entry {
     /// (one per recipient); each value gets its own salt, so each can be disclosed alone.
     pub committed: Vec<(String, Vec<u8>)>,
     /// Everything else: lies encrypted beside the log and can be erased.
-    pub private: Value,
+    pub private: Detail,
     /// What the entry can be found by: pairs of kind (`queue-id`, `message-id`) and value. The
     /// database holds keyed hashes of them only. The txid need not be listed.
     pub lookup: Vec<(String, String)>,
@@ -33,6 +35,41 @@ impl Entry {
 
     /// The most one entry may hold in all of its values, in bytes.
     pub const MAX_BYTES: usize = 4 << 20;
+}
+
+/// What an entry keeps private, as JSON text; `null` is nothing.
+#[derive(Clone, PartialEq)]
+pub struct Detail(Zeroizing<String>);
+
+impl Detail {
+    /// Straight from the caller's type: a tree of [`Value`]s in between costs more than all the
+    /// encryption that follows.
+    ///
+    /// # Errors
+    /// The type's own serialisation fails, or it has a map whose keys are no strings.
+    pub fn of(value: &impl Serialize) -> Result<Detail, serde_json::Error> {
+        serde_json::to_string(value).map(|json| Detail(Zeroizing::new(json)))
+    }
+
+    pub(crate) fn is_null(&self) -> bool {
+        self.json() == "null"
+    }
+
+    pub(crate) fn json(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Detail {
+    fn default() -> Self {
+        Value::Null.into()
+    }
+}
+
+impl From<Value> for Detail {
+    fn from(value: Value) -> Self {
+        Detail(Zeroizing::new(value.to_string()))
+    }
 }
 
 /// Shows which event of which transaction it is and nothing of the values.

@@ -34,7 +34,8 @@ pub(crate) fn erasure(
     let mut public = Map::new();
     public.insert(INDEX.into(), seq.into());
     public.insert("authority".into(), authority.into());
-    let entry = Entry { txid: "erasure".into(), event: ERASED.into(), public, private, ..Entry::default() };
+    let (txid, event, private) = ("erasure".into(), ERASED.into(), private.into());
+    let entry = Entry { txid, event, public, private, ..Entry::default() };
     Prepared::of_notary(entry, keys)
 }
 

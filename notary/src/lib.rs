@@ -29,6 +29,7 @@ mod store;
 mod verify;
 mod writer;
 
+pub use entry::Detail;
 pub use entry::Entry;
 pub use entry::EntryError;
 pub use entry::Receipt;

@@ -46,8 +46,7 @@ impl Prepared {
             .iter()
             .map(|opening| (opening.name.clone(), commit(&opening.salt, &opening.value)))
             .collect();
-        let record = PrivateRecord { openings, value: entry.private };
-        let plaintext = has_private.then(|| record.encode());
+        let plaintext = has_private.then(|| PrivateRecord::encode(&openings, entry.private.json()));
         let size = plaintext.as_ref().map_or(0, |plaintext| plaintext.len());
         if size > Entry::MAX_BYTES {
             return Err(EntryError::TooLarge(size).into());
@@ -134,6 +133,6 @@ mod tests {
     #[test]
     fn an_entry_with_nothing_private_has_no_private_record() {
         assert!(prepare(|_| ()).unwrap().plaintext.is_none());
-        assert!(prepare(|entry| entry.private = json!({})).unwrap().plaintext.is_some());
+        assert!(prepare(|entry| entry.private = json!({}).into()).unwrap().plaintext.is_some());
     }
 }

@@ -147,16 +147,15 @@ pub(crate) struct PrivateRecord {
 impl PrivateRecord {
     /// The bytes that are encrypted. The caller's value stands in them as JSON text: it is never
     /// hashed for itself, so its form need not be unique.
-    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let json = Zeroizing::new(self.value.to_string());
-        let sizes = self.openings.iter().map(|opening| opening.name.len() + opening.value.len() + 64);
+    pub(crate) fn encode(openings: &[Opening], json: &str) -> Zeroizing<Vec<u8>> {
+        let sizes = openings.iter().map(|opening| opening.name.len() + opening.value.len() + 64);
         let mut out = Encoder::with_capacity(64 + json.len() + sizes.sum::<usize>());
         out.map(2);
         out.text("private");
-        out.text(&json);
+        out.text(json);
         out.text("committed");
-        out.array(self.openings.len());
-        for opening in &self.openings {
+        out.array(openings.len());
+        for opening in openings {
             out.array(3);
             out.text(&opening.name);
             out.bytes(&opening.salt);
@@ -244,7 +243,8 @@ mod tests {
             openings: vec![Opening { name: "rcpt".into(), salt: [3; 32], value: vec![0xff, 0] }],
             value: json!({"subject": "caf\u{e9}", "score": 0.25, "none": null}),
         };
-        assert_eq!(PrivateRecord::decode(&record.encode()), Some(record));
+        let encoded = PrivateRecord::encode(&record.openings, &record.value.to_string());
+        assert_eq!(PrivateRecord::decode(&encoded), Some(record));
         assert_eq!(PrivateRecord::decode(b"\xa0"), None);
     }
 }

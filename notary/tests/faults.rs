@@ -44,7 +44,7 @@ fn entry(number: u64, size: usize) -> Entry {
         txid: format!("tx-{number}"),
         event: "screened".into(),
         committed: vec![("rcpt".into(), b"bob@beta.example".to_vec())],
-        private: json!({"subject": "x".repeat(size)}),
+        private: json!({"subject": "x".repeat(size)}).into(),
         lookup: vec![("queue-id".into(), format!("Q{number}"))],
         ..Entry::default()
     }

@@ -7,6 +7,7 @@ use crate::facts::Direction;
 use crate::facts::Facts;
 use crate::facts::LayerKind;
 use crate::facts::LayerState;
+use crate::facts::OPENED_BEFORE;
 use crate::facts::RecipientFacts;
 use crate::group::Form;
 use crate::group::group;
@@ -93,7 +94,9 @@ pub(crate) fn decide(policy: &Policy, facts: &Facts) -> Plan {
 /// Whether the message has exactly one author, in a domain of ours.
 fn has_own_author(policy: &Policy, facts: &Facts) -> bool {
     match facts.from.as_slice() {
-        [author] => author.rsplit_once('@').is_some_and(|(_, domain)| policy.is_own(&domain.to_lowercase())),
+        [author] if !facts.author_in_doubt => {
+            author.rsplit_once('@').is_some_and(|(_, domain)| policy.is_own(&domain.to_lowercase()))
+        }
         _ => false,
     }
 }
@@ -115,10 +118,14 @@ fn rule_on<'p>(policy: &'p Policy, facts: &Facts, recipient: &RecipientFacts) ->
         Signature::With(key) => Some(key.clone()),
         _ => None,
     };
+    let opened_before = facts.findings.iter().any(|finding| finding.id == OPENED_BEFORE);
     let reactions = reactions(facts, direction, &settled);
     let refused = reactions.iter().filter(|(_, reaction)| reaction.value == Reaction::Reject);
     let mut refusals: Vec<Refusal> = refused.map(|(trouble, _)| trouble.refusal()).collect();
     refusals.extend(refusal::of_encryption(settled.encrypt.value, &encryption, &recipient.address));
+    if opened_before && direction == Direction::Outbound && !protection.is_encrypted() {
+        refusals.extend(refusal::of_opened(&encryption, &recipient.address));
+    }
     refusals.extend(refusal::of_signature(&signature, originator(facts)));
     Ruling { settled, encryption, signature, form: Form { encrypt, sign, opened }, reactions, refusals }
 }

@@ -23,6 +23,10 @@ pub struct Facts {
     pub reverse_path: String,
     /// The addresses of the From field (RFC 5322 section 3.6.2); meaningful only when `header` is known.
     pub from: Vec<String>,
+    /// The From field can be read in several ways, so that `from` may name somebody who did not write it. Such mail
+    /// is signed for nobody.
+    #[serde(default)]
+    pub author_in_doubt: bool,
     /// The recipients of the envelope, in the order of their RCPT commands.
     pub recipients: Vec<RecipientFacts>,
     /// The header section; `None` while it has not been received (at RCPT).
@@ -203,7 +207,11 @@ pub enum LayerState {
     Unsupported,
 }
 
-/// One thing that screening found.
+/// The id of the finding that the gateway itself decrypted the message when it arrived. It must not
+/// leave in clear then: see [`Policy::decide`](crate::Policy::decide).
+pub const OPENED_BEFORE: &str = "opened-before";
+
+/// One thing that screening, or the gateway itself, found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// The name that rules match.

@@ -49,6 +49,7 @@ pub(crate) fn message(recipients: Vec<RecipientFacts>) -> Facts {
         client: Some("192.0.2.1".parse().unwrap()),
         reverse_path: "alice@alpha.example".to_owned(),
         from: vec!["alice@alpha.example".to_owned()],
+        author_in_doubt: false,
         recipients,
         header: Some(HeaderFacts { subject: "Lunch".to_owned(), fields: Vec::new() }),
         size: Some(2_000),

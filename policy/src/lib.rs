@@ -49,6 +49,7 @@ pub use crate::facts::KeyKind;
 pub use crate::facts::LayerFacts;
 pub use crate::facts::LayerKind;
 pub use crate::facts::LayerState;
+pub use crate::facts::OPENED_BEFORE;
 pub use crate::facts::Protection;
 pub use crate::facts::RecipientFacts;
 pub use crate::facts::Scheme;

@@ -94,7 +94,8 @@ impl Policy {
 
     /// Decides what happens to a message.
     ///
-    /// Total, pure and deterministic. A message whose facts are not complete (the header section or the size is
+    /// Total, pure and deterministic. A message that was decrypted here ([`OPENED_BEFORE`](crate::OPENED_BEFORE))
+    /// goes outside encrypted or not at all. A message whose facts are not complete (the header section or the size is
     /// missing although a rule asks for it) is refused for now.
     pub fn decide(&self, facts: &Facts) -> Plan {
         decide::decide(self, facts)

@@ -17,6 +17,7 @@ use crate::KeyKind;
 use crate::LayerFacts;
 use crate::LayerKind;
 use crate::LayerState;
+use crate::OPENED_BEFORE;
 use crate::Plan;
 use crate::Policy;
 use crate::Protection;
@@ -185,6 +186,7 @@ prop_compose! {
     /// Facts of any kind, complete or not, plausible or not.
     fn facts()(
         (originating, authenticated, now) in (any::<bool>(), option::of(Just("alice".to_owned())), any::<i64>()),
+        author_in_doubt in any::<bool>(),
         reverse_path in select(OUR_ADDRESSES.to_vec()),
         from in vec(select(OUR_ADDRESSES.to_vec()), 0..3),
         recipients in recipients(),
@@ -192,7 +194,7 @@ prop_compose! {
         size in option::weighted(0.9, select(vec![0, 1_000, 1_001, 5_000, u64::MAX])),
         protection in option::of(select(PROTECTIONS.to_vec())),
         layers in layers(),
-        finding in any::<bool>(),
+        finding in option::of(select(vec!["iban", OPENED_BEFORE])),
         signing_keys in keys(),
     ) -> Facts {
         Facts {
@@ -202,16 +204,13 @@ prop_compose! {
             client: None,
             reverse_path: reverse_path.to_owned(),
             from: from.into_iter().map(str::to_owned).collect(),
+            author_in_doubt,
             recipients,
             header,
             size,
             protection,
             layers,
-            findings: if finding {
-                vec![Finding { id: "iban".to_owned(), detail: String::new() }]
-            } else {
-                Vec::new()
-            },
+            findings: finding.map(|id| Finding { id: id.to_owned(), detail: String::new() }).into_iter().collect(),
             signing_keys,
         }
     }
@@ -313,10 +312,22 @@ proptest! {
     fn only_mail_of_ours_is_signed_and_only_once(policy in policies(), facts in facts()) {
         let plan = policy.decide(&facts);
         let signed = plan.groups.iter().any(|group| group.treatment.sign_with.is_some());
-        prop_assert!(!signed || facts.originating);
+        prop_assert!(!signed || facts.originating && !facts.author_in_doubt);
         let outbound = facts.recipients.iter().all(|r| r.direction == Direction::Outbound);
         let protected = facts.protection.is_some_and(|protection| protection != Protection::None);
         prop_assert!(!(signed && outbound && protected));
+    }
+
+    #[test]
+    fn what_was_opened_here_before_never_leaves_in_clear(policy in policies(), facts in facts()) {
+        let opened = facts.findings.iter().any(|finding| finding.id == OPENED_BEFORE);
+        let protected = facts.protection.is_some_and(Protection::is_encrypted);
+        let plan = policy.decide(&facts);
+        for (index, recipient) in facts.recipients.iter().enumerate() {
+            let treatment = treatment_of(&plan, index);
+            let in_clear = treatment.is_some_and(|treatment| treatment.encrypt_to.is_empty());
+            prop_assert!(!(opened && !protected && recipient.direction == Direction::Outbound && in_clear));
+        }
     }
 
     #[test]

@@ -43,6 +43,18 @@ pub(crate) fn of_encryption(encrypt: Encrypt, outcome: &Encryption, recipient: &
     }
 }
 
+/// What the outcome of encryption refuses for a message that was decrypted here and is sent on: who encrypted
+/// it did not mean it to leave in clear.
+pub(crate) fn of_opened(outcome: &Encryption, recipient: &str) -> Option<Refusal> {
+    match outcome {
+        Encryption::Never | Encryption::NoKey(_) => {
+            let text = format!("the message arrived encrypted and cannot be sent on in clear to {recipient}");
+            Some(Refusal::permanent("5.7.1", &text))
+        }
+        Encryption::Already | Encryption::To(..) | Encryption::CouldNotTell(_) => None,
+    }
+}
+
 /// What the outcome of signing refuses. It is always for now: a key can be made, mail cannot be sent twice.
 pub(crate) fn of_signature(outcome: &Signature, originator: &str) -> Option<Refusal> {
     match outcome {

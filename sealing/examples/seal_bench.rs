@@ -244,6 +244,10 @@ impl Keys for Person {
         Answer::Found(vec![self.secret.clone()])
     }
 
+    fn cover(&self, _: &[KeyHandle]) -> Answer<()> {
+        Answer::Found(())
+    }
+
     fn authorised(&self, _: &Fingerprint, _: &Address) -> Answer<Binding> {
         Answer::Found(Binding::User)
     }

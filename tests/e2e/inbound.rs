@@ -57,6 +57,31 @@ fn a_signature_by_somebody_else_than_the_author_does_not_pass() {
 }
 
 #[test]
+fn mail_caught_from_one_user_is_not_opened_for_another() {
+    let (beta, gpg, _) = world();
+    let carol = "carol@beta.example";
+    beta.gatepost.generate(&["--user", carol]);
+    let certificate = beta.gatepost.export(&[carol]);
+    let key = gpg.import(&certificate).fingerprint_in(&certificate);
+    let sealed = gpg.seal(Some(ALICE), &[&key], INSIDE);
+    let caught = messages::pgp_mime(ALICE, carol, "news", &sealed);
+
+    let mail = deliver(&beta, "mallory@evil.example", &caught);
+    assert_eq!(mail.fields("X-Gatepost-Result"), [] as [&str; 0], "bob must not read carol's mail: {mail:?}");
+    assert!(!mail.body().windows(5).any(|window| window == b"vault"), "{mail:?}");
+
+    let outcome = beta.receive("mallory@evil.example", &[carol, BOB], &caught);
+    assert!(outcome.accepted(), "{outcome:?}");
+    let mail = beta.postfix.wait_mail("bob", 2).pop().unwrap();
+    assert!(!mail.body().windows(5).any(|window| window == b"vault"), "nor beside her: {mail:?}");
+
+    let mine = beta.receive(ALICE, &[carol], &caught);
+    assert!(mine.accepted(), "{mine:?}");
+    let mail = beta.postfix.wait_mail("carol", 2).pop().unwrap();
+    assert_eq!(mail.body(), b"the vault opens at nine\n", "carol does: {mail:?}");
+}
+
+#[test]
 fn a_tampered_ciphertext_is_not_opened() {
     let (beta, gpg, domain_key) = world();
     let sealed = String::from_utf8(gpg.seal(Some(ALICE), &[&domain_key], INSIDE)).unwrap();

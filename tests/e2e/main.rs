@@ -7,11 +7,17 @@
     reason = "a failed assumption is a failed test"
 )]
 
+mod daemon;
 mod dashboards;
 mod directions;
+mod faults;
+mod forward;
 mod inbound;
 mod other_ways;
 mod outbound;
+mod peers;
 mod postfix_plain;
+mod protocol;
 mod rooms;
+mod sendmail;
 mod untouched;

@@ -42,7 +42,7 @@ fn entry(number: usize) -> Entry {
             ("mail-from".into(), b"alice@alpha.example".to_vec()),
             ("rcpt".into(), format!("bob{number}@beta.example").into_bytes()),
         ],
-        private: json!({"subject": "Quarterly figures", "queue": format!("Q{number}")}),
+        private: json!({"subject": "Quarterly figures", "queue": format!("Q{number}")}).into(),
         lookup: vec![
             ("queue-id".into(), format!("Q{number}")),
             ("message-id".into(), format!("<{number}@alpha.example>")),
@@ -166,7 +166,7 @@ fn a_full_database_fails_the_whole_batch_and_recovers() {
             database.pragma_update(None, "max_page_count", pages + 1).unwrap();
         });
         let mut large = entry(round + 100);
-        large.private = json!("x".repeat(100_000));
+        large.private = json!("x".repeat(100_000)).into();
         assert!(matches!(notary.append(large).wait(), Err(AppendError::Storage(_))));
         assert_eq!(notary.append(entry(round + 200)).wait().unwrap().seq, before + 1);
     }

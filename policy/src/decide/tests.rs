@@ -134,6 +134,16 @@ fn originators_sign_and_strangers_do_not() {
 }
 
 #[test]
+fn an_author_in_doubt_is_signed_for_by_nobody_and_does_not_make_mail_wait() {
+    let mut facts = message(vec![bob(Vec::new())]);
+    facts.author_in_doubt = true;
+    assert_in_clear(&policy(SIGNING).decide(&facts));
+    let none = |kind| KeyFacts { kind, answer: KeyAnswer::None { why: Vec::new() } };
+    facts.signing_keys = vec![none(KeyKind::UserOpenpgp), none(KeyKind::DomainOpenpgp)];
+    assert_in_clear(&policy(SIGNING).decide(&facts));
+}
+
+#[test]
 fn mail_that_cannot_be_signed_waits() {
     let mut facts = message(vec![bob(Vec::new())]);
     let none = |kind| KeyFacts { kind, answer: KeyAnswer::None { why: Vec::new() } };
@@ -325,6 +335,30 @@ fn the_opened_form_never_goes_outside_or_to_a_recipient_who_does_not_want_it() {
     assert!(rules.opens(&facts));
     facts.recipients.remove(0);
     assert!(!rules.opens(&facts));
+}
+
+#[test]
+fn mail_that_was_opened_here_is_sent_on_encrypted_or_not_at_all() {
+    let opened = |keys: Vec<KeyFacts>| {
+        let finding = Finding { id: OPENED_BEFORE.to_owned(), detail: String::new() };
+        Facts { originating: false, findings: vec![finding], ..message(vec![bob(keys)]) }
+    };
+    assert_sealed(&Policy::default().decide(&opened(vec![found(KeyKind::UserOpenpgp, "B0B")])), &["B0B"]);
+    for settings in ["", "[policy]\nencrypt = 'never'"] {
+        let plan = policy(settings).decide(&opened(Vec::new()));
+        assert_refused(
+            &plan,
+            true,
+            "5.7.1",
+            "arrived encrypted and cannot be sent on in clear to bob@beta.example",
+        );
+    }
+    let plan = Policy::default().decide(&opened(vec![could_not_tell(KeyKind::UserOpenpgp)]));
+    assert_refused(&plan, false, "4.7.5", "cannot tell");
+    let encrypted = Facts { protection: Some(Protection::Encrypted), ..opened(Vec::new()) };
+    for settings in ["", "[policy]\nencrypt = 'never'"] {
+        assert_in_clear(&policy(settings).decide(&encrypted));
+    }
 }
 
 #[test]

@@ -192,6 +192,19 @@ impl<'q> Opening<'q> {
     }
 }
 
+impl Opening<'_> {
+    fn cover(&mut self, named: &[KeyHandle]) -> pgp::Result<bool> {
+        match self.examination.question.keys.cover(named) {
+            Answer::Found(()) => Ok(true),
+            Answer::None { .. } => Ok(false),
+            Answer::CouldNotTell { why } => {
+                self.examination.lookup_failed = Some(why);
+                Err(anyhow::anyhow!("key look-up failed"))
+            }
+        }
+    }
+}
+
 impl VerificationHelper for &mut Opening<'_> {
     /// Refuses by the packet's first bytes what must never be read to its end.
     fn inspect(&mut self, parser: &PacketParser<'_>) -> pgp::Result<()> {
@@ -247,10 +260,15 @@ impl DecryptionHelper for &mut Opening<'_> {
         algorithm: Option<SymmetricAlgorithm>,
         decrypt: &mut dyn FnMut(Option<SymmetricAlgorithm>, &SessionKey) -> bool,
     ) -> pgp::Result<Option<Cert>> {
+        let named = || pkesks.iter().filter(|pkesk| pkesk.recipient().is_some()).take(NAMED);
+        let covered = self.cover(&named().filter_map(PKESK::recipient).collect::<Vec<_>>())?;
         let mut ours = false;
-        for pkesk in pkesks.iter().filter(|pkesk| pkesk.recipient().is_some()).take(NAMED) {
+        for pkesk in named() {
             let certs = self.secrets(pkesk.recipient().as_ref())?;
             ours |= !certs.is_empty();
+            if !covered {
+                continue;
+            }
             if let Some(cert) = self.try_keys(pkesk, &certs, algorithm, decrypt) {
                 return Ok(Some(cert));
             }
@@ -263,6 +281,9 @@ impl DecryptionHelper for &mut Opening<'_> {
                     return Ok(Some(cert));
                 }
             }
+        }
+        if ours && !covered {
+            return Err(self.refuse(LayerState::NoKey, "encrypted to some of its recipients only"));
         }
         if ours {
             return Err(

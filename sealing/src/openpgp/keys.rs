@@ -36,6 +36,10 @@ pub trait Keys {
     /// deliver the plaintext.
     fn secrets(&self, handle: Option<&KeyHandle>) -> Answer<Vec<Arc<SecretCert>>>;
 
+    /// Whether everybody who would get the opened message is meant by one of these recipients of the
+    /// encrypted one. Else one recipient would read what was encrypted to another.
+    fn cover(&self, named: &[KeyHandle]) -> Answer<()>;
+
     /// Whether the certificate with this primary fingerprint speaks for the address, and how.
     fn authorised(&self, fingerprint: &Fingerprint, from: &Address) -> Answer<Binding>;
 }

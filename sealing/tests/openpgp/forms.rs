@@ -288,6 +288,16 @@ fn a_list_footer_after_inline_armor_is_kept_and_makes_a_signed_text_invalid() {
     assert!(opened.edits.is_empty());
     let message = letter(&format!("Content-Type: text/plain\n\n{signed}\nlist footer\n"));
     assert_eq!(world.open(&message).layers[0].state, LayerState::Invalid);
+    for unsigned in [
+        "Comment: pay Eve\n",
+        "Hash: pay Eve at once, says Alice, with the money of the whole house of Bob\n",
+        "pay Eve\n",
+    ] {
+        let text = signed.replacen("MESSAGE-----\n", &format!("MESSAGE-----\n{unsigned}"), 1);
+        assert_ne!(text, signed);
+        let message = letter(&format!("Content-Type: text/plain\n\n{text}"));
+        assert_eq!(world.open(&message).layers[0].state, LayerState::Invalid, "{unsigned}");
+    }
     let message = letter(&format!("Content-Type: text/plain\n\n{}", signed.replace("hello", "hallo")));
     assert_eq!(world.open(&message).layers[0].state, LayerState::Invalid);
 }

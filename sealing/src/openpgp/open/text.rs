@@ -74,6 +74,9 @@ pub(super) fn entity(part: &Entity<'_>, plain: &Body, rest: &Body, spill: &Spill
 /// such text the part as a whole is not validly signed.
 pub(super) fn verify(inline: &Inline, question: &Question<'_>) -> Result<Layer, OpenError> {
     let none = || Layer::new(LayerKind::Signed, LayerState::Invalid);
+    if !only_hash_headers(&inline.block())? {
+        return Ok(none().because("text that is not signed stands before the signed text"));
+    }
     let policy = StandardPolicy::at(system_time(question.now));
     let mut examination = Examination::new(question);
     let block = inline.block();
@@ -99,6 +102,28 @@ pub(super) fn verify(inline: &Inline, question: &Question<'_>) -> Result<Layer, 
         (Ok(true), Some(layer)) => layer,
         (Ok(_), _) => none().because("the signed text holds no signature"),
         (Err(error), _) => none().because(format!("the signed text cannot be read: {error}")),
+    })
+}
+
+/// Whether nothing but `Hash` stands between the first line and the blank line before the signed text: no
+/// signature covers those lines, and people would read them as if one did (RFC 9580 section 7.1).
+fn only_hash_headers(block: &Body) -> io::Result<bool> {
+    const HEADERS: u64 = 4096;
+    let head = block.read_range(0..block.len().min(HEADERS))?;
+    let before = |line: &&[u8]| !line.starts_with(b"-----BEGIN");
+    let mut lines = head.split(|byte| *byte == b'\n').skip_while(before).skip(1).map(<[u8]>::trim_ascii_end);
+    Ok(loop {
+        match lines.next() {
+            Some(b"") => break true,
+            Some(line) => {
+                let Some(names) = line.strip_prefix(b"Hash: ") else { break false };
+                let name = |byte: &u8| byte.is_ascii_alphanumeric() || b",-/ ".contains(byte);
+                if names.len() > 60 || !names.iter().all(name) {
+                    break false;
+                }
+            }
+            None => break false,
+        }
     })
 }
 

@@ -25,7 +25,16 @@ pub(crate) struct Document {
 
 impl Document {
     pub(crate) fn new(machine: Machine, effort: Effort) -> Self {
-        Self { machine, effort, flows: vec![], latency: None, profiles: vec![], sendmail: Ok(()), openpgp: (), notary: () }
+        Self {
+            machine,
+            effort,
+            flows: vec![],
+            latency: None,
+            profiles: vec![],
+            sendmail: Ok(()),
+            openpgp: (),
+            notary: (),
+        }
     }
 
     pub(crate) fn text(&self) -> String {
@@ -35,12 +44,23 @@ impl Document {
             for who in Who::ALL {
                 let rates = Spread::of(flow.of(who).rates.iter().copied());
                 let costs = Spread::of(flow.of(who).costs.iter().copied());
-                let _ = writeln!(out, "{} | {} | {} | {} | {} | {}", flow.size.name, who.name(), flow.rate(who, Who::Nobody), rates.median, costs, flow.cost(who, Who::LibmilterAll));
+                let _ = writeln!(
+                    out,
+                    "{} | {} | {} | {} | {} | {}",
+                    flow.size.name,
+                    who.name(),
+                    flow.rate(who, Who::Nobody),
+                    rates.median,
+                    costs,
+                    flow.cost(who, Who::LibmilterAll)
+                );
             }
             let _ = writeln!(out, "inet/unix {}", flow.rate(Who::PassInet, Who::PassUnix));
         }
         let _ = writeln!(out, "{:?}", self.latency);
-        for p in &self.profiles { let _ = writeln!(out, "## {}\n{}", p.title, p.lines); }
+        for p in &self.profiles {
+            let _ = writeln!(out, "## {}\n{}", p.title, p.lines);
+        }
         out
     }
 }

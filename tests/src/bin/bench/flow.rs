@@ -73,9 +73,8 @@ impl Flow {
 pub(crate) fn measure(stage: &Stage, size: Size, effort: &Effort) -> Flow {
     let count = size.messages / effort.divisor;
     let mut turns = vec![Turns::default(); Who::ALL.len()];
-    let passed = |stage: &Stage| -> Vec<Option<f64>> {
-        stage.contenders.iter().map(Contender::continued).collect()
-    };
+    let passed =
+        |stage: &Stage| -> Vec<Option<f64>> { stage.contenders.iter().map(Contender::continued).collect() };
     let before = passed(stage);
     for round in 0..=effort.rounds {
         eprintln!("bench: {} messages, round {round} of {}", size.name, effort.rounds);
@@ -120,7 +119,8 @@ pub(crate) fn drain(stage: &Stage) {
 /// Queues may be hashed into subdirectories.
 fn holds_no_file(directory: &std::path::Path) -> bool {
     let Ok(mut entries) = std::fs::read_dir(directory) else { return true };
-    entries.all(|entry| entry.is_ok_and(|e| e.file_type().is_ok_and(|t| t.is_dir()) && holds_no_file(&e.path())))
+    entries
+        .all(|entry| entry.is_ok_and(|e| e.file_type().is_ok_and(|t| t.is_dir()) && holds_no_file(&e.path())))
 }
 
 /// Microseconds that a milter adds to one message of 2 kB when nothing else is under way.

@@ -40,8 +40,13 @@ fn main() -> ExitCode {
     let effort = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => Effort::full(),
         ["--quick"] => Effort::quick(),
+        // For attaching a profiler by hand.
+        ["--stay"] => {
+            stage::Stage::set().stay();
+            return ExitCode::SUCCESS;
+        }
         _ => {
-            eprintln!("usage: bench [--quick]");
+            eprintln!("usage: bench [--quick | --stay]");
             return ExitCode::from(EX_USAGE);
         }
     };

@@ -81,7 +81,8 @@ fn per_message(table: &Path, count: usize) -> String {
     let mut lines = String::new();
     for line in text.lines() {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        let (Some(Ok(calls)), Some(name)) = (words.get(3).map(|word| word.parse::<f64>()), words.last()) else {
+        let (Some(Ok(calls)), Some(name)) = (words.get(3).map(|word| word.parse::<f64>()), words.last())
+        else {
             continue;
         };
         let each = calls / count as f64;

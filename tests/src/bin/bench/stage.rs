@@ -43,14 +43,8 @@ pub(crate) enum Who {
 
 impl Who {
     /// All, in the order of the tables.
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Nobody,
-        Self::LibmilterNoop,
-        Self::LibmilterAll,
-        Self::PassUnix,
-        Self::PassInet,
-        Self::Seal,
-    ];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Nobody, Self::LibmilterNoop, Self::LibmilterAll, Self::PassUnix, Self::PassInet, Self::Seal];
 
     /// As the tables call it.
     pub(crate) fn name(self) -> &'static str {
@@ -144,6 +138,14 @@ impl Stage {
         Self { contenders, postfix: plan.start(), _directory: directory }
     }
 
+    /// Says where everybody listens, and waits for the end of standard input.
+    pub(crate) fn stay(&self) {
+        for contender in &self.contenders {
+            println!("{}: port {}, process {:?}", contender.who.name(), contender.port, contender.pid());
+        }
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+    }
+
     /// The contender who is this.
     pub(crate) fn contender(&self, who: Who) -> &Contender {
         self.contenders.iter().find(|contender| contender.who == who).unwrap()
@@ -163,8 +165,13 @@ fn contender(who: Who, program: &Path, directory: &Path, sockets: &Path) -> (Con
             let (daemon, address) = libmilter::start(program, work, directory, sockets);
             (Milter::Libmilter(daemon), address)
         }
-        Who::PassUnix => (Milter::Gatepost(gatepost(GatepostPlan::new("alpha.example").unix().policy(PASS))), String::new()),
-        Who::PassInet => (Milter::Gatepost(gatepost(GatepostPlan::new("alpha.example").policy(PASS))), String::new()),
+        Who::PassUnix => (
+            Milter::Gatepost(gatepost(GatepostPlan::new("alpha.example").unix().policy(PASS))),
+            String::new(),
+        ),
+        Who::PassInet => {
+            (Milter::Gatepost(gatepost(GatepostPlan::new("alpha.example").policy(PASS))), String::new())
+        }
         Who::Seal => (Milter::Gatepost(sealing_gatepost()), String::new()),
     };
     let contender = Contender { who, port: free_port(), milter };

@@ -1,0 +1,42 @@
+//! A fault that lasts for a while, and is then mended.
+
+use super::matrix::Section;
+use super::world::Letter;
+use super::world::Saw;
+use super::world::Shape;
+use super::world::World;
+
+pub(super) const COLUMNS: [&str; 6] =
+    ["Fault", "Recipients", "The client saw", "Left in clear", "Lost", "More than once"];
+
+/// A letter that was sent while the fault lasted.
+pub(super) struct Lasting {
+    name: &'static str,
+    letter: Letter,
+    shape: Shape,
+    saw: Saw,
+}
+
+impl Lasting {
+    /// Sends a letter now.
+    pub(super) fn begin(world: &World, name: &'static str, shape: Shape) -> Self {
+        let letter = Letter::new(&format!("{name}, {shape:?}"), shape);
+        let saw = world.send(&letter, |_| {});
+        assert!(saw.accepted || saw.again, "refused for good: {saw:?}");
+        let arrived = world.arrived(&letter);
+        let left = arrived.counts.iter().any(|(_, count)| *count > 0);
+        assert!(saw.accepted || !left, "refused, and sent all the same: {arrived:?}");
+        Self { name, letter, shape, saw }
+    }
+
+    /// The fault is over: the client comes again if it was told to, and everybody gets the letter.
+    pub(super) fn mended(self, world: &World, section: &mut Section) {
+        if self.saw.again {
+            world.send_again(&self.letter);
+        }
+        let arrived = world.settled(&self.letter);
+        let duplicates = arrived.duplicates();
+        let cells = [self.name, self.shape.name(), &self.saw.text, "nothing", "nothing", &duplicates];
+        section.row(&cells);
+    }
+}

@@ -1,0 +1,15 @@
+//! What a fault does to mail: nothing is lost, nothing leaves in clear that policy protects, and what
+//! is duplicated is known. The result is docs/failure-matrix.md.
+
+mod connection;
+mod door;
+mod hold;
+mod keys;
+mod kill;
+mod lasting;
+mod matrix;
+mod milter_tap;
+mod reinjection;
+mod storage;
+mod trace;
+mod world;

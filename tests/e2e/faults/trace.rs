@@ -1,0 +1,73 @@
+//! Faults at a system call of the running gateway, made by strace(1).
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+
+use tests::Daemon;
+use tests::PATIENCE;
+use tests::wait_for;
+
+/// What is done to a system call.
+#[derive(Clone, Debug)]
+pub(super) struct Fault {
+    /// The calls, in strace's syntax: `fsync`, `/^rename`.
+    pub(super) calls: &'static str,
+    /// Only calls about one of these very paths; all calls if there is none.
+    pub(super) paths: Vec<PathBuf>,
+    /// What is injected: `signal=KILL` ends the process just before the call is carried out,
+    /// `error=EROFS` lets it fail.
+    pub(super) injection: &'static str,
+}
+
+impl Fault {
+    /// The process is killed just before the first of these calls.
+    pub(super) fn kill(calls: &'static str, paths: &[PathBuf]) -> Self {
+        Self { calls, paths: paths.to_vec(), injection: "signal=KILL:when=1" }
+    }
+
+    /// The process is killed just before a thread makes its second call of this kind.
+    pub(super) fn kill_at_second(calls: &'static str) -> Self {
+        Self { calls, paths: Vec::new(), injection: "signal=KILL:when=2" }
+    }
+}
+
+/// strace attached to a process. Dropping it detaches; the process goes on undisturbed.
+#[derive(Debug)]
+pub(super) struct Trace(Daemon);
+
+impl Trace {
+    /// Attaches to all threads of a process.
+    ///
+    /// # Panics
+    /// If strace cannot be run or may not attach; the message tells what it said.
+    #[track_caller]
+    pub(super) fn attach(process: u32, fault: &Fault, dir: &Path) -> Self {
+        let log = dir.join("strace");
+        let _ = std::fs::remove_file(&log);
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-p", &process.to_string(), "-o", "/dev/null", "-e", "signal=none"]);
+        strace.args(["-e", &format!("trace={}", fault.calls)]);
+        strace.args(["-e", &format!("inject={}:{}", fault.calls, fault.injection)]);
+        for path in &fault.paths {
+            strace.arg("-P").arg(path);
+        }
+        let mut trace = Daemon::start(&mut strace, &log, dir);
+        wait_for("strace to attach", PATIENCE, || {
+            if let Some(status) = trace.ended() {
+                panic!("strace ended with {status}: {}", trace.log());
+            }
+            trace.log().contains(" attached").then_some(())
+        });
+        Self(trace)
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        // SIGTERM lets strace detach; a kill would as well, but less tidily.
+        if self.0.ended().is_none() {
+            self.0.term(PATIENCE);
+        }
+    }
+}
