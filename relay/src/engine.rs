@@ -31,12 +31,12 @@ struct Inner {
     dns: Dns,
     clock: Clock,
     demands: Demands,
-    _sts: Arc<StsCache>,
+    _sts: StsCache,
 }
 
 impl Engine {
     /// An engine over `dns` and the policies of `sts`.
-    pub fn new(dns: Dns, sts: Arc<StsCache>, demands: Demands, clock: Clock) -> Self {
+    pub fn new(dns: Dns, sts: StsCache, demands: Demands, clock: Clock) -> Self {
         Self { inner: Arc::new(Inner { dns, clock, demands, _sts: sts }) }
     }
 

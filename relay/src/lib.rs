@@ -5,9 +5,13 @@
 //! of it is ever on the milter's message path.
 
 pub mod dane;
+pub mod delivery;
 pub mod dns;
 pub mod engine;
+mod flight;
+pub mod netstring;
 pub mod road;
+pub mod socketmap;
 pub mod sts;
 pub mod tls;
 

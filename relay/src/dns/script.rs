@@ -178,9 +178,13 @@ impl Script {
             Some(Fault::Silent) => return None,
             Some(Fault::Garbage) => b"\x00no message at all".to_vec(),
             Some(Fault::ServFail) => world.compose(&request, &key, Some(Rcode::SERVFAIL), false),
-            Some(Fault::Bogus) if !request.header().cd() => world.compose(&request, &key, Some(Rcode::SERVFAIL), false),
+            Some(Fault::Bogus) if !request.header().cd() => {
+                world.compose(&request, &key, Some(Rcode::SERVFAIL), false)
+            }
             Some(Fault::Refused) => world.compose(&request, &key, Some(Rcode::REFUSED), false),
-            Some(Fault::Truncated | Fault::TruncatedTcpDead) if !stream => world.compose(&request, &key, None, true),
+            Some(Fault::Truncated | Fault::TruncatedTcpDead) if !stream => {
+                world.compose(&request, &key, None, true)
+            }
             Some(Fault::TruncatedTcpDead) => return None,
             _ => world.compose(&request, &key, None, false),
         };
@@ -203,7 +207,11 @@ impl World {
         header.set_ra(fault != Some(Fault::NoRecursion));
         header.set_rcode(rcode);
         header.set_tc(cut);
-        header.set_ad(rcode != Rcode::SERVFAIL && !request.header().cd() && (found.secure || fault == Some(Fault::LyingAd)));
+        header.set_ad(
+            rcode != Rcode::SERVFAIL
+                && !request.header().cd()
+                && (found.secure || fault == Some(Fault::LyingAd)),
+        );
         if fault == Some(Fault::WrongId) {
             header.set_id(header.id().wrapping_add(1));
         }
@@ -234,30 +242,39 @@ impl World {
         for _ in 0..20 {
             found.secure &= !insecure(&owner);
             if let Some(records) = self.get(&owner, rtype) {
-                found.answers.extend(records.iter().map(|(ttl, data)| (owner.clone(), rtype, *ttl, data.clone())));
+                found
+                    .answers
+                    .extend(records.iter().map(|(ttl, data)| (owner.clone(), rtype, *ttl, data.clone())));
                 return;
             }
             if let Some(records) = self.get(&owner, Rtype::CNAME) {
                 let from = owner.clone();
-                found.answers.extend(records.iter().map(|(ttl, data)| (from.clone(), Rtype::CNAME, *ttl, data.clone())));
+                found.answers.extend(
+                    records.iter().map(|(ttl, data)| (from.clone(), Rtype::CNAME, *ttl, data.clone())),
+                );
                 owner = name::text(&Name::from_octets(records[0].1.clone()).unwrap());
                 continue;
             }
             let dname = self.records.iter().find(|((suffix, rtype), _)| {
-                *rtype == Rtype::DNAME && owner.strip_suffix(suffix.as_str()).is_some_and(|prefix| prefix.ends_with('.'))
+                *rtype == Rtype::DNAME
+                    && owner.strip_suffix(suffix.as_str()).is_some_and(|prefix| prefix.ends_with('.'))
             });
             let Some(((suffix, _), records)) = dname else { break };
             found.answers.push((suffix.clone(), Rtype::DNAME, records[0].0, records[0].1.clone()));
             let target = name::text(&Name::from_octets(records[0].1.clone()).unwrap());
             owner = format!("{}{target}", owner.strip_suffix(suffix.as_str()).unwrap());
         }
-        let exists = self.records.keys().any(|(name, _)| *name == owner || name.ends_with(&format!(".{owner}")));
+        let exists =
+            self.records.keys().any(|(name, _)| *name == owner || name.ends_with(&format!(".{owner}")));
         found.nxdomain = !exists;
     }
 
     fn get(&self, owner: &str, rtype: Rtype) -> Option<Vec<(u32, Vec<u8>)>> {
         if owner == "." && (rtype == Rtype::NS || rtype == Rtype::DNSKEY) {
-            return Some(vec![(300, if rtype == Rtype::NS { wire("ns.example") } else { vec![1, 1, 3, 13, 0] })]);
+            return Some(vec![(
+                300,
+                if rtype == Rtype::NS { wire("ns.example") } else { vec![1, 1, 3, 13, 0] },
+            )]);
         }
         self.records.get(&(owner.to_owned(), rtype)).cloned()
     }

@@ -14,7 +14,8 @@ fn secure<T>(records: Vec<T>) -> Lookup<T> {
 
 #[tokio::test]
 async fn records_of_a_signed_zone_are_secure() {
-    let dns = Script::new().mx("a.example", 20, "mx2.a.example").mx("a.example", 10, "MX.a.example").start().await;
+    let dns =
+        Script::new().mx("a.example", 20, "mx2.a.example").mx("a.example", 10, "MX.a.example").start().await;
     let resolved = dns.mx("A.example.").await;
     let host = |preference, host: &str| Mx { preference, host: host.to_owned() };
     assert_eq!(resolved.lookup, secure(vec![host(10, "mx.a.example"), host(20, "mx2.a.example")]));
@@ -37,7 +38,10 @@ async fn denials_keep_security_and_kind_and_the_soa_bounds_their_life() {
     assert_eq!(nodata.ttl, 120);
     let nodata = dns.mx("mx.a.example").await;
     assert_eq!(nodata.lookup, Lookup::None { security: Security::Secure, nxdomain: false });
-    assert_eq!(dns.mx("no.plain").await.lookup, Lookup::None { security: Security::Insecure, nxdomain: true });
+    assert_eq!(
+        dns.mx("no.plain").await.lookup,
+        Lookup::None { security: Security::Insecure, nxdomain: true }
+    );
 }
 
 #[tokio::test]
@@ -66,7 +70,8 @@ async fn whatever_is_no_answer_is_failed_and_never_none() {
         Fault::ShortData,
     ];
     for fault in faults {
-        let dns = Script::new().tlsa("mx.plain", [3, 1, 1], 32).fault("_25._tcp.mx.plain", Rtype::TLSA, fault);
+        let dns =
+            Script::new().tlsa("mx.plain", [3, 1, 1], 32).fault("_25._tcp.mx.plain", Rtype::TLSA, fault);
         let lookup = dns.start().await.tlsa("mx.plain", 25).await.lookup;
         assert!(matches!(lookup, Lookup::Failed { .. }), "{fault:?}: {lookup:?}");
     }
@@ -113,11 +118,8 @@ async fn aliases_are_followed_and_the_weakest_part_counts() {
 
 #[tokio::test]
 async fn a_dname_is_followed_with_or_without_its_cname() {
-    let dns = Script::new()
-        .dname("old.example", "new.example")
-        .addr("mx.new.example", "192.0.2.5")
-        .start()
-        .await;
+    let dns =
+        Script::new().dname("old.example", "new.example").addr("mx.new.example", "192.0.2.5").start().await;
     let resolved = dns.addresses("mx.old.example").await;
     assert_eq!(resolved.canonical, "mx.new.example");
     assert_eq!(resolved.lookup.security(), Some(Security::Secure));

@@ -17,8 +17,12 @@ use domain::net::client::request::SendRequest;
 use domain::net::client::stream;
 use tokio::net::TcpStream;
 
-/// How often one question is sent by UDP before the resolver counts as silent.
-const TRIES: u8 = 4;
+/// A datagram is sent again after this, at the latest; resolvers answer a repeated question once they know.
+const REPEAT: Duration = Duration::from_secs(3);
+/// A question is sent at least this often, however short the time.
+const TRIES_MIN: u32 = 4;
+/// And no more often than this.
+const TRIES_MAX: u32 = 20;
 
 /// The way to the resolver.
 #[derive(Debug)]
@@ -32,8 +36,10 @@ impl Wire {
     pub(super) fn new(resolver: SocketAddr, timeout: Duration, concurrent: usize) -> Self {
         let mut config = dgram::Config::new();
         config.set_max_parallel(concurrent);
-        config.set_max_retries(TRIES - 1);
-        config.set_read_timeout(timeout / u32::from(TRIES));
+        let repeat = REPEAT.min(timeout / TRIES_MIN).max(Duration::from_millis(1));
+        let tries = timeout.as_millis().div_ceil(repeat.as_millis());
+        config.set_max_retries(u8::try_from(tries.clamp(1, u128::from(TRIES_MAX))).unwrap_or(u8::MAX));
+        config.set_read_timeout(repeat);
         Self { resolver, datagrams: dgram::Connection::with_config(UdpConnect::new(resolver), config) }
     }
 

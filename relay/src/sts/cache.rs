@@ -1,11 +1,43 @@
-//! Policies kept by `max_age`, in memory and on disk.
+//! Policies kept by `max_age`, in memory and on disk (RFC 8461 sections 3.3 and 5.1).
 
+use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 use std::time::Duration;
 
+use rustls::RootCertStore;
+
+use super::disk;
+use super::disk::Kept;
+use super::fetch::FetchError;
+use super::fetch::Fetcher;
+use super::policy::Mode;
+use super::policy::StsPolicy;
+use super::record;
 use crate::dns::Dns;
+use crate::dns::Lookup;
+use crate::flight::Flights;
 use crate::road::Clock;
+use crate::road::Trouble;
+use crate::road::TroubleKind;
+
+/// RFC 8461 section 3.3: "limit further attempts to a period of five minutes or longer per version ID".
+const PAUSE_AFTER_FAILURE: i64 = 300;
+/// RFC 8461 section 3.3: "a suggested refresh frequency is once per day".
+const REFRESH_AFTER: i64 = 86_400;
+/// Policies of domains that nobody wrote to for so long are left to expire, seconds.
+const UNUSED_AFTER: i64 = 30 * 86_400;
+/// So many policies are renewed by one call of [`StsCache::refresh`].
+const REFRESH_MOST: usize = 50;
+/// So many fetches may be under way.
+const FETCHES_MAX: usize = 256;
+/// How long the absence of a TXT record is relied on if its look-up failed, seconds.
+const FAILED_TTL: u32 = 60;
 
 /// How policies are fetched and kept.
 #[derive(Clone, Debug)]
@@ -16,27 +48,338 @@ pub struct StsConfig {
     pub timeout: Duration,
     /// How many policies are kept.
     pub capacity: usize,
+    /// The authorities that policy hosts are authenticated by; without them the system's bundle.
+    pub roots: Option<Arc<RootCertStore>>,
     /// For tests: connect here instead of to the policy host's port 443.
     pub connect_to: Option<SocketAddr>,
 }
 
 impl Default for StsConfig {
+    /// In memory, ten seconds, 50,000 policies, the system's bundle.
     fn default() -> Self {
-        Self { directory: None, timeout: Duration::from_secs(10), capacity: 50_000, connect_to: None }
+        Self {
+            directory: None,
+            timeout: Duration::from_secs(10),
+            capacity: 50_000,
+            roots: None,
+            connect_to: None,
+        }
     }
 }
 
-/// The policies that are known. Cheap to share in an `Arc`.
-#[derive(Debug)]
+/// What is known about one domain.
+#[derive(Clone, Debug, Default)]
+pub struct Discovered {
+    /// The policy in force, of any mode; mode none means that there is none.
+    pub policy: Option<StsPolicy>,
+    /// What TLS reports must tell.
+    pub troubles: Vec<Trouble>,
+    /// Every look-up and conclusion, in words.
+    pub steps: Vec<String>,
+    /// How long this holds before the TXT record must be asked for again, seconds.
+    pub ttl: u32,
+}
+
+/// The policies that are known. Cheap to clone; clones share everything.
+#[derive(Clone, Debug)]
 pub struct StsCache {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
     config: StsConfig,
     clock: Clock,
     dns: Dns,
+    fetcher: Fetcher,
+    known: Mutex<HashMap<String, Known>>,
+    flights: Flights<Result<StsPolicy, Failure>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Known {
+    kept: Option<Kept>,
+    failure: Option<Failure>,
+    used: i64,
+}
+
+/// A fetch that failed, remembered so that it is not repeated at once.
+#[derive(Clone, Debug)]
+struct Failure {
+    id: String,
+    at: i64,
+    kind: TroubleKind,
+    why: String,
 }
 
 impl StsCache {
     /// Opens the cache, reading what is on disk; damaged or expired files are removed.
-    pub fn open(config: StsConfig, dns: Dns, clock: Clock) -> Self {
-        Self { config, clock, dns }
+    ///
+    /// # Errors
+    /// The directory cannot be made or read.
+    pub fn open(config: StsConfig, dns: Dns, clock: Clock) -> io::Result<Self> {
+        let now = clock.now();
+        let fetcher = Fetcher::new(dns.clone(), config.roots.clone(), config.timeout, config.connect_to)?;
+        let mut known = HashMap::new();
+        if let Some(directory) = &config.directory {
+            for mut kept in disk::load(directory, now, config.capacity)? {
+                // A clock that was ahead must not keep a policy for ever.
+                kept.fetched = kept.fetched.min(now);
+                let domain = kept.domain.clone();
+                known.insert(domain, Known { kept: Some(kept), failure: None, used: now });
+            }
+        }
+        let (known, flights) = (Mutex::new(known), Flights::new(FETCHES_MAX));
+        Ok(Self { inner: Arc::new(Inner { config, clock, dns, fetcher, known, flights }) })
     }
+
+    /// The policy of `domain` (lower-case A-labels): from the cache if the TXT record still says the same `id`,
+    /// else fetched. A cached policy stays in force whatever else fails, until it expires.
+    pub async fn policy(&self, domain: &str) -> Discovered {
+        let txt = self.inner.dns.txt(&format!("_mta-sts.{domain}")).await;
+        let mut found = Discovered { ttl: txt.ttl, ..Discovered::default() };
+        let kept = self.kept(domain);
+        match announced(&txt.lookup, &mut found) {
+            Some(id) if kept.as_ref().is_some_and(|kept| kept.policy.id == id) => {
+                found.say("the policy of that id is in the cache".to_owned());
+                found.policy = kept.map(|kept| kept.policy);
+            }
+            Some(id) => match self.fetch(domain, &id).await {
+                Ok(policy) => {
+                    found.say(format!("fetched https://mta-sts.{domain}/.well-known/mta-sts.txt"));
+                    found.policy = Some(policy);
+                }
+                Err(failure) => {
+                    found.say(format!("the policy cannot be fetched: {}", failure.why));
+                    found.troubles.push(Trouble { kind: failure.kind, host: None, why: failure.why });
+                    found.keep(kept);
+                }
+            },
+            None => found.keep(kept),
+        }
+        found.conclude();
+        found
+    }
+
+    /// Renews policies in use that are older than a day or half their life. Call it once a minute.
+    pub async fn refresh(&self) {
+        let due = self.due();
+        for domain in due {
+            let txt = self.inner.dns.txt(&format!("_mta-sts.{domain}")).await;
+            let Some(id) = announced(&txt.lookup, &mut Discovered::default()) else {
+                self.postpone(&domain, "its TXT record cannot be used");
+                continue;
+            };
+            if let Err(failure) = self.fetch(&domain, &id).await {
+                self.postpone(&domain, &failure.why);
+            }
+        }
+    }
+
+    /// The cached policies with the time each was fetched (Unix seconds), by domain.
+    pub fn list(&self) -> Vec<(String, StsPolicy, i64)> {
+        let now = self.inner.clock.now();
+        let known = self.lock();
+        let kept = known.values().filter_map(|known| known.kept.as_ref()).filter(|kept| kept.expires() > now);
+        let mut list: Vec<_> =
+            kept.map(|kept| (kept.domain.clone(), kept.policy.clone(), kept.fetched)).collect();
+        list.sort_by(|a, b| a.0.cmp(&b.0));
+        list
+    }
+
+    /// The cached policy, if it is in force.
+    fn kept(&self, domain: &str) -> Option<Kept> {
+        let now = self.inner.clock.now();
+        let mut known = self.lock();
+        let known = known.get_mut(domain)?;
+        known.used = now;
+        known.kept.clone().filter(|kept| kept.expires() > now)
+    }
+
+    async fn fetch(&self, domain: &str, id: &str) -> Result<StsPolicy, Failure> {
+        let now = self.inner.clock.now();
+        let failed = self.lock().get(domain).and_then(|known| known.failure.clone());
+        if let Some(failure) =
+            failed.filter(|failed| failed.id == id && now < failed.at + PAUSE_AFTER_FAILURE)
+        {
+            return Err(failure);
+        }
+        let (this, owned, wanted) = (self.clone(), domain.to_owned(), id.to_owned());
+        let work = || async move {
+            let result = this.inner.fetcher.fetch(&owned, &wanted).await;
+            this.remember(&owned, &wanted, result).await
+        };
+        let busy = || Failure {
+            id: id.to_owned(),
+            at: now,
+            kind: TroubleKind::StsPolicyFetchError,
+            why: "too many policies are being fetched".to_owned(),
+        };
+        self.inner.flights.join(&format!("{domain} {id}"), work).await.unwrap_or_else(|| Err(busy()))
+    }
+
+    async fn remember(
+        &self,
+        domain: &str,
+        id: &str,
+        result: Result<StsPolicy, FetchError>,
+    ) -> Result<StsPolicy, Failure> {
+        let now = self.inner.clock.now();
+        match result {
+            Ok(policy) => {
+                let kept = Kept { domain: domain.to_owned(), fetched: now, policy: policy.clone() };
+                self.note(domain, |known| {
+                    *known = Known { kept: Some(kept.clone()), failure: None, used: now }
+                });
+                self.write(kept).await;
+                Ok(policy)
+            }
+            Err(error) => {
+                let (kind, why) = (error.kind(), with_sources(&error));
+                let failure = Failure { id: id.to_owned(), at: now, kind, why };
+                self.note(domain, |known| known.failure = Some(failure.clone()));
+                Err(failure)
+            }
+        }
+    }
+
+    fn note(&self, domain: &str, change: impl FnOnce(&mut Known)) {
+        let now = self.inner.clock.now();
+        let mut all = self.lock();
+        if all.len() >= self.inner.config.capacity && !all.contains_key(domain) {
+            make_room(&mut all, now, self.inner.config.directory.clone());
+        }
+        let known = all.entry(domain.to_owned()).or_default();
+        known.used = known.used.max(now);
+        change(known);
+    }
+
+    async fn write(&self, kept: Kept) {
+        let Some(directory) = self.inner.config.directory.clone() else { return };
+        let written = tokio::task::spawn_blocking(move || disk::save(&directory, &kept)).await;
+        if let Ok(Err(error)) = written {
+            tracing::warn!("an MTA-STS policy cannot be kept on disk: {error}");
+        }
+    }
+
+    fn due(&self) -> Vec<String> {
+        let now = self.inner.clock.now();
+        let known = self.lock();
+        let due = known.iter().filter(|(_, known)| {
+            let Some(kept) = &known.kept else { return false };
+            let age = now - kept.fetched;
+            let old = age >= REFRESH_AFTER.min(i64::from(kept.policy.max_age) / 2);
+            let tried = known.failure.as_ref().is_some_and(|failure| now < failure.at + PAUSE_AFTER_FAILURE);
+            kept.expires() > now && old && !tried && now - known.used < UNUSED_AFTER
+        });
+        due.map(|(domain, _)| domain.clone()).take(REFRESH_MOST).collect()
+    }
+
+    fn postpone(&self, domain: &str, why: &str) {
+        let now = self.inner.clock.now();
+        let kind = TroubleKind::StsPolicyFetchError;
+        let mode = self.lock().get(domain).and_then(|known| Some(known.kept.as_ref()?.policy.mode));
+        // RFC 8461 section 3.3: "SHOULD alert administrators ... unless the cached policy mode is "none"."
+        if mode.is_some_and(|mode| mode != Mode::None) {
+            tracing::warn!("the MTA-STS policy of {domain} cannot be renewed: {why}");
+        }
+        self.note(domain, |known| {
+            let id = known.kept.as_ref().map(|kept| kept.policy.id.clone()).unwrap_or_default();
+            known.failure.get_or_insert_with(|| Failure { id, at: now, kind, why: why.to_owned() }).at = now;
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.inner.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Discovered {
+    fn say(&mut self, step: String) {
+        self.steps.push(step);
+    }
+
+    /// RFC 8461 section 3.3: "if a valid (non-expired) policy exists in the sender's cache, the sender MUST apply
+    /// that cached policy".
+    fn keep(&mut self, kept: Option<Kept>) {
+        if let Some(kept) = kept {
+            self.say(format!("the cached policy of id {} stays in force", kept.policy.id));
+            self.policy = Some(kept.policy);
+        }
+    }
+
+    fn conclude(&mut self) {
+        let conclusion = match &self.policy {
+            None => "no MTA-STS policy".to_owned(),
+            Some(policy) => {
+                let mode = match policy.mode {
+                    Mode::Enforce => "enforce",
+                    Mode::Testing => "testing",
+                    Mode::None => "none",
+                };
+                format!("MTA-STS policy {}: mode {mode}, mx {}", policy.id, policy.mx.join(" "))
+            }
+        };
+        self.say(conclusion);
+    }
+}
+
+/// The id that is announced. RFC 8461 does not ask for DNSSEC; a look-up that failed leaves what is cached.
+fn announced(lookup: &Lookup<String>, found: &mut Discovered) -> Option<String> {
+    match lookup {
+        Lookup::Found { records, .. } => match record::discover(records.iter().map(String::as_str)) {
+            Ok(Some(id)) => {
+                found.say(format!("_mta-sts TXT announces the policy of id {id}"));
+                Some(id.to_owned())
+            }
+            Ok(None) => {
+                found.say("no _mta-sts TXT record is about MTA-STS".to_owned());
+                None
+            }
+            Err(bad) => {
+                let why = format!("the _mta-sts TXT record is invalid: {bad}");
+                found.say(why.clone());
+                found.troubles.push(Trouble { kind: TroubleKind::StsPolicyInvalid, host: None, why });
+                None
+            }
+        },
+        Lookup::None { .. } => {
+            found.say("no _mta-sts TXT record".to_owned());
+            None
+        }
+        Lookup::Bogus { why } | Lookup::Failed { why } => {
+            found.ttl = FAILED_TTL;
+            found.say(format!("the _mta-sts TXT record cannot be looked up: {why}"));
+            let kind = TroubleKind::StsPolicyFetchError;
+            found.troubles.push(Trouble { kind, host: None, why: why.clone() });
+            None
+        }
+    }
+}
+
+/// Drops what is worth nothing any more, or else the policy that was not used for the longest time.
+fn make_room(all: &mut HashMap<String, Known>, now: i64, directory: Option<PathBuf>) {
+    let before = all.len();
+    all.retain(|_, known| known.kept.as_ref().is_some_and(|kept| kept.expires() > now));
+    if all.len() < before {
+        return;
+    }
+    let oldest = all.iter().min_by_key(|(_, known)| known.used).map(|(domain, _)| domain.clone());
+    let Some(oldest) = oldest else { return };
+    all.remove(&oldest);
+    if let Some(directory) = directory {
+        // A file that stays is read again at the next start, no harm.
+        let _ = disk::remove(&directory, &oldest);
+    }
+}
+
+/// The error and all its causes in one line.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
