@@ -5,11 +5,14 @@
 //! of it is ever on the milter's message path.
 
 pub mod dane;
+mod decide;
 pub mod delivery;
 pub mod dns;
 pub mod engine;
+mod explore;
 mod flight;
 pub mod netstring;
+pub mod next_hop;
 pub mod road;
 pub mod socketmap;
 pub mod sts;
