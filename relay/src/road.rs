@@ -1,6 +1,9 @@
 //! What is decided for one domain: the hosts in order, and the road to each.
 
 use std::fmt;
+use std::hash::DefaultHasher;
+use std::hash::Hash;
+use std::hash::Hasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -40,6 +43,21 @@ pub struct Route {
     pub steps: Vec<Step>,
     /// Until when this may be used, Unix seconds.
     pub expires: i64,
+}
+
+impl Route {
+    /// The hosts in the order to try them for one delivery: by preference, and by chance (`seed`) among those of
+    /// equal preference (RFC 5321 section 5.1: the sender "MUST randomize them").
+    pub fn order(&self, seed: u64) -> Vec<&Hop> {
+        let mut hosts: Vec<&Hop> = self.hosts.iter().collect();
+        // An order by digest is as good as a shuffle, and the same seed gives the same order.
+        hosts.sort_by_cached_key(|hop| {
+            let mut hasher = DefaultHasher::new();
+            (seed, &hop.host).hash(&mut hasher);
+            (hop.preference, hasher.finish())
+        });
+        hosts
+    }
 }
 
 /// One host to try.
@@ -100,6 +118,36 @@ pub enum Road {
     },
 }
 
+impl fmt::Display for Road {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dane { base, records, .. } => {
+                write!(f, "DANE, by {} usable TLSA records at {base}; TLS is mandatory", records.len())
+            }
+            Self::DaneUnusable { base } => {
+                write!(f, "no TLSA record at {base} is usable; TLS is mandatory, unauthenticated")
+            }
+            Self::Encrypted => f.write_str("TLS is mandatory, unauthenticated"),
+            Self::Opportunistic => f.write_str("TLS if offered, unauthenticated"),
+            Self::Cleartext => f.write_str("in clear"),
+            Self::Sts { name, testing: false } => {
+                write!(f, "MTA-STS, by a certificate of the web for {name}; TLS is mandatory")
+            }
+            Self::Sts { name, testing: true } => {
+                write!(
+                    f,
+                    "MTA-STS in mode testing: a certificate of the web for {name} is looked for, not demanded"
+                )
+            }
+            Self::StsMismatch { testing: false } => f.write_str("never: the MTA-STS policy does not list it"),
+            Self::StsMismatch { testing: true } => {
+                f.write_str("TLS if offered; the MTA-STS policy in mode testing does not list it")
+            }
+            Self::Unreachable { why } => write!(f, "not now: {why}"),
+        }
+    }
+}
+
 /// The strictest policy of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -140,7 +188,8 @@ pub enum RouteVerdict {
     Hosts,
     /// The domain takes no mail (RFC 7505): permanent, 5.1.10.
     NullMx,
-    /// The domain does not exist, or has neither MX nor address: permanent, 5.1.2.
+    /// The domain does not exist, has neither MX nor address, or none of its MX hosts has an address: permanent,
+    /// 5.1.2.
     NoSuchDomain,
     /// Nothing can be said now: temporary, 4.4.3.
     Temporary {

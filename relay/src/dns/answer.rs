@@ -154,8 +154,10 @@ impl<'a> Section<'a> {
     fn follow(&self, asked: &str, wanted: Rtype) -> Result<Path, String> {
         let mut path = Path { name: asked.to_owned(), ttl: u32::MAX, signed: true };
         let mut seen = Vec::new();
-        while wanted != Rtype::CNAME {
-            let Some((target, ttl, signed)) = self.alias(&path.name)? else { break };
+        if wanted == Rtype::CNAME {
+            return Ok(path);
+        }
+        while let Some((target, ttl, signed)) = self.alias(&path.name)? {
             seen.push(std::mem::replace(&mut path.name, target));
             path.ttl = path.ttl.min(ttl);
             path.signed &= signed;

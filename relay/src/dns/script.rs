@@ -220,10 +220,11 @@ impl World {
         question.push((parsed(asked), key.1)).unwrap();
         let mut answer = question.answer();
         let signed = found.secure && fault != Some(Fault::LyingAd);
+        let mut last = None;
         for (owner, rtype, ttl, data) in &found.answers {
             let data = if fault == Some(Fault::ShortData) { &data[..1] } else { &data[..] };
             push(&mut answer, owner, *rtype, *ttl, data);
-            if signed && *rtype != Rtype::RRSIG {
+            if signed && last.replace((owner, rtype)) != Some((owner, rtype)) {
                 push(&mut answer, owner, Rtype::RRSIG, *ttl, &signature(*rtype));
             }
         }

@@ -142,20 +142,21 @@ impl StsCache {
         match announced(&txt.lookup, &mut found) {
             Some(id) if kept.as_ref().is_some_and(|kept| kept.policy.id == id) => {
                 found.say("the policy of that id is in the cache".to_owned());
-                found.policy = kept.map(|kept| kept.policy);
+                found.take(kept, self.inner.clock.now());
             }
             Some(id) => match self.fetch(domain, &id).await {
                 Ok(policy) => {
                     found.say(format!("fetched https://mta-sts.{domain}/.well-known/mta-sts.txt"));
+                    found.ttl = found.ttl.min(policy.max_age);
                     found.policy = Some(policy);
                 }
                 Err(failure) => {
                     found.say(format!("the policy cannot be fetched: {}", failure.why));
                     found.troubles.push(Trouble { kind: failure.kind, host: None, why: failure.why });
-                    found.keep(kept);
+                    found.keep(kept, self.inner.clock.now());
                 }
             },
-            None => found.keep(kept),
+            None => found.keep(kept, self.inner.clock.now()),
         }
         found.conclude();
         found
@@ -301,11 +302,17 @@ impl Discovered {
 
     /// RFC 8461 section 3.3: "if a valid (non-expired) policy exists in the sender's cache, the sender MUST apply
     /// that cached policy".
-    fn keep(&mut self, kept: Option<Kept>) {
-        if let Some(kept) = kept {
+    fn keep(&mut self, kept: Option<Kept>, now: i64) {
+        if let Some(kept) = &kept {
             self.say(format!("the cached policy of id {} stays in force", kept.policy.id));
-            self.policy = Some(kept.policy);
         }
+        self.take(kept, now);
+    }
+
+    fn take(&mut self, kept: Option<Kept>, now: i64) {
+        let Some(kept) = kept else { return };
+        self.ttl = self.ttl.min(u32::try_from(kept.expires() - now).unwrap_or(0));
+        self.policy = Some(kept.policy);
     }
 
     fn conclude(&mut self) {
