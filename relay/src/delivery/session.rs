@@ -95,7 +95,12 @@ impl Opening<'_> {
             return Ok(session);
         }
         let policy = policy_name(&target.road);
-        match self.starttls(&mut session).await? {
+        let go_ahead = self.starttls(&mut session).await.map_err(|fault| {
+            // Hanging up on STARTTLS is no other thing than hanging up in the handshake.
+            let fault = TlsFault::Handshake(std::io::Error::other(fault));
+            Refusal::from_tls(&fault, &target.road)
+        });
+        match go_ahead? {
             Ok(()) => self.encrypt(session, target).await,
             Err(how) if is_mandatory(&target.road) => Err(HopFault::no_starttls(policy, &how).into()),
             Err(how) => {
@@ -162,14 +167,13 @@ impl Opening<'_> {
     }
 
     /// `Ok(Err(how))`: TLS is not to be had, but the connection can be used.
-    async fn starttls(self, session: &mut Session) -> Result<Result<(), String>, HopFault> {
+    async fn starttls(self, session: &mut Session) -> Result<Result<(), String>, WireFault> {
         if !session.features.starttls {
             return Ok(Err("STARTTLS was not offered".to_owned()));
         }
-        let broken = |fault: WireFault| HopFault::wire(&fault, "STARTTLS");
         let until = self.deadline.step(self.config.times.command);
-        session.wire.send(b"STARTTLS\r\n", until).await.map_err(broken)?;
-        let reply = session.wire.reply(until).await.map_err(broken)?;
+        session.wire.send(b"STARTTLS\r\n", until).await?;
+        let reply = session.wire.reply(until).await?;
         if reply.code == 220 {
             return Ok(Ok(()));
         }

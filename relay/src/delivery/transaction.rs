@@ -242,11 +242,11 @@ impl Work<'_> {
 
     /// Sends the end of the content and waits for the host's verdict, as long as there is time.
     async fn finish(self, session: &mut Session, end: &[u8], during: &'static str) -> Answer {
-        let until = self.deadline.step(self.config.times.done);
-        let verdict = match session.wire.send(end, until).await {
-            Ok(()) => session.wire.reply(until).await,
-            Err(fault) => Err(fault),
-        };
+        if let Err(fault) = session.wire.send(end, self.deadline.step(self.config.times.block)).await {
+            // The host cannot have seen the end.
+            return self.last_words(session, &fault).await;
+        }
+        let verdict = session.wire.reply(self.deadline.step(self.config.times.done)).await;
         match verdict {
             Ok(reply) => {
                 session.used += 1;
