@@ -9,6 +9,8 @@ mod name;
 mod probe;
 mod status;
 mod stub;
+#[cfg(feature = "validator")]
+mod validator;
 mod wire;
 
 #[cfg(test)]

@@ -79,6 +79,19 @@ impl Dns {
         Self { inner: Arc::new(Inner { config, wire, probe: Probe::new() }) }
     }
 
+    /// Like [`Dns::new`], but validates in this process, from `anchors` (DS or DNSKEY records of the root in zone
+    /// file form). The resolver may then be anybody who hands out signatures. Must be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// The anchors cannot be read.
+    #[cfg(feature = "validator")]
+    pub fn validating(config: DnsConfig, anchors: &str) -> Result<Self, String> {
+        let DnsConfig { resolver, timeout, concurrent, .. } = config;
+        let validator = super::validator::Validator::new(resolver, timeout, concurrent, anchors)?;
+        let wire = Wire::new(resolver, timeout, concurrent).validating(validator);
+        Ok(Self { inner: Arc::new(Inner { config, wire, probe: Probe::new() }) })
+    }
+
     /// Probes the resolver now and every minute, for as long as the future is polled.
     pub async fn watch_over(&self) {
         let mut tick = tokio::time::interval(PROBE_INTERVAL);

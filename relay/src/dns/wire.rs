@@ -29,18 +29,27 @@ const TRIES_MAX: u32 = 20;
 pub(super) struct Wire {
     resolver: SocketAddr,
     datagrams: dgram::Connection<UdpConnect>,
+    #[cfg(feature = "validator")]
+    validator: Option<super::validator::Validator>,
 }
 
 impl Wire {
     /// `timeout` is shared out among the tries.
     pub(super) fn new(resolver: SocketAddr, timeout: Duration, concurrent: usize) -> Self {
-        let mut config = dgram::Config::new();
-        config.set_max_parallel(concurrent);
-        let repeat = REPEAT.min(timeout / TRIES_MIN).max(Duration::from_millis(1));
-        let tries = timeout.as_millis().div_ceil(repeat.as_millis());
-        config.set_max_retries(u8::try_from(tries.clamp(1, u128::from(TRIES_MAX))).unwrap_or(u8::MAX));
-        config.set_read_timeout(repeat);
-        Self { resolver, datagrams: dgram::Connection::with_config(UdpConnect::new(resolver), config) }
+        let datagrams =
+            dgram::Connection::with_config(UdpConnect::new(resolver), datagrams(timeout, concurrent));
+        Self {
+            resolver,
+            datagrams,
+            #[cfg(feature = "validator")]
+            validator: None,
+        }
+    }
+
+    /// Asks through a validator of our own.
+    #[cfg(feature = "validator")]
+    pub(super) fn validating(self, validator: super::validator::Validator) -> Self {
+        Self { validator: Some(validator), ..self }
     }
 
     /// The answer to one question, whatever it says. Its id and question are those of the request.
@@ -56,6 +65,10 @@ impl Wire {
         unchecked: bool,
     ) -> Result<Message<Bytes>, String> {
         let request = request(name, rtype, unchecked)?;
+        #[cfg(feature = "validator")]
+        if let Some(validator) = &self.validator {
+            return validator.ask(request).await;
+        }
         let mut pending = self.datagrams.send_request(request.clone());
         let answer = pending.get_response().await.map_err(|error| error.to_string())?;
         if answer.header().tc() { self.ask_by_stream(request).await } else { Ok(answer) }
@@ -78,6 +91,17 @@ impl Wire {
             Ok(answer)
         }
     }
+}
+
+/// How datagrams are repeated within `timeout`.
+pub(super) fn datagrams(timeout: Duration, concurrent: usize) -> dgram::Config {
+    let repeat = REPEAT.min(timeout / TRIES_MIN).max(Duration::from_millis(1));
+    let tries = timeout.as_millis().div_ceil(repeat.as_millis());
+    let mut config = dgram::Config::new();
+    config.set_max_parallel(concurrent);
+    config.set_max_retries(u8::try_from(tries.clamp(1, u128::from(TRIES_MAX))).unwrap_or(u8::MAX));
+    config.set_read_timeout(repeat);
+    config
 }
 
 /// RD, AD (RFC 6840 section 5.7: "the requester understands and is interested in the AD bit"), DO.
