@@ -17,6 +17,7 @@ pub mod road;
 pub mod socketmap;
 pub mod sts;
 pub mod tls;
+pub mod tlsrpt;
 
 #[cfg(test)]
 mod fixtures;
