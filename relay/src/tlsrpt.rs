@@ -19,6 +19,7 @@ pub mod record;
 
 mod collector;
 mod day;
+mod delivered;
 mod dkim;
 mod gzip;
 mod https;

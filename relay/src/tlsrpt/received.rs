@@ -7,7 +7,6 @@ use rusqlite::params;
 use super::intake;
 use super::ledger::Ledger;
 use super::ledger::LedgerError;
-use super::ledger::signed;
 use super::report::FailureDetails;
 use super::report::PolicyReport;
 use super::report::Report;
@@ -19,6 +18,8 @@ const KEPT: i64 = 400 * 86_400;
 const REPORTS_MAX: i64 = 50_000;
 /// So many policies of one report are kept, and so many failures of one policy.
 const ROWS_MAX: usize = 200;
+/// Larger counts are nonsense; with this bound the sum over all rows there can be still fits.
+const COUNT_MAX: u64 = 100_000_000_000;
 
 /// What became of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +88,8 @@ fn insert_policy(transaction: &Transaction<'_>, report: i64, told: &PolicyReport
             report,
             clip(&policy.policy_type),
             clip(&policy.policy_domain).to_ascii_lowercase(),
-            signed(summary.total_successful_session_count),
-            signed(summary.total_failure_session_count)
+            bounded(summary.total_successful_session_count),
+            bounded(summary.total_failure_session_count)
         ])?;
     let mut failure = transaction
         .prepare_cached("INSERT INTO tlsrpt_received_failure VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
@@ -104,8 +105,13 @@ fn insert_policy(transaction: &Transaction<'_>, report: i64, told: &PolicyReport
             text(receiving_ip),
             text(&details.failure_reason_code),
             text(&details.additional_information),
-            signed(details.failed_session_count)
+            bounded(details.failed_session_count)
         ])?;
     }
     Ok(())
+}
+
+/// A count for SQLite, which has no unsigned numbers.
+fn bounded(count: u64) -> i64 {
+    count.min(COUNT_MAX).cast_signed()
 }

@@ -247,10 +247,13 @@ impl Session {
         Self::of(route, hop, vec![Failure { result, peer, reason: Some(clip(why)), more: None }])
     }
 
-    /// No host was connected to, and the troubles of the look-ups are why. Nothing if there are none.
-    pub fn troubled(route: &Route) -> Option<Self> {
+    /// There was no connection, and the troubles of the look-ups are why: those of one host, or all of them.
+    /// Nothing if there are none.
+    pub fn troubled(route: &Route, host: Option<&str>) -> Option<Self> {
         let mut session = Self { domain: route.domain.clone(), outcomes: Vec::new() };
-        for trouble in &route.troubles {
+        for trouble in
+            route.troubles.iter().filter(|trouble| host.is_none() || trouble.host.as_deref() == host)
+        {
             session.add_trouble(route, trouble);
         }
         (!session.outcomes.is_empty()).then_some(session)
