@@ -75,6 +75,24 @@ pub(crate) fn is_doubtful(route: &Route) -> bool {
         || route.hosts.iter().any(|hop| matches!(hop.road, Road::Unreachable { .. }))
 }
 
+/// About how much memory a decision takes. What strangers publish may be large: TLSA data, policies, texts.
+pub(crate) fn octets(route: &Route) -> usize {
+    let hosts: usize =
+        route.hosts.iter().map(|hop| 256 + 32 * hop.addresses.len() + road_octets(&hop.road)).sum();
+    let steps: usize = route.steps.iter().map(|step| 64 + step.text.len()).sum();
+    let troubles: usize = route.troubles.iter().map(|trouble| 64 + trouble.why.len()).sum();
+    512 + hosts + steps + troubles + route.sts.as_ref().map_or(0, StsPolicy::octets)
+}
+
+fn road_octets(road: &Road) -> usize {
+    match road {
+        Road::Dane { records, names, .. } => {
+            records.iter().map(|record| 32 + record.data.len()).sum::<usize>() + 128 * names.len()
+        }
+        _ => 128,
+    }
+}
+
 struct Decision<'a> {
     dns: &'a Dns,
     next_hop: &'a NextHop,

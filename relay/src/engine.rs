@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::RwLock;
-use std::sync::atomic::AtomicI64;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -22,14 +20,14 @@ use crate::road::Clock;
 use crate::road::Demand;
 use crate::road::Route;
 use crate::road::RouteVerdict;
+use crate::shelf::Limit;
+use crate::shelf::Shelf;
 use crate::sts::StsCache;
 
 /// So many decisions may be under way; each holds a few hundred kilobytes at most.
 const DECISIONS_MAX: usize = 2048;
-/// So many decisions are kept.
-const ROUTES_MAX: usize = 100_000;
-/// When there are too many, this part of them goes, the longest unused first.
-const EVICTED_SHARE: usize = 16;
+/// So many decisions are kept, of so many octets in all.
+const ROUTES_MAX: Limit = Limit { entries: 100_000, octets: 256 * 1024 * 1024 };
 /// How often [`Engine::keep_fresh`] looks for decisions about to expire.
 const FRESHEN_INTERVAL: Duration = Duration::from_secs(5);
 /// How often it looks for MTA-STS policies to renew.
@@ -91,24 +89,22 @@ struct Inner {
     sts: StsCache,
     clock: Clock,
     demands: RwLock<Arc<Demands>>,
-    routes: RwLock<HashMap<String, Arc<Kept>>>,
+    routes: RwLock<Shelf<Kept>>,
     flights: Flights<Arc<Route>>,
 }
 
-/// A decision with its use.
+/// A decision, and when it was made (Unix seconds).
 #[derive(Debug)]
 struct Kept {
     route: Arc<Route>,
     decided: i64,
-    /// When it was last asked for, Unix seconds.
-    used: AtomicI64,
 }
 
 impl Engine {
     /// An engine over `dns` and the policies of `sts`.
     pub fn new(dns: Dns, sts: StsCache, demands: Demands, clock: Clock) -> Self {
         let demands = RwLock::new(Arc::new(demands));
-        let (routes, flights) = (RwLock::default(), Flights::new(DECISIONS_MAX));
+        let (routes, flights) = (RwLock::new(Shelf::new(ROUTES_MAX)), Flights::new(DECISIONS_MAX));
         Self { inner: Arc::new(Inner { dns, sts, clock, demands, routes, flights }) }
     }
 
@@ -227,8 +223,7 @@ impl Engine {
     fn look(&self, key: &str) -> Option<Arc<Route>> {
         let now = self.inner.clock.now();
         let routes = self.inner.routes.read().unwrap_or_else(PoisonError::into_inner);
-        let kept = routes.get(key).filter(|kept| kept.route.expires > now)?;
-        kept.used.store(now, Ordering::Relaxed);
+        let kept = routes.get(key, now).filter(|kept| kept.route.expires > now)?;
         Some(Arc::clone(&kept.route))
     }
 
@@ -254,16 +249,13 @@ impl Engine {
     fn keep(&self, key: String, route: &Arc<Route>) {
         let now = self.inner.clock.now();
         let mut routes = self.inner.routes.write().unwrap_or_else(PoisonError::into_inner);
-        let before = routes.get(&key).filter(|before| before.route.expires > now);
+        let before = routes.peek(&key).map(|(kept, _)| &kept.route).filter(|route| route.expires > now);
         // A renewal that failed does not take away what is still known to hold.
-        if decide::is_doubtful(route) && before.is_some_and(|before| !decide::is_doubtful(&before.route)) {
+        if decide::is_doubtful(route) && before.is_some_and(|before| !decide::is_doubtful(before)) {
             return;
         }
-        if routes.len() >= ROUTES_MAX && !routes.contains_key(&key) {
-            make_room(&mut routes, now);
-        }
-        let kept = Kept { route: Arc::clone(route), decided: now, used: AtomicI64::new(now) };
-        routes.insert(key, Arc::new(kept));
+        let octets = decide::octets(route);
+        routes.put(key, Kept { route: Arc::clone(route), decided: now }, octets, now);
     }
 
     /// Renews what is in use and about to expire; forgets what has expired.
@@ -271,8 +263,12 @@ impl Engine {
         let now = self.inner.clock.now();
         let due: Vec<String> = {
             let mut routes = self.inner.routes.write().unwrap_or_else(PoisonError::into_inner);
-            routes.retain(|_, kept| kept.route.expires > now);
-            routes.iter().filter(|(_, kept)| kept.is_due(now)).map(|(key, _)| key.clone()).collect()
+            routes.retain(|kept| kept.route.expires > now);
+            routes
+                .iter()
+                .filter(|(_, kept, used)| kept.is_due(*used, now))
+                .map(|(key, ..)| key.to_owned())
+                .collect()
         };
         let mut under_way = JoinSet::new();
         for key in due {
@@ -290,23 +286,12 @@ impl Engine {
 impl Kept {
     /// In use is what was asked for again after the first quarter of its life: one message asks several times at
     /// once, and that alone is no reason to renew.
-    fn is_due(&self, now: i64) -> bool {
+    fn is_due(&self, used: i64, now: i64) -> bool {
         let life = self.route.expires - self.decided;
         let lead = (life / 10).clamp(LEAD_MIN, LEAD_MAX);
-        let in_use = self.used.load(Ordering::Relaxed) - self.decided >= life / 4;
+        let in_use = used - self.decided >= life / 4;
         in_use && self.route.expires - now <= lead
     }
-}
-
-fn make_room(routes: &mut HashMap<String, Arc<Kept>>, now: i64) {
-    routes.retain(|_, kept| kept.route.expires > now);
-    if routes.len() < ROUTES_MAX {
-        return;
-    }
-    let mut uses: Vec<i64> = routes.values().map(|kept| kept.used.load(Ordering::Relaxed)).collect();
-    let (_, limit, _) = uses.select_nth_unstable(ROUTES_MAX / EVICTED_SHARE);
-    let limit = *limit;
-    routes.retain(|_, kept| kept.used.load(Ordering::Relaxed) > limit);
 }
 
 #[cfg(test)]

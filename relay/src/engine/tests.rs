@@ -1,5 +1,7 @@
 //! The road to each host, case by case, against a scripted resolver and a policy host in this process.
 
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use domain::base::Rtype;

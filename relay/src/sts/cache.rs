@@ -1,6 +1,5 @@
 //! Policies kept by `max_age`, in memory and on disk (RFC 8461 sections 3.3 and 5.1).
 
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,6 +24,8 @@ use crate::flight::Flights;
 use crate::road::Clock;
 use crate::road::Trouble;
 use crate::road::TroubleKind;
+use crate::shelf::Limit;
+use crate::shelf::Shelf;
 
 /// RFC 8461 section 3.3: "limit further attempts to a period of five minutes or longer per version ID".
 const PAUSE_AFTER_FAILURE: i64 = 300;
@@ -36,6 +37,8 @@ const UNUSED_AFTER: i64 = 30 * 86_400;
 const REFRESH_MOST: usize = 50;
 /// So many fetches may be under way.
 const FETCHES_MAX: usize = 256;
+/// The policies in memory may take so many octets; strangers write them.
+const OCTETS_MAX: usize = 64 * 1024 * 1024;
 /// How long the absence of a TXT record is relied on if its look-up failed, seconds.
 const FAILED_TTL: u32 = 60;
 
@@ -92,7 +95,7 @@ struct Inner {
     clock: Clock,
     dns: Dns,
     fetcher: Fetcher,
-    known: Mutex<HashMap<String, Known>>,
+    known: Mutex<Shelf<Known>>,
     flights: Flights<Result<StsPolicy, Failure>>,
 }
 
@@ -100,7 +103,13 @@ struct Inner {
 struct Known {
     kept: Option<Kept>,
     failure: Option<Failure>,
-    used: i64,
+}
+
+impl Known {
+    fn octets(&self) -> usize {
+        let policy = self.kept.as_ref().map_or(0, |kept| kept.policy.octets());
+        512 + policy + self.failure.as_ref().map_or(0, |failure| failure.why.len())
+    }
 }
 
 /// A fetch that failed, remembered so that it is not repeated at once.
@@ -120,13 +129,15 @@ impl StsCache {
     pub fn open(config: StsConfig, dns: Dns, clock: Clock) -> io::Result<Self> {
         let now = clock.now();
         let fetcher = Fetcher::new(dns.clone(), config.roots.clone(), config.timeout, config.connect_to)?;
-        let mut known = HashMap::new();
+        let mut known = Shelf::new(Limit { entries: config.capacity, octets: OCTETS_MAX });
         if let Some(directory) = &config.directory {
             for mut kept in disk::load(directory, now, config.capacity)? {
                 // A clock that was ahead must not keep a policy for ever.
                 kept.fetched = kept.fetched.min(now);
                 let domain = kept.domain.clone();
-                known.insert(domain, Known { kept: Some(kept), failure: None, used: now });
+                let one = Known { kept: Some(kept), failure: None };
+                let octets = one.octets();
+                known.put(domain, one, octets, now);
             }
         }
         let (known, flights) = (Mutex::new(known), Flights::new(FETCHES_MAX));
@@ -181,7 +192,8 @@ impl StsCache {
     pub fn list(&self) -> Vec<(String, StsPolicy, i64)> {
         let now = self.inner.clock.now();
         let known = self.lock();
-        let kept = known.values().filter_map(|known| known.kept.as_ref()).filter(|kept| kept.expires() > now);
+        let kept =
+            known.iter().filter_map(|(_, known, _)| known.kept.as_ref()).filter(|kept| kept.expires() > now);
         let mut list: Vec<_> =
             kept.map(|kept| (kept.domain.clone(), kept.policy.clone(), kept.fetched)).collect();
         list.sort_by(|a, b| a.0.cmp(&b.0));
@@ -191,15 +203,12 @@ impl StsCache {
     /// The cached policy, if it is in force.
     fn kept(&self, domain: &str) -> Option<Kept> {
         let now = self.inner.clock.now();
-        let mut known = self.lock();
-        let known = known.get_mut(domain)?;
-        known.used = now;
-        known.kept.clone().filter(|kept| kept.expires() > now)
+        self.lock().get(domain, now)?.kept.clone().filter(|kept| kept.expires() > now)
     }
 
     async fn fetch(&self, domain: &str, id: &str) -> Result<StsPolicy, Failure> {
         let now = self.inner.clock.now();
-        let failed = self.lock().get(domain).and_then(|known| known.failure.clone());
+        let failed = self.lock().peek(domain).and_then(|(known, _)| known.failure.clone());
         if let Some(failure) =
             failed.filter(|failed| failed.id == id && now < failed.at + PAUSE_AFTER_FAILURE)
         {
@@ -229,9 +238,7 @@ impl StsCache {
         match result {
             Ok(policy) => {
                 let kept = Kept { domain: domain.to_owned(), fetched: now, policy: policy.clone() };
-                self.note(domain, |known| {
-                    *known = Known { kept: Some(kept.clone()), failure: None, used: now }
-                });
+                self.note(domain, |known| *known = Known { kept: Some(kept.clone()), failure: None });
                 self.write(kept).await;
                 Ok(policy)
             }
@@ -246,13 +253,19 @@ impl StsCache {
 
     fn note(&self, domain: &str, change: impl FnOnce(&mut Known)) {
         let now = self.inner.clock.now();
-        let mut all = self.lock();
-        if all.len() >= self.inner.config.capacity && !all.contains_key(domain) {
-            make_room(&mut all, now, self.inner.config.directory.clone());
+        let mut shelf = self.lock();
+        let (mut known, used) =
+            shelf.peek(domain).map_or_else(Default::default, |(known, used)| (known.clone(), used));
+        change(&mut known);
+        let octets = known.octets();
+        // A renewal is no use: what nobody writes to any more is to grow old.
+        let gone = shelf.put(domain.to_owned(), known, octets, if used == 0 { now } else { used });
+        drop(shelf);
+        let Some(directory) = &self.inner.config.directory else { return };
+        for domain in gone {
+            // A file that stays is read again at the next start, no harm.
+            let _ = disk::remove(directory, &domain);
         }
-        let known = all.entry(domain.to_owned()).or_default();
-        known.used = known.used.max(now);
-        change(known);
     }
 
     async fn write(&self, kept: Kept) {
@@ -266,20 +279,20 @@ impl StsCache {
     fn due(&self) -> Vec<String> {
         let now = self.inner.clock.now();
         let known = self.lock();
-        let due = known.iter().filter(|(_, known)| {
+        let due = known.iter().filter(|(_, known, used)| {
             let Some(kept) = &known.kept else { return false };
             let age = now - kept.fetched;
             let old = age >= REFRESH_AFTER.min(i64::from(kept.policy.max_age) / 2);
             let tried = known.failure.as_ref().is_some_and(|failure| now < failure.at + PAUSE_AFTER_FAILURE);
-            kept.expires() > now && old && !tried && now - known.used < UNUSED_AFTER
+            kept.expires() > now && old && !tried && now - used < UNUSED_AFTER
         });
-        due.map(|(domain, _)| domain.clone()).take(REFRESH_MOST).collect()
+        due.map(|(domain, ..)| domain.to_owned()).take(REFRESH_MOST).collect()
     }
 
     fn postpone(&self, domain: &str, why: &str) {
         let now = self.inner.clock.now();
         let kind = TroubleKind::StsPolicyFetchError;
-        let mode = self.lock().get(domain).and_then(|known| Some(known.kept.as_ref()?.policy.mode));
+        let mode = self.lock().peek(domain).and_then(|(known, _)| Some(known.kept.as_ref()?.policy.mode));
         // RFC 8461 section 3.3: "SHOULD alert administrators ... unless the cached policy mode is "none"."
         if mode.is_some_and(|mode| mode != Mode::None) {
             tracing::warn!("the MTA-STS policy of {domain} cannot be renewed: {why}");
@@ -290,7 +303,7 @@ impl StsCache {
         });
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+    fn lock(&self) -> MutexGuard<'_, Shelf<Known>> {
         self.inner.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -361,22 +374,6 @@ fn announced(lookup: &Lookup<String>, found: &mut Discovered) -> Option<String> 
             found.troubles.push(Trouble { kind, host: None, why: why.clone() });
             None
         }
-    }
-}
-
-/// Drops what is worth nothing any more, or else the policy that was not used for the longest time.
-fn make_room(all: &mut HashMap<String, Known>, now: i64, directory: Option<PathBuf>) {
-    let before = all.len();
-    all.retain(|_, known| known.kept.as_ref().is_some_and(|kept| kept.expires() > now));
-    if all.len() < before {
-        return;
-    }
-    let oldest = all.iter().min_by_key(|(_, known)| known.used).map(|(domain, _)| domain.clone());
-    let Some(oldest) = oldest else { return };
-    all.remove(&oldest);
-    if let Some(directory) = directory {
-        // A file that stays is read again at the next start, no harm.
-        let _ = disk::remove(&directory, &oldest);
     }
 }
 

@@ -65,7 +65,7 @@ fn read(path: &Path) -> Option<Kept> {
     }
     let kept: Kept = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
     // The lines are what was fetched; what was made of them must be what we would make of them today.
-    let again = StsPolicy::parse(&kept.policy.lines.join("\r\n"), &kept.policy.id).ok()?;
+    let again = StsPolicy::parse(&(kept.policy.lines.join("\r\n") + "\r\n"), &kept.policy.id).ok()?;
     (again == kept.policy).then_some(kept)
 }
 

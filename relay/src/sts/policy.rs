@@ -107,6 +107,14 @@ impl StsPolicy {
     }
 }
 
+impl StsPolicy {
+    /// About how much memory it takes.
+    pub(crate) fn octets(&self) -> usize {
+        let texts = self.lines.iter().chain(&self.mx).map(|text| 32 + text.len());
+        256 + texts.sum::<usize>()
+    }
+}
+
 fn parse_mode(value: &str) -> Result<Mode, BadPolicy> {
     [("enforce", Mode::Enforce), ("testing", Mode::Testing), ("none", Mode::None)]
         .into_iter()
