@@ -178,7 +178,7 @@ impl Work<'_> {
         let mut out = Vec::with_capacity(BLOCK + BLOCK / 16);
         loop {
             match next_block(&mut content, BLOCK) {
-                Ok(block) if block.is_empty() => break,
+                Ok([]) => break,
                 Ok(block) => {
                     out.clear();
                     stuffing.stuff(block, &mut out);

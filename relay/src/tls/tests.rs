@@ -75,7 +75,7 @@ async fn dane_ee_asks_the_raw_key_for_the_signature_whatever_surrounds_it() {
     let odd = [
         ("plain", Identity::alone(&[HOST], |_| {})),
         ("negative serial", Identity::alone(&[HOST], |_| {}).with_negative_serial()),
-        ("version 1", Identity::alone(&[HOST], |_| {}).as_version_one(&issuer)),
+        ("version 1", Identity::alone(&[HOST], |_| {}).into_version_one(&issuer)),
         ("no name", Identity::alone(&[], |_| {})),
         ("other name", Identity::alone(&["other.example"], |_| {})),
         ("expired", Identity::alone(&[HOST], |params| params.not_after = date_time_ymd(2020, 1, 1))),

@@ -1,6 +1,8 @@
 //! Every way in which certificates and records can fit or not. The verdicts are those of RFC 7671 and 7672; where
 //! these leave something open, of OpenSSL as Postfix uses it.
 
+use std::slice::from_ref;
+
 use rcgen::BasicConstraints;
 use rcgen::CustomExtension;
 use rcgen::DnType;
@@ -36,7 +38,7 @@ fn dane_ee_matches_by_every_selector_and_matching_type() {
     for selector in 0..=1 {
         for matching in 0..=2 {
             let record = leaf.tlsa(3, selector, matching);
-            assert_eq!(check(&[record.clone()], &[&leaf]), Ok(record));
+            assert_eq!(check(from_ref(&record), &[&leaf]), Ok(record));
         }
     }
     assert_eq!(check(&[leaf.wrong_tlsa(3, 1, 1)], &[&leaf]), Err(DaneFault::NoMatch));
@@ -60,11 +62,11 @@ fn dane_ee_asks_for_neither_name_nor_date_nor_form() {
             params.custom_extensions = vec![unknown];
         }),
         Identity::alone(&[HOST], |_| {}).with_negative_serial(),
-        Identity::alone(&[HOST], |_| {}).as_version_one(&issuer),
+        Identity::alone(&[HOST], |_| {}).into_version_one(&issuer),
     ];
     for leaf in &odd {
         let record = leaf.tlsa(3, 1, 1);
-        assert_eq!(check(&[record.clone()], &[leaf]), Ok(record));
+        assert_eq!(check(from_ref(&record), &[leaf]), Ok(record));
     }
 }
 
@@ -103,11 +105,11 @@ fn dane_ta_climbs_to_an_anchor_that_was_sent() {
     for selector in 0..=1 {
         for matching in 0..=2 {
             let record = intermediate.tlsa(2, selector, matching);
-            assert_eq!(check(&[record.clone()], &[&leaf, &intermediate]), Ok(record));
+            assert_eq!(check(from_ref(&record), &[&leaf, &intermediate]), Ok(record));
             let record = root.tlsa(2, selector, matching);
-            assert_eq!(check(&[record.clone()], &[&leaf, &intermediate, &root]), Ok(record.clone()));
+            assert_eq!(check(from_ref(&record), &[&leaf, &intermediate, &root]), Ok(record.clone()));
             // The order of what follows the leaf does not matter (RFC 8446 section 4.4.2).
-            assert_eq!(check(&[record.clone()], &[&leaf, &root, &intermediate]), Ok(record));
+            assert_eq!(check(from_ref(&record), &[&leaf, &root, &intermediate]), Ok(record));
         }
     }
 }
@@ -117,7 +119,7 @@ fn dane_ta_takes_a_full_certificate_or_key_from_the_dns() {
     let (root, intermediate, leaf) = hierarchy(&[HOST]);
     for selector in 0..=1 {
         let record = root.tlsa(2, selector, 0);
-        assert_eq!(check(&[record.clone()], &[&leaf, &intermediate]), Ok(record.clone()));
+        assert_eq!(check(from_ref(&record), &[&leaf, &intermediate]), Ok(record.clone()));
         assert_eq!(check(&[record], &[&leaf]), Err(DaneFault::NotTrusted));
     }
     // A digest alone cannot be climbed to when the root is not sent.
@@ -149,7 +151,7 @@ fn the_leaf_is_no_trust_anchor_of_its_own() {
                 params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             });
             let record = alone.tlsa(2, selector, matching);
-            assert_eq!(check(&[record.clone()], &[&alone]), Err(DaneFault::NotTrusted));
+            assert_eq!(check(from_ref(&record), &[&alone]), Err(DaneFault::NotTrusted));
             assert_eq!(check(&[record], &[&alone, &alone]), Err(DaneFault::NotTrusted));
         }
     }
@@ -289,11 +291,11 @@ fn name_constraints_of_an_authority_bind_the_leaf() {
 #[test]
 fn old_private_authorities_with_version_one_certificates_work() {
     let issuer = Identity::root("Old");
-    let root = Identity::root("Old").as_version_one(&issuer);
+    let root = Identity::root("Old").into_version_one(&issuer);
     let name =
         |params: &mut rcgen::CertificateParams| params.distinguished_name.push(DnType::CommonName, HOST);
     // `openssl x509 -req` without an extension file makes such leaves.
-    let leaf = issuer.issue(&[], name).as_version_one(&issuer);
+    let leaf = issuer.issue(&[], name).into_version_one(&issuer);
     assert!(check(&[issuer.tlsa(2, 0, 1)], &[&leaf, &issuer]).is_ok());
     // The forged root carries another key than its signature shows; only its own leaves count.
     assert_eq!(check(&[root.tlsa(2, 0, 1)], &[&leaf, &root]), Err(DaneFault::NotTrusted));
