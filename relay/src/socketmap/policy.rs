@@ -31,9 +31,20 @@ use crate::sts::StsPolicy;
 /// Attributes longer than this are left out; Postfix takes no reply above 100,000 bytes.
 const LONGEST_REPORT: usize = 60_000;
 
-/// The answer for Postfix. `now` in Unix seconds. With `tlsrpt` it carries the attributes by which Postfix 3.10 and
-/// later report on MTA-STS; earlier versions refuse an answer that has them.
-pub fn for_postfix(route: &Route, now: i64, tlsrpt: bool) -> Answer {
+/// How Postfix asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asking {
+    /// Unix seconds.
+    pub now: i64,
+    /// The answer shall carry the attributes by which Postfix 3.10 and later report on MTA-STS; earlier versions
+    /// refuse an answer that has them.
+    pub tlsrpt: bool,
+    /// Mail is under way that was promised an authenticated road, see [`crate::pledge`].
+    pub pledged: bool,
+}
+
+/// The answer for Postfix.
+pub fn for_postfix(route: &Route, asking: Asking) -> Answer {
     let fixed = match route.demand {
         Demand::DaneOnly => Some("dane-only"),
         Demand::Encrypt => Some("encrypt"),
@@ -45,7 +56,7 @@ pub fn for_postfix(route: &Route, now: i64, tlsrpt: bool) -> Answer {
         return Answer::Ok(level.to_owned());
     }
     match &route.verdict {
-        RouteVerdict::Hosts => by_roads(route, now, tlsrpt),
+        RouteVerdict::Hosts => by_roads(route, asking),
         // Postfix finds out by itself, and says so in its own bounce.
         RouteVerdict::NullMx | RouteVerdict::NoSuchDomain => Answer::NotFound,
         RouteVerdict::Temporary { why } => Answer::temporary(why),
@@ -70,21 +81,22 @@ fn is_strict(route: &Route) -> bool {
     route.demand == Demand::Sts || route.sts.as_ref().is_some_and(|sts| sts.mode == Mode::Enforce)
 }
 
-fn by_roads(route: &Route, now: i64, tlsrpt: bool) -> Answer {
+fn by_roads(route: &Route, asking: Asking) -> Answer {
+    let Asking { now, tlsrpt, pledged } = asking;
     let hosts = route.hosts.as_slice();
     let by_dane = |hop: &Hop| matches!(hop.road, Road::Dane { .. });
     let judged_by_postfix = |hop: &Hop| {
         matches!(hop.road, Road::Dane { .. } | Road::DaneUnusable { .. } | Road::Unreachable { .. })
     };
     let secure_mx = hosts.iter().all(|hop| hop.mx_secure);
-    if hosts.iter().all(by_dane) {
+    if hosts.iter().all(by_dane) && (secure_mx || !pledged) {
         return level(if secure_mx { "dane-only" } else { "dane" });
     }
-    if is_strict(route) {
+    if pledged || is_strict(route) {
         if secure_mx && hosts.iter().any(by_dane) {
             return level("dane-only");
         }
-        return by_sts(route, now, tlsrpt);
+        return by_sts(route, asking);
     }
     if hosts.iter().any(judged_by_postfix) {
         return level("dane");
@@ -99,10 +111,11 @@ fn by_roads(route: &Route, now: i64, tlsrpt: bool) -> Answer {
     }
 }
 
-/// MTA-STS is in force and DANE does not help.
-fn by_sts(route: &Route, now: i64, tlsrpt: bool) -> Answer {
+/// Only authenticated hosts may be used, and DANE does not help.
+fn by_sts(route: &Route, asking: Asking) -> Answer {
+    let Asking { now, tlsrpt, pledged } = asking;
     let unusable = |hop: &Hop| matches!(hop.road, Road::DaneUnusable { .. });
-    if route.hosts.iter().all(unusable) {
+    if !pledged && route.hosts.iter().all(unusable) {
         return level("dane");
     }
     let names: Vec<&str> = route.hosts.iter().filter_map(sts_name).collect();

@@ -9,20 +9,24 @@ use super::Answer;
 use super::Request;
 use super::Table;
 use super::policy;
+use super::policy::Asking;
 use crate::dns::Health;
 use crate::engine::Engine;
+use crate::lmtp::next_hop_for;
+use crate::pledge::Pledges;
 use crate::road::Clock;
 use crate::road::Demand;
 use crate::road::Route;
 
-/// What was asked for and what was said, for counting.
-pub type Asked = dyn Fn(&Answer) + Send + Sync;
+/// Told of every answer about a road, on the way of the answer: must not wait.
+pub type Asked = dyn Fn(&Arc<Route>, &Answer) + Send + Sync;
 
 /// All tables of one engine.
 pub struct PolicyTables {
     engine: Engine,
     health: watch::Receiver<Health>,
     clock: Clock,
+    pledges: Option<Pledges>,
     transport: Option<TransportTable>,
     asked: Box<Asked>,
 }
@@ -32,8 +36,10 @@ pub struct PolicyTables {
 pub struct TransportTable {
     /// True for a domain, in lower case, whose mail the MTA delivers by itself.
     pub local: Arc<dyn Fn(&str) -> bool + Send + Sync>,
-    /// The transport and next-hop for a domain, for example `gw:inet:[127.64.1.2]:2424`.
-    pub next_hop: Arc<dyn Fn(&str) -> String + Send + Sync>,
+    /// The transport of master.cf that leads to the relay.
+    pub transport: String,
+    /// The port of the relay on the loopback addresses.
+    pub port: u16,
 }
 
 /// A question about the road to a next-hop.
@@ -45,9 +51,15 @@ enum Who {
 
 impl PolicyTables {
     /// Tables over `engine`; `asked` is told of every answer about a road.
-    pub fn new(engine: Engine, clock: Clock, transport: Option<TransportTable>, asked: Box<Asked>) -> Self {
+    pub fn new(
+        engine: Engine,
+        clock: Clock,
+        pledges: Option<Pledges>,
+        transport: Option<TransportTable>,
+        asked: Box<Asked>,
+    ) -> Self {
         let health = engine.dns().health();
-        Self { engine, health, clock, transport, asked }
+        Self { engine, health, clock, pledges, transport, asked }
     }
 
     /// The answers that need no route, or `None`.
@@ -85,17 +97,25 @@ impl PolicyTables {
         {
             return Answer::NotFound;
         }
-        Answer::Ok((transport.next_hop)(&domain))
+        Answer::Ok(next_hop_for(&domain, &transport.transport, transport.port))
     }
 
-    fn of_route(&self, who: Who, route: &Route) -> Answer {
+    fn of_route(&self, who: Who, route: &Arc<Route>) -> Answer {
         let answer = match (who, self.distrust(route.demand)) {
             (_, Some(distrust)) => distrust,
-            (Who::Postfix { tlsrpt }, None) => policy::for_postfix(route, self.clock.now(), tlsrpt),
+            (Who::Postfix { tlsrpt }, None) => self.for_postfix(route, tlsrpt),
             (Who::Sendmail, None) => policy::for_sendmail(route),
         };
-        (self.asked)(&answer);
+        (self.asked)(route, &answer);
         answer
+    }
+
+    fn for_postfix(&self, route: &Arc<Route>, tlsrpt: bool) -> Answer {
+        let now = self.clock.now();
+        match self.pledges.as_ref().filter(|pledges| pledges.holds(&route.domain)) {
+            None => policy::for_postfix(route, Asking { now, tlsrpt, pledged: false }),
+            Some(pledges) => policy::for_postfix(&pledges.keep(route), Asking { now, tlsrpt, pledged: true }),
+        }
     }
 
     /// While the resolver does not validate, Postfix would silently take `dane` for `may`: then it gets no answer,
@@ -122,7 +142,7 @@ impl Table for PolicyTables {
 
     async fn look_up(&self, request: Request<'_>) -> Answer {
         match self.without_route(request) {
-            Ok(who) => self.of_route(who, &*self.engine.route(request.key).await),
+            Ok(who) => self.of_route(who, &self.engine.route(request.key).await),
             Err(answer) => answer,
         }
     }

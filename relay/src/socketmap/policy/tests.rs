@@ -4,6 +4,7 @@ use crate::dns::Tlsa;
 use crate::road::PolicyKind;
 
 const NOW: i64 = 1_790_000_000;
+const REPORTING: Asking = Asking { now: NOW, tlsrpt: true, pledged: false };
 
 fn dane() -> Road {
     let records = vec![Tlsa { usage: 3, selector: 1, matching: 1, data: vec![7; 32] }];
@@ -72,7 +73,7 @@ fn with_insecure_mx(mut route: Route) -> Route {
 }
 
 fn said(route: &Route) -> String {
-    match for_postfix(route, NOW, false) {
+    match for_postfix(route, Asking { now: NOW, ..Asking::default() }) {
         Answer::Ok(text) => text,
         Answer::NotFound => "NOTFOUND".to_owned(),
         Answer::Temp(why) => format!("TEMP {why}"),
@@ -166,7 +167,7 @@ fn exceptions_of_the_configuration_need_no_look_up() {
 
 #[test]
 fn tls_report_attributes_only_when_asked_for_and_only_from_mta_sts() {
-    let told = |route: &Route| match for_postfix(route, NOW, true) {
+    let told = |route: &Route| match for_postfix(route, REPORTING) {
         Answer::Ok(text) => text,
         other => panic!("{other:?}"),
     };
@@ -183,14 +184,14 @@ mx_host_pattern=*.example.org { policy_string = version: STSv1 } { policy_string
     assert!(
         mismatch.starts_with("secure servername=hostname policy_failure=sts-policy-invalid policy_type=sts ")
     );
-    assert_eq!(for_postfix(&route(vec![Road::Opportunistic]), NOW, true), Answer::NotFound);
+    assert_eq!(for_postfix(&route(vec![Road::Opportunistic]), REPORTING), Answer::NotFound);
 }
 
 #[test]
 fn attributes_that_do_not_fit_a_reply_are_left_out() {
     let mut long = enforced(vec![sts("a.example.org")]);
     long.sts.as_mut().unwrap().lines = vec!["x: y".repeat(20); 1000];
-    let answer = for_postfix(&long, NOW, true);
+    let answer = for_postfix(&long, REPORTING);
     assert_eq!(answer, Answer::Ok("secure match=a.example.org servername=hostname".to_owned()));
 }
 
@@ -205,4 +206,20 @@ fn sendmail_is_told_of_mta_sts_only() {
         for_sendmail(&Route { verdict: failed, ..route(Vec::new()) }),
         Answer::Temp("MX: bogus".to_owned())
     );
+}
+
+#[test]
+fn a_promise_that_was_made_leaves_no_lesser_road() {
+    let pledged = |route: &Route| match for_postfix(route, Asking { now: NOW, tlsrpt: false, pledged: true })
+    {
+        Answer::Ok(text) => text,
+        Answer::Temp(_) => "TEMP".to_owned(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(pledged(&route(vec![dane(), unreachable()])), "dane-only");
+    assert_eq!(pledged(&route(vec![unreachable()])), "TEMP");
+    assert_eq!(pledged(&route(vec![unusable()])), "TEMP");
+    assert_eq!(pledged(&with_insecure_mx(route(vec![dane()]))), "TEMP");
+    let name = vec![sts("a.example.org"), unreachable()];
+    assert_eq!(pledged(&enforced(name)), "secure match=a.example.org servername=hostname");
 }
