@@ -16,6 +16,7 @@ pub mod map;
 pub mod netstring;
 pub mod next_hop;
 pub mod pledge;
+pub mod publish;
 pub mod road;
 mod shelf;
 pub mod socketmap;
