@@ -122,7 +122,9 @@ impl fmt::Display for Road {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dane { base, records, .. } => {
-                write!(f, "DANE, by {} usable TLSA records at {base}; TLS is mandatory", records.len())
+                let count = records.len();
+                let records = if count == 1 { "record" } else { "records" };
+                write!(f, "DANE, by {count} usable TLSA {records} at {base}; TLS is mandatory")
             }
             Self::DaneUnusable { base } => {
                 write!(f, "no TLSA record at {base} is usable; TLS is mandatory, unauthenticated")
