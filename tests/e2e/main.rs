@@ -18,6 +18,7 @@ mod outbound;
 mod peers;
 mod postfix_plain;
 mod protocol;
+mod relay;
 mod rooms;
 mod sendmail;
 mod untouched;
