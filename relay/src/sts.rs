@@ -1,15 +1,16 @@
 //! MTA-STS (RFC 8461): discovery, policy, fetch, cache.
 
 mod cache;
+mod discovery;
 mod disk;
 mod fetch;
 mod http;
 mod policy;
 pub mod record;
 
-pub use cache::Discovered;
 pub use cache::StsCache;
 pub use cache::StsConfig;
+pub use discovery::Discovered;
 pub use fetch::FetchError;
 pub use policy::BadPolicy;
 pub use policy::MAX_AGE_MAX;

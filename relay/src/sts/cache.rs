@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use rustls::RootCertStore;
 
+use super::discovery::Discovered;
+use super::discovery::announced;
 use super::disk;
 use super::disk::Kept;
 use super::fetch::FetchError;
 use super::fetch::Fetcher;
 use super::policy::Mode;
 use super::policy::StsPolicy;
-use super::record;
 use crate::dns::Dns;
-use crate::dns::Lookup;
 use crate::flight::Flights;
 use crate::road::Clock;
 use crate::road::Trouble;
@@ -39,8 +39,6 @@ const REFRESH_MOST: usize = 50;
 const FETCHES_MAX: usize = 256;
 /// The policies in memory may take so many octets; strangers write them.
 const OCTETS_MAX: usize = 64 * 1024 * 1024;
-/// How long the absence of a TXT record is relied on if its look-up failed, seconds.
-const FAILED_TTL: u32 = 60;
 
 /// How policies are fetched and kept.
 #[derive(Clone, Debug)]
@@ -68,19 +66,6 @@ impl Default for StsConfig {
             connect_to: None,
         }
     }
-}
-
-/// What is known about one domain.
-#[derive(Clone, Debug, Default)]
-pub struct Discovered {
-    /// The policy in force, of any mode; mode none means that there is none.
-    pub policy: Option<StsPolicy>,
-    /// What TLS reports must tell.
-    pub troubles: Vec<Trouble>,
-    /// Every look-up and conclusion, in words.
-    pub steps: Vec<String>,
-    /// How long this holds before the TXT record must be asked for again, seconds.
-    pub ttl: u32,
 }
 
 /// The policies that are known. Cheap to clone; clones share everything.
@@ -305,75 +290,6 @@ impl StsCache {
 
     fn lock(&self) -> MutexGuard<'_, Shelf<Known>> {
         self.inner.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Discovered {
-    fn say(&mut self, step: String) {
-        self.steps.push(step);
-    }
-
-    /// RFC 8461 section 3.3: "if a valid (non-expired) policy exists in the sender's cache, the sender MUST apply
-    /// that cached policy".
-    fn keep(&mut self, kept: Option<Kept>, now: i64) {
-        if let Some(kept) = &kept {
-            self.say(format!("the cached policy of id {} stays in force", kept.policy.id));
-        }
-        self.take(kept, now);
-    }
-
-    fn take(&mut self, kept: Option<Kept>, now: i64) {
-        let Some(kept) = kept else { return };
-        self.ttl = self.ttl.min(u32::try_from(kept.expires() - now).unwrap_or(0));
-        self.policy = Some(kept.policy);
-    }
-
-    fn conclude(&mut self) {
-        let conclusion = match &self.policy {
-            None => "no MTA-STS policy".to_owned(),
-            Some(policy) => {
-                let mode = match policy.mode {
-                    Mode::Enforce => "enforce",
-                    Mode::Testing => "testing",
-                    Mode::None => "none",
-                };
-                format!("MTA-STS policy {}: mode {mode}, mx {}", policy.id, policy.mx.join(" "))
-            }
-        };
-        self.say(conclusion);
-    }
-}
-
-/// The id that is announced. RFC 8461 does not ask for DNSSEC; a look-up that failed leaves what is cached.
-fn announced(lookup: &Lookup<String>, found: &mut Discovered) -> Option<String> {
-    match lookup {
-        Lookup::Found { records, .. } => match record::discover(records.iter().map(String::as_str)) {
-            Ok(Some(id)) => {
-                found.say(format!("_mta-sts TXT announces the policy of id {id}"));
-                Some(id.to_owned())
-            }
-            Ok(None) => {
-                found.say("no _mta-sts TXT record is about MTA-STS".to_owned());
-                None
-            }
-            Err(bad) => {
-                let why = format!("the _mta-sts TXT record is invalid: {bad}");
-                found.say(why.clone());
-                found.troubles.push(Trouble { kind: TroubleKind::StsPolicyInvalid, host: None, why });
-                None
-            }
-        },
-        Lookup::None { .. } => {
-            found.say("no _mta-sts TXT record".to_owned());
-            None
-        }
-        Lookup::Bogus { why } | Lookup::Failed { why } => {
-            found.ttl = FAILED_TTL;
-            found.say(format!("the _mta-sts TXT record cannot be looked up: {why}"));
-            let kind = TroubleKind::StsPolicyFetchError;
-            found.troubles.push(Trouble { kind, host: None, why: why.clone() });
-            None
-        }
     }
 }
 
