@@ -11,6 +11,7 @@ mod fault;
 mod features;
 mod letter;
 mod pool;
+mod probe;
 mod reply;
 mod report;
 mod round;
@@ -19,6 +20,8 @@ mod transaction;
 mod wire;
 
 use std::future::Future;
+use std::hash::BuildHasher;
+use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -27,6 +30,7 @@ use std::time::Duration;
 use mail::EnhancedCode;
 use tokio::sync::Semaphore;
 use tokio::sync::SemaphorePermit;
+use tokio::time::Instant;
 use tokio::time::timeout_at;
 
 use self::fault::HopFault;
@@ -52,6 +56,7 @@ pub use envelope::Recipient;
 pub use letter::Letter;
 pub use letter::LetterWriter;
 pub use pool::PoolConfig;
+pub use probe::Probe;
 pub use reply::Reply;
 pub use report::Attempt;
 pub use report::Outcome;
@@ -62,6 +67,13 @@ pub use report::Via;
 pub trait Routes: Send + Sync + 'static {
     /// The road to `next_hop`, see [`Engine::route`].
     fn route(&self, next_hop: &str) -> impl Future<Output = Arc<Route>> + Send;
+
+    /// Whether mail on this route was promised to somebody else than its sender, so that the sender's
+    /// `TLS-Required: No` cannot set policies aside.
+    fn is_promised(&self, route: &Route) -> bool {
+        let _ = route;
+        false
+    }
 }
 
 impl Routes for Engine {
@@ -108,17 +120,18 @@ impl Courier {
 
     /// Delivers `letter` to `recipients`, all of whom are reached by `route`.
     ///
-    /// Takes no longer than [`Times::total`]. Every recipient gets an outcome: the remote host's own reply, or
+    /// Takes no longer than [`Times::total`] from `begin`, when the client began to wait. Every recipient gets an outcome: the remote host's own reply, or
     /// ours with the reason.
     pub async fn deliver(
         &self,
+        begin: Instant,
         route: Arc<Route>,
         envelope: &Envelope,
         recipients: &[Recipient],
         letter: &Letter,
         abandon: &Abandon,
     ) -> Report {
-        let deadline = Deadline::after(self.config.times.total);
+        let deadline = Deadline::at(begin + self.config.times.total);
         if let Some(reply) = hopeless(&route, envelope) {
             let outcome = Outcome { reply, via: None };
             return Report { outcomes: vec![outcome; recipients.len()], attempts: Vec::new(), route };
@@ -130,7 +143,7 @@ impl Courier {
         };
         let work = Work { config: &self.config, envelope, letter, abandon, deadline };
         let mut round = Round::new(recipients);
-        'hosts: for hop in &route.hosts {
+        'hosts: for hop in route.order(chance()) {
             let road = match demand::road(&self.config, &route, hop, work) {
                 Ok(road) => road,
                 Err(fault) => {
@@ -231,6 +244,11 @@ fn targets<'a>(route: &'a Route, hop: &'a Hop, road: &'a Road) -> impl Iterator<
         road: road.clone(),
         mx_secure: hop.mx_secure,
     })
+}
+
+/// A number that nobody foresees.
+fn chance() -> u64 {
+    RandomState::new().hash_one(())
 }
 
 /// How long a delivery waits for its turn.

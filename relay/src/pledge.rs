@@ -131,6 +131,10 @@ impl Routes for KeptRoutes {
         let route = self.engine.route(next_hop).await;
         self.pledges.as_ref().map_or_else(|| route.clone(), |pledges| pledges.keep(&route))
     }
+
+    fn is_promised(&self, route: &Route) -> bool {
+        self.pledges.as_ref().is_some_and(|pledges| pledges.holds(&route.domain))
+    }
 }
 
 /// What a road makes of the promise that only authenticated hosts of the domain get the mail.

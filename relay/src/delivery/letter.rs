@@ -52,6 +52,12 @@ impl Letter {
     pub fn waives_tls(&self) -> bool {
         self.tls_required_no
     }
+
+    /// The same letter, held to the recipients' policies whatever its header says.
+    #[must_use]
+    pub fn without_waiver(self) -> Self {
+        Self { tls_required_no: false, ..self }
+    }
 }
 
 /// Collects a [`Letter`], above a limit on disk.

@@ -67,7 +67,16 @@ fn recipients(addresses: &[&str]) -> Vec<Recipient> {
 /// One plain message to one recipient.
 async fn send(courier: &Courier, hosts: Vec<Hop>) -> Report {
     let route = Arc::new(route("example.org", hosts));
-    courier.deliver(route, &envelope(), &recipients(&["b@example.org"]), &hello(), &Abandon::default()).await
+    courier
+        .deliver(
+            Instant::now(),
+            route,
+            &envelope(),
+            &recipients(&["b@example.org"]),
+            &hello(),
+            &Abandon::default(),
+        )
+        .await
 }
 
 /// The reply to the only recipient.

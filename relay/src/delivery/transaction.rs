@@ -176,26 +176,29 @@ impl Work<'_> {
         let mut content = self.letter.body().reader(0..self.letter.len());
         let mut stuffing = Stuffing::new();
         let mut out = Vec::with_capacity(BLOCK + BLOCK / 16);
-        loop {
-            match next_block(&mut content, BLOCK) {
-                Ok([]) => break,
+        while content.position() < self.letter.len() {
+            if !out.is_empty() {
+                if let Err(fault) = session.wire.send(&out, self.deadline.step(self.config.times.block)).await
+                {
+                    return self.last_words(session, &fault).await;
+                }
+                out.clear();
+            }
+            let taken = match next_block(&mut content, BLOCK) {
                 Ok(block) => {
-                    out.clear();
                     stuffing.stuff(block, &mut out);
-                    let taken = block.len();
-                    content.consume(taken);
+                    block.len()
                 }
                 Err(fault) => return fault,
-            }
-            if let Err(fault) = session.wire.send(&out, self.deadline.step(self.config.times.block)).await {
-                return self.last_words(session, &fault).await;
-            }
+            };
+            content.consume(taken);
         }
         // Up to here the host has no message; the client may have gone meanwhile and will send it again.
         if self.abandon.is_set() {
             return given_up();
         }
-        self.finish(session, b".\r\n", "end of DATA").await
+        out.extend_from_slice(b".\r\n");
+        self.finish(session, &out, "end of DATA").await
     }
 
     /// The content by BDAT (RFC 3030).
@@ -240,10 +243,10 @@ impl Work<'_> {
         }
     }
 
-    /// Sends the end of the content and waits for the host's verdict, as long as there is time.
+    /// Sends the last of the content and waits for the host's verdict, as long as there is time.
     async fn finish(self, session: &mut Session, end: &[u8], during: &'static str) -> Answer {
         if let Err(fault) = session.wire.send(end, self.deadline.step(self.config.times.block)).await {
-            // The host cannot have seen the end.
+            // The end is the last of what was to be sent, so the host cannot have seen it.
             return self.last_words(session, &fault).await;
         }
         let verdict = session.wire.reply(self.deadline.step(self.config.times.done)).await;

@@ -21,6 +21,10 @@ use crate::tls::TlsFault;
 pub(super) struct Deadline(Instant);
 
 impl Deadline {
+    pub(super) fn at(end: Instant) -> Self {
+        Self(end)
+    }
+
     pub(super) fn after(time: Duration) -> Self {
         Self(Instant::now() + time)
     }

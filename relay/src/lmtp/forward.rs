@@ -105,7 +105,8 @@ where
         log(ident.as_deref(), &domain, &reply);
         return places.into_iter().map(|place| (place, reply.clone())).collect();
     };
-    let report = relay.courier.deliver(route, &envelope, &recipients, &letter, abandon).await;
+    let letter = if relay.routes.is_promised(&route) { letter.without_waiver() } else { letter };
+    let report = relay.courier.deliver(begin, route, &envelope, &recipients, &letter, abandon).await;
     log_all(ident.as_deref(), &domain, &report);
     let replies: Vec<Reply> = report.outcomes.iter().map(|Outcome { reply, .. }| reply.clone()).collect();
     let size = letter.len();
@@ -129,5 +130,5 @@ fn log(ident: Option<&str>, domain: &str, reply: &Reply) {
     tracing::info!("{ident}: domain={domain}, reply={reply}");
 }
 
-/// Patience with look-ups. Together with the time for deliveries it lies below Postfix's `lmtp_data_done_timeout`.
+/// Patience with look-ups; it counts into the time for the whole delivery.
 const LOOK_UP: Duration = Duration::from_secs(40);

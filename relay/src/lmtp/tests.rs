@@ -30,7 +30,7 @@ use crate::tls::Tls;
 
 /// Roads that are known beforehand; a domain without one does not exist.
 #[derive(Clone, Debug, Default)]
-struct Known(HashMap<String, Arc<Route>>);
+struct Known(HashMap<String, Arc<Route>>, bool);
 
 impl Known {
     fn with(mut self, domain: &str, hosts: Vec<Hop>) -> Self {
@@ -50,6 +50,10 @@ impl Routes for Known {
         let nowhere =
             || Arc::new(Route { verdict: RouteVerdict::NoSuchDomain, ..route(next_hop, Vec::new()) });
         self.0.get(next_hop).cloned().unwrap_or_else(nowhere)
+    }
+
+    fn is_promised(&self, _route: &Route) -> bool {
+        self.1
     }
 }
 

@@ -10,7 +10,14 @@ use crate::fixtures::smtp_server::Script;
 async fn send_letter(host: &MailHost, letter: &Letter) -> Report {
     let route = Arc::new(route("example.org", vec![host.hop(HOST, Road::Opportunistic)]));
     courier(|_| {})
-        .deliver(route, &envelope(), &recipients(&["b@example.org"]), letter, &Abandon::default())
+        .deliver(
+            Instant::now(),
+            route,
+            &envelope(),
+            &recipients(&["b@example.org"]),
+            letter,
+            &Abandon::default(),
+        )
         .await
 }
 
@@ -84,7 +91,9 @@ async fn a_host_that_hangs_up_in_the_middle_is_asked_why_and_another_tried() {
         let hosts =
             vec![first.hop(HOST, Road::Opportunistic), second.hop("b.example.org", Road::Opportunistic)];
         let route = Arc::new(route("example.org", hosts));
-        let report = courier(|_| {}).deliver(route, &envelope(), &to, &letter, &Abandon::default()).await;
+        let report = courier(|_| {})
+            .deliver(Instant::now(), route, &envelope(), &to, &letter, &Abandon::default())
+            .await;
         assert!(said(&report).starts_with(verdict), "{}", said(&report));
         assert_eq!((first.taken().len(), second.taken().len()), (0, usize::from(verdict.starts_with("250"))));
     }
@@ -98,7 +107,8 @@ async fn an_abandoned_delivery_stops_before_the_end_of_the_content() {
         abandon.set();
         let route = Arc::new(route("example.org", vec![host.hop(HOST, Road::Opportunistic)]));
         let to = recipients(&["b@example.org"]);
-        let report = courier(|_| {}).deliver(route, &envelope(), &to, &hello(), &abandon).await;
+        let report =
+            courier(|_| {}).deliver(Instant::now(), route, &envelope(), &to, &hello(), &abandon).await;
         assert!(said(&report).starts_with("451 "), "{}", said(&report));
         assert!(host.taken().is_empty());
     }

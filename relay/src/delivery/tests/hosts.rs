@@ -87,7 +87,9 @@ async fn every_recipient_gets_its_own_answer() {
         let host = MailHost::start(Script { rcpt: rcpt.clone(), extensions, ..Script::default() }).await;
         let route = Arc::new(route("example.org", vec![host.hop(HOST, Road::Opportunistic)]));
         let to = recipients(&["a@example.org", "nobody@example.org", "full@example.org", "c@example.org"]);
-        let report = courier(|_| {}).deliver(route, &envelope(), &to, &hello(), &Abandon::default()).await;
+        let report = courier(|_| {})
+            .deliver(Instant::now(), route, &envelope(), &to, &hello(), &Abandon::default())
+            .await;
         let said: Vec<_> = report.outcomes.iter().map(|outcome| outcome.reply.to_string()).collect();
         assert!(said[0].starts_with("250 2.0.0"), "{said:?}");
         assert!(said[1].starts_with("550 5.1.1") && said[1].ends_with("(in reply to RCPT TO)"), "{said:?}");
@@ -104,7 +106,8 @@ async fn only_those_whom_the_first_host_deferred_go_to_the_second() {
     let hosts = vec![first.hop(HOST, Road::Opportunistic), second.hop("b.example.org", Road::Opportunistic)];
     let to = recipients(&["a@example.org", "b@example.org"]);
     let route = Arc::new(route("example.org", hosts));
-    let report = courier(|_| {}).deliver(route, &envelope(), &to, &hello(), &Abandon::default()).await;
+    let report =
+        courier(|_| {}).deliver(Instant::now(), route, &envelope(), &to, &hello(), &Abandon::default()).await;
     assert!(report.outcomes.iter().all(|outcome| outcome.reply.is_positive()));
     assert_eq!(first.taken()[0].rcpt, ["RCPT TO:<a@example.org>"]);
     assert_eq!(second.taken()[0].rcpt, ["RCPT TO:<b@example.org>"]);
@@ -139,7 +142,8 @@ async fn routes_without_hosts_have_their_own_replies() {
     ] {
         let route = Arc::new(Route { verdict, ..route("example.org", Vec::new()) });
         let to = recipients(&["b@example.org"]);
-        let report = courier.deliver(route, &envelope(), &to, &hello(), &Abandon::default()).await;
+        let report =
+            courier.deliver(Instant::now(), route, &envelope(), &to, &hello(), &Abandon::default()).await;
         assert_eq!(said(&report), reply);
     }
 }

@@ -14,7 +14,7 @@ async fn send_with(
     letter: &Letter,
 ) -> Report {
     let route = Arc::new(route("example.org", hosts));
-    courier.deliver(route, envelope, &[to], letter, &Abandon::default()).await
+    courier.deliver(Instant::now(), route, envelope, &[to], letter, &Abandon::default()).await
 }
 
 fn to(address: &str) -> Recipient {
@@ -155,8 +155,9 @@ async fn requiretls_does_not_bounce_on_an_insecure_denial() {
             ..route("example.org", Vec::new())
         };
         let to = recipients(&["b@example.org"]);
-        let report =
-            courier(|_| {}).deliver(Arc::new(gone), &strict, &to, &hello(), &Abandon::default()).await;
+        let report = courier(|_| {})
+            .deliver(Instant::now(), Arc::new(gone), &strict, &to, &hello(), &Abandon::default())
+            .await;
         assert!(said(&report).starts_with(code), "{}", said(&report));
     }
 }
@@ -187,8 +188,9 @@ async fn tls_required_no_sets_the_recipients_policy_aside_for_one_message() {
         // What the administrator asks for, no sender can waive.
         let demanded = Route { demand: Demand::DaneOnly, ..route("example.org", hosts()) };
         let to = recipients(&["b@example.org"]);
-        let report =
-            courier.deliver(Arc::new(demanded), &envelope(), &to, &waiver, &Abandon::default()).await;
+        let report = courier
+            .deliver(Instant::now(), Arc::new(demanded), &envelope(), &to, &waiver, &Abandon::default())
+            .await;
         assert!(said(&report).starts_with("451 4.7.5"), "{}", said(&report));
     }
     let stubborn = super::courier(|config| config.honour_tls_required = false);

@@ -91,6 +91,21 @@ async fn a_remote_that_drops_after_the_dot_is_temporary_and_named() {
 }
 
 #[tokio::test]
+async fn a_promised_road_is_not_waived_by_the_sender() {
+    let leaf = Identity::alone(&["mx.b.example"], |_| {});
+    let tls = Some(configuration(&[&leaf], &[&rustls::version::TLS13]));
+    let host = MailHost::start(Script { tls, ..Script::default() }).await;
+    let wrong = dane("mx.b.example", vec![leaf.wrong_tlsa(3, 1, 1)]);
+    let routes = Known::default().with("b.example", vec![host.hop("mx.b.example", wrong)]);
+    for (promised, code) in [(true, "451 4.7.5"), (false, "250 2.0.0")] {
+        let relay = Running::start(Known(routes.0.clone(), promised), |_| {}).await;
+        let mut client = relay.greeted().await;
+        let replies = client.message(&["x@b.example"], "TLS-Required: No\r\n\r\nx\r\n").await;
+        assert!(replies[0].starts_with(code), "{replies:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_dead_domain_is_temporary() {
     let dead = hop("mx.dead.example", &[fresh_address()], Road::Opportunistic);
     let relay = Running::start(Known::default().with("dead.example", vec![dead]), |_| {}).await;
