@@ -284,7 +284,7 @@ async fn what_is_wrong_is_named() {
         (without(sts).txt(sts, &["v=STSv1; id=1;"]), vec!["WRONG _mta-sts.a.example"]),
         (
             good().txt(sts, &["v=STSv1; id=1;"]),
-            vec!["WRONG _mta-sts.a.example", "unclear https://mta-sts.a.example/.well-known/mta-sts.txt"],
+            vec!["WRONG _mta-sts.a.example", "WRONG https://mta-sts.a.example/.well-known/mta-sts.txt"],
         ),
         (
             without(rpt).txt(rpt, &["v=TLSRPTv1; rua=mailto:old@a.example"]),
@@ -294,7 +294,6 @@ async fn what_is_wrong_is_named() {
         (without(key).txt(key, &["v=DKIM1; p=BBBB"]), vec!["WRONG tlsrpt._domainkey.a.example"]),
         (good().fault(rpt, Rtype::TXT, Fault::ServFail), vec!["unclear _smtp._tls.a.example"]),
         (good().fault(tlsa, Rtype::TLSA, Fault::Bogus), vec!["WRONG _25._tcp.mx.a.example"]),
-        (good().fault(tlsa, Rtype::TLSA, Fault::LyingAd), vec!["warning _25._tcp.mx.a.example"]),
         (good().raw(tlsa, Rtype::TLSA, &[1, 1, 1, 7]), vec!["warning _25._tcp.mx.a.example"]),
         (good().mx("a.example", 20, "mx2.a.example"), vec!["warning a.example", "WRONG a.example"]),
     ] {
@@ -341,4 +340,22 @@ fn a_name_that_the_certificate_lacks_matters_for_mta_sts_alone() {
     let judge = |own: &Own| complaints(&tlsa::judge(own, &own.hosts[0], &seen(), now()));
     assert_eq!(judge(&own), ["WRONG mx.a.example"]);
     assert_eq!(judge(&Own { sts: None, ..own }), [""; 0]);
+}
+
+#[tokio::test]
+async fn tlsa_records_in_an_unsigned_zone_have_no_effect() {
+    let mut own = own(&Identity::alone(&["mx.plain"], |_| {}), None);
+    own.hosts[0].name = "mx.plain".to_owned();
+    let script = |own: &Own| publishing(&own.records()).mx("a.example", 10, "mx.plain");
+    let unsigned = |findings: &[Finding]| {
+        let about = |finding: &&Finding| {
+            finding.subject == "_25._tcp.mx.plain" && finding.verdict == Verdict::Warning
+        };
+        findings.iter().find(about).map(|finding| finding.remark.clone())
+    };
+    let findings = check(&own, &script(&own), own.policy().as_deref(), None, now()).await;
+    assert_eq!(unsigned(&findings).as_deref(), Some("the zone is not signed: TLSA records have no effect"));
+    let without = publishing(&own.records()[1..]);
+    let findings = check(&own, &without, own.policy().as_deref(), None, now()).await;
+    assert!(unsigned(&findings).unwrap().contains("there are none"), "{findings:#?}");
 }

@@ -12,6 +12,7 @@ use mail_auth::dkim::DkimSigner;
 use mail_auth::dkim::Done;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
+use zeroize::Zeroize;
 
 use super::ledger::LedgerError;
 
@@ -62,20 +63,10 @@ impl Signer {
     /// # Errors
     /// [`BadKey`].
     pub fn from_pem(pem: &[u8], domain: &str, selector: &str) -> Result<Self, BadKey> {
-        let der = PrivateKeyDer::from_pem_slice(pem).map_err(BadKey::Pem)?;
-        let (key, public) = match &der {
-            PrivateKeyDer::Pkcs8(pkcs8) if is_ed25519(pkcs8.secret_pkcs8_der()) => {
-                let key =
-                    Ed25519Key::from_pkcs8_maybe_unchecked_der(pkcs8.secret_pkcs8_der()).map_err(bad)?;
-                let public = Public { algorithm: "ed25519", key: key.public_key() };
-                (DkimKey::Ed25519(key), public)
-            }
-            _ => {
-                let key = RsaKey::<Sha256>::from_key_der(der).map_err(bad)?;
-                let public = Public { algorithm: "rsa", key: rsa_public_key_info(&key.public_key()) };
-                (DkimKey::Rsa(key), public)
-            }
-        };
+        let mut der = PrivateKeyDer::from_pem_slice(pem).map_err(BadKey::Pem)?;
+        let read = read(&der);
+        der.zeroize();
+        let (key, public) = read.map_err(|error| BadKey::Key(error.to_string()))?;
         let signer = DkimSigner::from_key(key).domain(domain).selector(selector).headers(FIELDS);
         Ok(Self { signer, domain: domain.to_owned(), selector: selector.to_owned(), public })
     }
@@ -112,8 +103,20 @@ impl fmt::Debug for Signer {
     }
 }
 
-fn bad(error: mail_auth::Error) -> BadKey {
-    BadKey::Key(error.to_string())
+/// The key and what is public of it.
+fn read(der: &PrivateKeyDer<'_>) -> mail_auth::Result<(DkimKey, Public)> {
+    let borrowed = match der {
+        PrivateKeyDer::Pkcs8(pkcs8) if is_ed25519(pkcs8.secret_pkcs8_der()) => {
+            let key = Ed25519Key::from_pkcs8_maybe_unchecked_der(pkcs8.secret_pkcs8_der())?;
+            let public = Public { algorithm: "ed25519", key: key.public_key() };
+            return Ok((DkimKey::Ed25519(key), public));
+        }
+        PrivateKeyDer::Pkcs1(pkcs1) => PrivateKeyDer::Pkcs1(pkcs1.secret_pkcs1_der().into()),
+        other => PrivateKeyDer::Pkcs8(other.secret_der().into()),
+    };
+    let key = RsaKey::<Sha256>::from_key_der(borrowed)?;
+    let public = Public { algorithm: "rsa", key: rsa_public_key_info(&key.public_key()) };
+    Ok((DkimKey::Rsa(key), public))
 }
 
 /// RFC 8410 section 3: the object identifier 1.3.101.112 as the algorithm of a PKCS #8 key. Within an RSA key it

@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use mail::Address;
@@ -59,7 +60,7 @@ pub struct Reporter {
 
 #[derive(Debug)]
 struct Inner {
-    path: PathBuf,
+    ledger: Mutex<Ledger>,
     dns: Dns,
     https: Https,
     reporting: Reporting,
@@ -90,7 +91,16 @@ enum Wish {
 
 impl Reporter {
     /// Over the tables at `path`.
-    pub fn new(path: &Path, dns: Dns, https: Https, reporting: Reporting, clock: Clock) -> Self {
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn open(
+        path: &Path,
+        dns: Dns,
+        https: Https,
+        reporting: Reporting,
+        clock: Clock,
+    ) -> Result<Self, LedgerError> {
         match &reporting.signer {
             Some(signer) if signer.domain() != reporting.contact.domain() => tracing::warn!(
                 contact = %reporting.contact, signer = signer.domain(),
@@ -99,7 +109,8 @@ impl Reporter {
             Some(_) => {}
             None => tracing::warn!("without a DKIM key no TLS report is sent by mail"),
         }
-        Self { inner: Arc::new(Inner { path: path.to_owned(), dns, https, reporting, clock }) }
+        let ledger = Mutex::new(Ledger::open(path)?);
+        Ok(Self { inner: Arc::new(Inner { ledger, dns, https, reporting, clock }) })
     }
 
     /// Works for as long as the future is polled. May be dropped at any time: what was under way is repeated, with
@@ -207,9 +218,12 @@ impl Reporter {
         work: impl FnOnce(&Inner, &mut Ledger) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
         let inner = Arc::clone(&self.inner);
-        tokio::task::spawn_blocking(move || work(&inner, &mut Ledger::open(&inner.path)?))
-            .await
-            .unwrap_or_else(|error| Err(LedgerError::Io(error.into())))
+        let work = move || {
+            // A panic within leaves no half-done transaction: it is rolled back.
+            let mut ledger = inner.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            work(&inner, &mut ledger)
+        };
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(LedgerError::Io(error.into())))
     }
 }
 

@@ -100,12 +100,15 @@ pub(super) fn route(domain: &str, hosts: &[Hop]) -> Route {
     }
 }
 
+/// Envelope recipient or request head, and what came with it.
+pub(super) type Taken = (String, Vec<u8>);
+
 /// An MTA that takes everything. It can be told to say nothing after the message.
 #[derive(Clone)]
 pub(super) struct Sink {
     pub(super) address: SocketAddr,
     /// Envelope recipient, and the message as it was before dots were doubled.
-    pub(super) messages: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    pub(super) messages: Arc<Mutex<Vec<Taken>>>,
     /// Messages that get no answer.
     pub(super) mute: Arc<AtomicUsize>,
     /// Messages that get 451.
@@ -128,7 +131,7 @@ impl Sink {
         sink
     }
 
-    pub(super) fn taken(&self) -> Vec<(String, Vec<u8>)> {
+    pub(super) fn taken(&self) -> Vec<Taken> {
         self.messages.lock().unwrap().clone()
     }
 
@@ -185,7 +188,7 @@ fn take_one(counter: &AtomicUsize) -> bool {
 #[derive(Clone)]
 pub(super) struct Web {
     pub(super) address: SocketAddr,
-    pub(super) requests: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    pub(super) requests: Arc<Mutex<Vec<Taken>>>,
     pub(super) answer: Arc<Mutex<&'static str>>,
     roots: Arc<RootCertStore>,
 }
@@ -279,7 +282,7 @@ impl World {
             hello: "mta.a.example".to_owned(),
         };
         let https = self.web.client(self.stub.clone());
-        Reporter::new(&self.path, self.stub.clone(), https, reporting, self.time.clock())
+        Reporter::open(&self.path, self.stub.clone(), https, reporting, self.time.clock()).unwrap()
     }
 
     pub(super) fn reporter(&self) -> Reporter {
