@@ -277,6 +277,8 @@ impl Cases {
         self.alone("unknown", Encrypted, rule, "only unknown parameters: unusable", unknown);
         let short = |_: &Identity| vec!["3 1 1 0102".to_owned()];
         self.alone("short", Encrypted, rule, "3 1 1 with a digest of two octets: unusable", short);
+        let no_key = |_: &Identity| vec!["3 1 0 0102030405060708".to_owned()];
+        self.alone("nokey", Encrypted, rule, "3 1 0 with something that is no key: unusable", no_key);
         let spoilt = |it: &Identity| vec![it.tlsa(1, 1, 1), it.wrong_tlsa(3, 1, 1)];
         self.alone("unusablebad", Deferred, rule, "1 1 1 right, but unusable; 3 1 1 wrong", spoilt);
         let helped = |it: &Identity| vec![it.wrong_tlsa(3, 9, 1), it.tlsa(3, 1, 1)];

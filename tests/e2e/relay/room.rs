@@ -1,6 +1,5 @@
 //! The relay room as a process of its own, and Postfix before it.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -133,9 +132,4 @@ pub(super) fn first_said(postfix: &Postfix, recipient: &str, limit: Duration) ->
 /// True if the reply of the relay says that the peer was authenticated.
 pub(super) fn is_proven(text: &str) -> bool {
     text.contains(" DANE-verified ") || text.contains(" WebPKI-verified ")
-}
-
-/// For files in the world's directory.
-pub(super) fn read(path: &Path) -> String {
-    std::fs::read_to_string(path).unwrap_or_default()
 }

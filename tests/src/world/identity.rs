@@ -91,15 +91,6 @@ impl Identity {
 
     /// TLSA record data that matches this certificate, such as `3 1 1 d2ab…`.
     pub fn tlsa(&self, usage: u8, selector: u8, matching: u8) -> String {
-        self.record(usage, selector, matching, 0)
-    }
-
-    /// TLSA record data that looks right and matches nothing.
-    pub fn wrong_tlsa(&self, usage: u8, selector: u8, matching: u8) -> String {
-        self.record(usage, selector, matching, 0xff)
-    }
-
-    fn record(&self, usage: u8, selector: u8, matching: u8, spoil: u8) -> String {
         let selected = match selector {
             0 => self.0.der.to_vec(),
             _ => self.0.key.subject_public_key_info(),
@@ -109,8 +100,13 @@ impl Identity {
             2 => sha2::Sha512::digest(&selected).to_vec(),
             _ => sha2::Sha256::digest(&selected).to_vec(),
         };
-        let hex: String = data.iter().map(|byte| format!("{:02x}", byte ^ spoil)).collect();
+        let hex: String = data.iter().map(|byte| format!("{byte:02x}")).collect();
         format!("{usage} {selector} {matching} {hex}")
+    }
+
+    /// TLSA record data that is well-formed and matches another certificate.
+    pub fn wrong_tlsa(&self, usage: u8, selector: u8, matching: u8) -> String {
+        Self::alone("other.example").tlsa(usage, selector, matching)
     }
 
     /// The certificate alone.

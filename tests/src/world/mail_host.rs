@@ -59,6 +59,8 @@ pub struct MailHost {
     pub starttls: Starttls,
     /// After the final dot.
     pub ending: Ending,
+    /// Accepts connections and never says a word.
+    pub silent: bool,
 }
 
 impl MailHost {
@@ -180,6 +182,10 @@ struct Dialogue {
 impl Dialogue {
     /// Ends with `None` when the connection does.
     fn serve(mut self) -> Option<()> {
+        if self.host.silent {
+            std::thread::sleep(Duration::from_secs(600));
+            return None;
+        }
         self.say(&format!("220 {} ESMTP", self.host.tag))?;
         loop {
             let mut line = Vec::new();
