@@ -8,6 +8,7 @@ mod command;
 mod content;
 mod forward;
 mod incoming;
+mod intake;
 mod next_hop;
 mod server;
 mod session;

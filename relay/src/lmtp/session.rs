@@ -22,9 +22,12 @@ use super::forward::Transaction;
 use super::forward::forward;
 use super::incoming::Incoming;
 use super::incoming::Line;
+use super::intake::Intake;
+use super::intake::too_big;
 use crate::delivery::Abandon;
+use crate::delivery::Envelope;
 use crate::delivery::Letter;
-use crate::delivery::LetterWriter;
+use crate::delivery::Recipient;
 use crate::delivery::Reply;
 use crate::delivery::Routes;
 
@@ -69,13 +72,6 @@ struct Begun {
     transaction: Transaction,
     /// Content that came by BDAT.
     chunks: Option<Intake>,
-}
-
-/// Content on its way in, or the reason why it will be refused at its end.
-struct Intake {
-    letter: Result<LetterWriter, Reply>,
-    /// Octets that may still come; nothing for any number.
-    room: Option<u64>,
 }
 
 /// What happens after a command.
@@ -165,7 +161,7 @@ where
         }
     }
 
-    fn mail(&mut self, envelope: crate::delivery::Envelope, size: Option<u64>) -> Flow {
+    fn mail(&mut self, envelope: Envelope, size: Option<u64>) -> Flow {
         let limit = self.relay.config.size;
         if !self.greeted {
             return self.mistake(&sequence("say LHLO first"));
@@ -183,7 +179,7 @@ where
         Flow::Continue
     }
 
-    fn rcpt(&mut self, recipient: crate::delivery::Recipient, domain: String) -> Flow {
+    fn rcpt(&mut self, recipient: Recipient, domain: String) -> Flow {
         let most = self.relay.config.recipients;
         let Some(Begun { transaction, chunks: None }) = &mut self.message else {
             return self.mistake(&sequence("say MAIL first"));
@@ -212,7 +208,7 @@ where
         };
         self.replies.extend_from_slice(b"354 end with <CRLF>.<CRLF>\r\n");
         self.flush().await?;
-        let mut intake = self.intake();
+        let mut intake = Intake::new(&self.relay.config);
         let mut unstuffing = Unstuffing::new();
         loop {
             let fed = unstuffing.feed(self.incoming.waiting(), |piece| {
@@ -235,7 +231,7 @@ where
             _ => None,
         };
         if intake.is_none() && self.message.as_ref().is_some_and(Begun::is_ready) {
-            intake = Some(self.intake());
+            intake = Some(Intake::new(&self.relay.config));
         }
         let mut left = size;
         while left > 0 {
@@ -308,14 +304,6 @@ where
         Ok(Flow::Continue)
     }
 
-    fn intake(&self) -> Intake {
-        let config = &self.relay.config;
-        Intake {
-            letter: Ok(LetterWriter::new(&config.spill)),
-            room: (config.size != 0).then_some(config.size),
-        }
-    }
-
     /// Waits for more content. A client that is lost now has handed over nothing.
     async fn more(&mut self) -> io::Result<()> {
         match timeout(self.relay.config.idle, self.incoming.more()).await {
@@ -361,29 +349,6 @@ impl Begun {
     }
 }
 
-impl Intake {
-    /// Takes content, or drops it when it is refused already.
-    fn put(&mut self, piece: &[u8]) {
-        let Ok(letter) = &mut self.letter else { return };
-        if let Some(room) = &mut self.room {
-            match room.checked_sub(piece.len() as u64) {
-                Some(left) => *room = left,
-                None => {
-                    self.letter = Err(too_big());
-                    return;
-                }
-            }
-        }
-        if let Err(error) = letter.write(piece) {
-            self.letter = Err(no_space(&error));
-        }
-    }
-
-    fn finish(self) -> Result<Letter, Reply> {
-        self.letter?.finish().map_err(|error| no_space(&error))
-    }
-}
-
 /// Returns when it is time to stop.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // Without a sender nobody could ever say so.
@@ -401,15 +366,6 @@ impl Drop for AbandonOnDrop {
 
 fn sequence(text: &str) -> Reply {
     Reply::own(503, EnhancedCode(5, 5, 1), text)
-}
-
-fn too_big() -> Reply {
-    Reply::own(552, EnhancedCode(5, 3, 4), "the message is too big")
-}
-
-fn no_space(error: &io::Error) -> Reply {
-    tracing::error!(%error, "LMTP: a message cannot be spilled");
-    Reply::own(452, EnhancedCode(4, 3, 1), "the message cannot be stored here at this time")
 }
 
 /// What LHLO offers, besides SIZE.
