@@ -4,8 +4,11 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use tests::directory;
+use tests::gatepost_binary;
 use tests::need_root;
 use tests::run;
+
+use super::room::gatepost;
 
 /// Servers that rustls cannot talk to, with what they insist on.
 const UNREACHABLE: [&str; 4] = ["g12dhe", "g12rsa", "g12cbc", "grsa1024"];
@@ -22,10 +25,13 @@ fn the_open_lab_agrees() {
     }
     need_root();
     let dir = directory("lab");
-    let room = format!("{} 127.0.0.1:8461 0.0.0.0:2424 127.0.0.1:53", env!("CARGO_BIN_EXE_relay_lab"));
+    let world = dir.path().join("world");
+    let gatepost = gatepost(&world.join("certs/webpki.pem"));
+    let room =
+        format!("{} relay serve --config {}", gatepost_binary().display(), gatepost.config().display());
     let check = |words: &[&str]| {
         let mut up = Command::new(lab.join("up.sh"));
-        let ran = run(up.current_dir(&lab).env("LAB_WORLD", dir.path().join("world")).args(words), b"");
+        let ran = run(up.current_dir(&lab).env("LAB_WORLD", &world).args(words), b"");
         let text = ran.text();
         println!("{text}{}", ran.stderr);
         assert!(text.contains(" verdicts: "), "the lab did not run: {}", ran.stderr);

@@ -14,8 +14,8 @@ use tests::world::RunningWorld;
 use tests::world::World;
 use tests::world::in_private_network;
 
+use super::room;
 use super::room::INBOX;
-use super::room::Room;
 use super::room::first_said;
 use super::room::handing;
 use super::room::said;
@@ -55,7 +55,7 @@ fn one_dead_domain_does_not_slow_others() {
         world.zone("dead.world").record("dead.world. MX 10 mx.dead.world.");
         world.zone("dead.world").record(&format!("mx.dead.world. A {address}"));
         let world = world.start();
-        let _room = Room::start(&world);
+        let _room = room::start(&world);
         let postfix = eager(&world);
         for number in 0..60 {
             submit(&postfix, &[&format!("u{number}@dead.world")]);
@@ -77,20 +77,20 @@ fn killed_in_mid_delivery_nothing_is_lost() {
         let mut world = World::new();
         domain(&mut world, "slow.world", Ending::TakenAfter(Duration::from_secs(2)));
         let world = world.start();
-        let mut room = Room::start(&world);
+        let mut room = room::start(&world);
         let postfix = eager(&world);
         let recipients: Vec<String> = (0..20).map(|number| format!("u{number}@slow.world")).collect();
         for recipient in &recipients {
             submit(&postfix, &[recipient]);
         }
         std::thread::sleep(Duration::from_millis(700));
-        room.kill();
+        room.kill9();
         std::thread::sleep(Duration::from_secs(3));
         for recipient in &recipients {
             let sent = said(&postfix, recipient).iter().any(|said| said.status == "sent");
             assert!(!sent || !world.arrivals.of(recipient).is_empty(), "{recipient}: an answer was forged");
         }
-        room.again();
+        room.start();
         wait_for("the queue to become empty", Duration::from_secs(60), || {
             postfix.flush();
             std::thread::sleep(Duration::from_millis(500));
@@ -112,7 +112,7 @@ fn a_remote_that_drops_after_the_final_dot_is_tried_again() {
         let mut world = World::new();
         domain(&mut world, "mute.world", Ending::TakenWithoutAWord);
         let world = world.start();
-        let _room = Room::start(&world);
+        let _room = room::start(&world);
         let postfix = eager(&world);
         submit(&postfix, &["u@mute.world"]);
         let first = first_said(&postfix, "u@mute.world", PATIENCE);
@@ -152,7 +152,7 @@ const FIVE: [(&str, &str, u16); 5] = [
 fn five_recipients_of_four_domains_get_their_own_answers() {
     in_private_network("relay::queue::five_recipients_of_four_domains_get_their_own_answers", || {
         let world = four_domains().start();
-        let _room = Room::start(&world);
+        let _room = room::start(&world);
         let postfix = handing(&world).start();
         submit(&postfix, &FIVE.map(|(to, ..)| to));
         for (to, status, _) in FIVE {
@@ -169,7 +169,7 @@ fn five_recipients_of_four_domains_get_their_own_answers() {
 fn one_content_for_five_recipients_is_answered_in_their_order() {
     in_private_network("relay::queue::one_content_for_five_recipients_is_answered_in_their_order", || {
         let world = four_domains().start();
-        let _room = Room::start(&world);
+        let _room = room::start(&world);
         let (mut client, greeting) = SmtpClient::greeted(INBOX);
         assert_eq!(greeting.code, 220);
         assert_eq!(client.command("LHLO client.example").code, 250);
@@ -192,7 +192,7 @@ fn thirty_megabytes_pass_in_bounded_memory() {
         let mut world = World::new();
         domain(&mut world, "large.world", Ending::Taken);
         let world = world.start();
-        let room = Room::start(&world);
+        let room = room::start(&world);
         let postfix = handing(&world).start();
         let mut message = b"Subject: large\r\n\r\n".to_vec();
         while message.len() < 30_000_000 {
@@ -201,14 +201,14 @@ fn thirty_megabytes_pass_in_bounded_memory() {
         }
         submit(&postfix, &["first@large.world"]);
         first_said(&postfix, "first@large.world", PATIENCE);
-        let before = room.peak();
+        let before = room.running().memory("VmHWM");
         let outcome = SmtpClient::connect(postfix.ports.plain).send("", &["u@large.world"], &message);
         assert!(outcome.accepted(), "{outcome:?}");
         let said = first_said(&postfix, "u@large.world", Duration::from_secs(90));
         assert_eq!(said.status, "sent", "{said:?}");
         let arrived = world.arrivals.of("u@large.world");
         assert!(arrived.len() == 1 && arrived[0].size >= 30_000_000, "{arrived:?}");
-        let grown = room.peak().saturating_sub(before);
+        let grown = room.running().memory("VmHWM").saturating_sub(before);
         println!("peak memory before {before}, more for 30 MB: {grown}");
         assert!(grown < 12_000_000, "{grown} octets more");
     });
@@ -222,7 +222,7 @@ fn two_hundred_deliveries_at_a_time() {
             domain(&mut world, &format!("d{number}.world"), Ending::TakenAfter(Duration::from_secs(1)));
         }
         let world = world.start();
-        let room = Room::start(&world);
+        let room = room::start(&world);
         let begin = Instant::now();
         let hand_over = |number: usize| {
             let (mut client, _) = SmtpClient::greeted(INBOX);
@@ -239,7 +239,11 @@ fn two_hundred_deliveries_at_a_time() {
                 assert_eq!(reply.code, 250, "{reply}");
             }
         });
-        println!("200 at a time, each held for a second: {:?}; peak memory {}", begin.elapsed(), room.peak());
+        println!(
+            "200 at a time, each held for a second: {:?}; peak memory {}",
+            begin.elapsed(),
+            room.running().memory("VmHWM")
+        );
         assert!(begin.elapsed() < Duration::from_secs(20));
         assert!((0..200).all(|n| world.arrivals.of(&format!("u{n}@d{}.world", n % 10)).len() == 1));
     });

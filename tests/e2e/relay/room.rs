@@ -1,9 +1,10 @@
 //! The relay room as a process of its own, and Postfix before it.
 
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
-use tests::Daemon;
+use tests::Gatepost;
+use tests::GatepostPlan;
 use tests::Postfix;
 use tests::PostfixPlan;
 use tests::wait_for;
@@ -14,44 +15,22 @@ pub(super) const POLICY: u16 = 8461;
 /// Where Postfix hands over mail.
 pub(super) const INBOX: u16 = 2424;
 
-/// A relay room that can be killed and started again.
-pub(super) struct Room {
-    daemon: Option<Daemon>,
-    command: Command,
-    log: std::path::PathBuf,
+/// A gatepost in this world: policy server and relay beside the milter.
+pub(super) fn gatepost(authorities: &Path) -> Gatepost {
+    GatepostPlan::new("gate.example")
+        .policy(&format!(
+            "[relay]\nresolver = \"127.0.0.1:53\"\npolicy_listen = [\"inet:127.0.0.1:{POLICY}\"]\n\
+             lmtp_listen = \"0.0.0.0:{INBOX}\"\nlocal_domains = [\"asking.example\", \"handing.example\"]\n"
+        ))
+        .env("SSL_CERT_FILE", authorities.to_str().unwrap())
+        .prepare()
 }
 
-impl Room {
-    /// Starts the policy server and the relay in this world.
-    pub(super) fn start(world: &RunningWorld) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_relay_lab"));
-        command.args([format!("127.0.0.1:{POLICY}"), format!("0.0.0.0:{INBOX}"), "127.0.0.1:53".to_owned()]);
-        command.arg(world.path().join("sts"));
-        command.env("SSL_CERT_FILE", &world.authorities).env_remove("SSL_CERT_DIR");
-        let mut room = Self { daemon: None, command, log: world.path().join("room.log") };
-        room.again();
-        room
-    }
-
-    /// Starts it again after [`Room::kill`].
-    pub(super) fn again(&mut self) {
-        let scratch = self.log.with_extension("scratch");
-        self.daemon = Some(Daemon::start(&mut self.command, &self.log, &scratch));
-        wait_for("the relay room to listen", Duration::from_secs(20), || {
-            let open = |port| std::net::TcpStream::connect(("127.0.0.1", port)).ok();
-            open(POLICY).and(open(INBOX)).map(|_| ())
-        });
-    }
-
-    /// SIGKILL.
-    pub(super) fn kill(&mut self) {
-        self.daemon = None;
-    }
-
-    /// The most memory it has used, octets.
-    pub(super) fn peak(&self) -> u64 {
-        self.daemon.as_ref().unwrap().memory("VmHWM")
-    }
+/// The same, running.
+pub(super) fn start(world: &RunningWorld) -> Gatepost {
+    let mut gatepost = gatepost(&world.authorities);
+    gatepost.start();
+    gatepost
 }
 
 /// A Postfix that asks the room for policies and delivers by itself.

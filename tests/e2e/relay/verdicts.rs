@@ -11,7 +11,7 @@ use tests::world::in_private_network;
 use super::cases::Case;
 use super::cases::Cases;
 use super::cases::Verdict;
-use super::room::Room;
+use super::room;
 use super::room::Said;
 use super::room::asking;
 use super::room::first_said;
@@ -26,7 +26,7 @@ fn every_case_by_both_ways() {
     in_private_network("relay::verdicts::every_case_by_both_ways", || {
         let Cases { world, table } = Cases::all();
         let world = world.start();
-        let _room = Room::start(&world);
+        let _room = room::start(&world);
         // Next-hops in the routing table are what `[mx.example]:25` is to Postfix.
         let hops: String = table.iter().filter_map(|case| Some((case, case.next_hop.as_ref()?))).fold(
             String::new(),
