@@ -26,7 +26,7 @@ pub struct PoolConfig {
 
 impl Default for PoolConfig {
     fn default() -> Self {
-        Self { idle: 64, idle_per_host: 4, idle_time: Duration::from_secs(5), uses: 50 }
+        Self { idle: 128, idle_per_host: 10, idle_time: Duration::from_secs(5), uses: 50 }
     }
 }
 
@@ -34,66 +34,69 @@ impl Default for PoolConfig {
 #[derive(Clone, Debug)]
 pub(super) struct Pool {
     config: PoolConfig,
-    idle: Arc<Mutex<Vec<(Target, Session)>>>,
+    shelf: Arc<Mutex<Shelf>>,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    idle: Vec<(Target, Session)>,
+    /// Somebody looks after those that become old.
+    watched: bool,
 }
 
 impl Pool {
     pub(super) fn new(config: PoolConfig) -> Self {
-        Self { config, idle: Arc::default() }
+        Self { config, shelf: Arc::default() }
     }
 
     /// A session to exactly this target: another road, or other records on it, need another handshake.
     pub(super) fn take(&self, target: &Target) -> Option<Session> {
-        let mut idle = self.idle();
-        let found = idle.iter().rposition(|(kept, session)| kept == target && self.is_young(session))?;
-        Some(idle.swap_remove(found).1)
+        let mut shelf = self.shelf();
+        let found =
+            shelf.idle.iter().rposition(|(kept, session)| kept == target && self.is_young(session))?;
+        Some(shelf.idle.swap_remove(found).1)
     }
 
     /// Keeps a session for the next message, or ends it.
     pub(super) fn put(&self, target: Target, mut session: Session) {
         session.since = Instant::now();
         let usable = session.used < self.config.uses && session.wire.is_quiet();
-        let refused = {
-            let mut idle = self.idle();
-            let alike = idle.iter().filter(|(kept, _)| *kept == target).count();
-            if usable && idle.len() < self.config.idle && alike < self.config.idle_per_host {
-                idle.push((target, session));
-                None
-            } else {
-                Some(session)
-            }
-        };
-        match refused {
-            Some(session) => end(session),
-            None => self.sweep_later(),
+        let mut shelf = self.shelf();
+        let alike = shelf.idle.iter().filter(|(kept, _)| *kept == target).count();
+        if !usable || shelf.idle.len() >= self.config.idle || alike >= self.config.idle_per_host {
+            drop(shelf);
+            return end(session);
+        }
+        shelf.idle.push((target, session));
+        if !shelf.watched {
+            shelf.watched = true;
+            tokio::spawn(self.clone().watch());
         }
     }
 
-    /// Ends what is idle for too long, a moment after it became so.
-    fn sweep_later(&self) {
-        let pool = self.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(pool.config.idle_time + Duration::from_millis(10)).await;
-            let mut old = Vec::new();
-            {
-                let mut idle = pool.idle();
-                let mut kept = Vec::with_capacity(idle.len());
-                for (target, session) in idle.drain(..) {
-                    if pool.is_young(&session) { kept.push((target, session)) } else { old.push(session) }
-                }
-                *idle = kept;
+    /// Ends what is idle for too long, until nothing is idle.
+    async fn watch(self) {
+        loop {
+            tokio::time::sleep(self.config.idle_time / 2 + Duration::from_millis(10)).await;
+            let mut shelf = self.shelf();
+            let old: Vec<_> = shelf.idle.extract_if(.., |(_, session)| !self.is_young(session)).collect();
+            shelf.watched = !shelf.idle.is_empty();
+            let done = !shelf.watched;
+            drop(shelf);
+            old.into_iter().for_each(|(_, session)| end(session));
+            if done {
+                return;
             }
-            old.into_iter().for_each(end);
-        });
+        }
     }
 
     fn is_young(&self, session: &Session) -> bool {
         session.since.elapsed() < self.config.idle_time
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<(Target, Session)>> {
-        // The list is whole between any two statements.
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        // It is whole between any two statements.
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
