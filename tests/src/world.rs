@@ -190,6 +190,36 @@ impl RunningWorld {
         self.wait_for_resolver();
     }
 
+    /// Puts somebody between: every answer over UDP comes `late`, and with the AD bit set if it `lies`. What is behind
+    /// is a resolver with these modules.
+    #[track_caller]
+    pub fn resolver_behind(&mut self, late: Duration, lies: bool, modules: &str) {
+        self.resolver = None;
+        let text = zone::unbound(self.path(), AUTHORITY).replace("validator iterator", modules);
+        let text = text.replace("interface: 127.0.0.1\n", "interface: 127.0.0.9\n");
+        self.resolver = Some(start(self.path(), "unbound", &["-d", "-c"], &text));
+        let front = Arc::new(UdpSocket::bind("127.0.0.1:53").unwrap());
+        std::thread::spawn(move || {
+            let mut question = [0; 2048];
+            while let Ok((length, peer)) = front.recv_from(&mut question) {
+                let (question, front) = (question[..length].to_vec(), Arc::clone(&front));
+                std::thread::spawn(move || {
+                    let back = UdpSocket::bind("127.0.0.9:0").unwrap();
+                    back.set_read_timeout(Some(PATIENCE)).unwrap();
+                    back.send_to(&question, "127.0.0.9:53").ok()?;
+                    let mut answer = [0; 4096];
+                    let length = back.recv(&mut answer).ok()?;
+                    if lies {
+                        answer[3] |= 0x20;
+                    }
+                    std::thread::sleep(late);
+                    front.send_to(&answer[..length], peer).ok()
+                });
+            }
+        });
+        std::thread::sleep(Duration::from_secs(1));
+    }
+
     #[track_caller]
     fn wait_for_resolver(&self) {
         wait_for("the resolver of the world", PATIENCE, || {

@@ -122,3 +122,39 @@ fn a_resolver_that_dies_later_weakens_nothing() {
         assert_eq!(world.arrivals.of("second@plain.world"), []);
     });
 }
+
+#[test]
+fn a_slow_resolver_costs_time_and_nothing_else() {
+    in_private_network("relay::resolver::a_slow_resolver_costs_time_and_nothing_else", || {
+        let mut world = world();
+        world.resolver_behind(Duration::from_secs(1), false, "validator iterator");
+        let _room = room::start(&world);
+        let handing = handing(&world).start();
+        submit(&handing, "slow@good.world");
+        let said = first_said(&handing, "slow@good.world", Duration::from_secs(60));
+        assert!(said.status == "sent" && said.text.contains(" DANE-verified "), "{said:?}");
+    });
+}
+
+/// What a resolver on loopback says is believed (RFC 7672 section 2.1), but AD on data without signatures gives it
+/// away. One that lies about signed data only, and strips nothing, cannot be told from an honest one.
+#[test]
+fn a_resolver_that_says_ad_about_unsigned_data_is_caught() {
+    in_private_network("relay::resolver::a_resolver_that_says_ad_about_unsigned_data_is_caught", || {
+        let mut world = World::new();
+        let identity = Identity::alone("mx.unsigned.world");
+        let address = world.host(MailHost::new("unsigned", &identity));
+        let zone = world.zone("unsigned.world").unsigned();
+        zone.record("unsigned.world. MX 10 mx.unsigned.world.");
+        zone.record(&format!("mx.unsigned.world. A {address}"));
+        zone.record(&format!("_25._tcp.mx.unsigned.world. TLSA {}", identity.tlsa(3, 1, 1)));
+        let mut world = world.start();
+        world.resolver_behind(Duration::ZERO, true, "iterator");
+        let _room = room::start(&world);
+        let handing = handing(&world).start();
+        submit(&handing, "lie@unsigned.world");
+        let said = first_said(&handing, "lie@unsigned.world", PATIENCE);
+        assert!(said.status == "deferred" && said.text.contains("do not trust this resolver"), "{said:?}");
+        assert_eq!(world.arrivals.count(""), 0);
+    });
+}
