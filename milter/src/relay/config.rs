@@ -175,6 +175,7 @@ fn take_dns(section: &mut Section) -> DnsConfig {
         resolver: resolver.map_or(default.resolver, value),
         timeout: seconds(section, "resolver_timeout_seconds", 60).unwrap_or(default.timeout),
         concurrent: count(section, "resolver_questions", 10_000).unwrap_or(default.concurrent),
+        bogus_name: section.take_parsed("bogus_name", crate::config::host_name).map(value),
         ..default
     }
 }
@@ -249,9 +250,9 @@ fn take_courier(section: &mut Section, gateway: Option<&GatewayConfig>) -> Couri
 
 fn take_reports(section: &mut Section, gateway: Option<&GatewayConfig>) -> ReportsConfig {
     let mut reports = section.take_section("reports");
-    let present = reports.is_present();
+    let lacks_contact = reports.is_present() && !reports.has("contact") && !reports.has("postfix_socket");
     let contact = reports.take_parsed("contact", address).map(value);
-    if present && contact.is_none() && !reports.has("contact") && !reports.has("postfix_socket") {
+    if lacks_contact {
         reports.missing("contact");
     }
     let organization = reports.take_string("organization").map(value);

@@ -142,19 +142,12 @@ async fn send_reports(room: Arc<RelayRoom>, reporter: Reporter) {
     }
 }
 
-/// Shows whether the resolver validates, and says so in the log when that changes.
+/// Shows whether the resolver validates; the log says so by itself.
 async fn show_health(room: Arc<RelayRoom>) {
     let mut health = room.engine.dns().health();
     loop {
-        let now = health.borrow_and_update().clone();
-        room.telemetry.relay.validating(now == Health::Validating);
-        match now {
-            Health::NotValidating { why } | Health::Silent { why } => {
-                tracing::error!("every decision about a road is temporary: {why}");
-            }
-            Health::Validating => tracing::info!("the resolver {} validates", room.config.dns.resolver),
-            Health::Unknown => {}
-        }
+        let validating = *health.borrow_and_update() == Health::Validating;
+        room.telemetry.relay.validating(validating);
         if health.changed().await.is_err() {
             return;
         }

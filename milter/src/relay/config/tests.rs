@@ -38,6 +38,7 @@ fn every_key_is_read() {
 resolver = "127.0.0.2:5353"
 resolver_timeout_seconds = 7
 resolver_questions = 9
+bogus_name = "dnssec-failed.org"
 policy = "dane-only"
 policy_listen = ["inet:127.0.0.1:8461", "unix:/run/gatepost/policy"]
 policy_connections = 11
@@ -54,6 +55,20 @@ deliveries = 16
 honour_tls_required_no = false
 sts_timeout_seconds = 17
 sts_policies = 18
+[relay.reports]
+organization = "Alpha"
+contact = "tls-reports@alpha.example"
+dkim_key = "/etc/gatepost/dkim.pem"
+dkim_selector = "tls"
+submission = "127.0.0.1:10025"
+postfix_socket = "/var/spool/postfix/gatepost/tlsrpt"
+[relay.own."alpha.example"]
+hosts = ["mx.alpha.example /etc/ssl/mx.pem", "MX2.alpha.example /etc/ssl/mx2.pem /etc/ssl/next.pem"]
+mta_sts = "testing"
+mta_sts_max_age_seconds = 86400
+mta_sts_mx = ["*.alpha.example"]
+tls_reports = ["mailto:tls-reports@alpha.example"]
+ttl_seconds = 600
 [relay.domain."beta.example"]
 policy = "sts"
 [relay.domain.".gamma.example"]
@@ -61,11 +76,18 @@ policy = "encrypt"
 "#,
     );
     assert_eq!(relay.dns.timeout, Duration::from_secs(7));
+    assert_eq!(relay.dns.bogus_name.as_deref(), Some("dnssec-failed.org"));
     assert_eq!((relay.policy_listen.len(), relay.policy_limits.connections), (2, 11));
     assert_eq!(relay.lmtp_listen, Some("0.0.0.0:2424".parse().unwrap()));
     assert_eq!(relay.courier.times.total, Duration::from_secs(300));
     assert_eq!(relay.courier.times.done, Duration::from_secs(300), "never beyond the total");
     assert_eq!((relay.courier.deliveries, relay.sts.capacity), (16, 18));
+    assert_eq!(relay.reports.submission, Some("127.0.0.1:10025".parse().unwrap()));
+    assert_eq!(relay.reports.contact.as_ref().unwrap().domain(), "alpha.example");
+    let own = &relay.own[0];
+    assert_eq!((own.mta_sts, own.max_age, own.ttl), (Some(Mode::Testing), 86_400, 600));
+    assert_eq!(own.hosts[1].name, "mx2.alpha.example");
+    assert_eq!(own.hosts[1].next, Some("/etc/ssl/next.pem".into()));
     assert_eq!(relay.demands.default, Demand::DaneOnly);
     assert_eq!(relay.demands.domains.get("beta.example"), Some(&Demand::Sts));
     assert_eq!(relay.demands.domains.get(".gamma.example"), Some(&Demand::Encrypt));
@@ -124,4 +146,15 @@ fn enforced_tls_is_a_key_only_with_a_relay() {
     let keys = "[policy]\nkeys = [\"enforced-tls\"]\n";
     assert!(mistakes(keys).contains("add a [relay] section"));
     relay(&format!("{keys}[relay]\n"));
+}
+
+#[test]
+fn reports_need_a_contact_and_hosts_a_certificate() {
+    let contact = mistakes("[relay.reports]\norganization = \"Alpha\"\n");
+    assert!(contact.contains("missing key `contact` in [relay.reports]"), "{contact}");
+    relay("[relay.reports]\npostfix_socket = \"/run/tlsrpt\"\n");
+    let host = mistakes("[relay.own.\"alpha.example\"]\nhosts = [\"mx.alpha.example\"]\n");
+    assert!(host.contains("certificate file"), "{host}");
+    let rua = mistakes("[relay.own.\"alpha.example\"]\ntls_reports = [\"http://alpha.example\"]\n");
+    assert!(rua.contains("neither mailto:ADDRESS nor https://URL"), "{rua}");
 }
