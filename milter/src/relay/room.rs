@@ -9,7 +9,7 @@ use ::relay::dns::{Dns, a_labels};
 use ::relay::engine::Engine;
 use ::relay::map::RoadMap;
 use ::relay::pledge::{Authentication, KeptRoutes, Pledges, authentication};
-use ::relay::road::Clock;
+use ::relay::road::{Clock, Route};
 use ::relay::sts::StsCache;
 use ::relay::tls::{Tls, system_roots};
 use ::relay::tlsrpt::{Collector, Https, Reporter, Reporting, Signer};
@@ -135,7 +135,10 @@ impl RelayRoom {
     /// Whether mail to this domain reaches nobody but authenticated hosts, as the answer for
     /// [`KeyKind::EnforcedTls`].
     pub async fn enforced_tls(&self, domain: &str) -> KeyAnswer {
-        let answer = enforced_tls(&self.engine, domain).await;
+        let (answer, route) = ask(&self.engine, domain).await;
+        if let Some(route) = route {
+            self.map.decided(&route);
+        }
         self.telemetry.road_lookup(match &answer {
             KeyAnswer::Found { .. } => "found",
             KeyAnswer::None { .. } => "none",
@@ -177,14 +180,20 @@ fn promised(plan: &Plan) -> Vec<String> {
 
 /// Asks an engine, no longer than a client at RCPT waits.
 pub async fn enforced_tls(engine: &Engine, domain: &str) -> KeyAnswer {
+    ask(engine, domain).await.0
+}
+
+async fn ask(engine: &Engine, domain: &str) -> (KeyAnswer, Option<Arc<Route>>) {
     let Ok(route) = timeout(PATIENCE, engine.route(domain)).await else {
-        return KeyAnswer::CouldNotTell { why: format!("the look-ups for {domain} take too long") };
+        let why = format!("the look-ups for {domain} take too long");
+        return (KeyAnswer::CouldNotTell { why }, None);
     };
-    match authentication(&route) {
+    let answer = match authentication(&route) {
         Authentication::By(what) => KeyAnswer::Found { fingerprint: what, aead: false },
         Authentication::No(why) => KeyAnswer::None { why },
         Authentication::Unknown(why) => KeyAnswer::CouldNotTell { why },
-    }
+    };
+    (answer, Some(route))
 }
 
 /// The key that signs our TLS reports.

@@ -153,3 +153,6 @@ impl fmt::Debug for PolicyTables {
         f.debug_struct("PolicyTables").field("transport", &self.transport.is_some()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
