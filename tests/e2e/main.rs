@@ -11,6 +11,7 @@ mod daemon;
 mod dashboards;
 mod directions;
 mod faults;
+mod filter;
 mod forward;
 mod inbound;
 mod other_ways;
