@@ -7,6 +7,7 @@
     reason = "a failed assumption is a failed test"
 )]
 
+mod commands;
 mod daemon;
 mod dashboards;
 mod directions;
@@ -16,6 +17,7 @@ mod forward;
 mod inbound;
 mod other_ways;
 mod outbound;
+mod patience;
 mod peers;
 mod postfix_plain;
 mod protocol;

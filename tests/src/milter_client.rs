@@ -126,6 +126,18 @@ impl MilterClient {
         client
     }
 
+    /// Connects, negotiates, and tells of a client in our own network that has said HELO.
+    ///
+    /// # Panics
+    /// As [`MilterClient::open`].
+    #[track_caller]
+    pub fn with_own_client(address: &str) -> Self {
+        let mut mta = Self::open(address);
+        mta.client("client.example", "127.0.0.1");
+        mta.helo("client.example");
+        mta
+    }
+
     /// Offers protocol version, actions and options; false if the milter hangs up on that.
     pub fn negotiate(&mut self, version: u32, actions: u32, options: u32) -> bool {
         let offer = [version.to_be_bytes(), actions.to_be_bytes(), options.to_be_bytes()].concat();
