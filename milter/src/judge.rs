@@ -124,7 +124,7 @@ fn open(
     let now = facts.now;
     // A list's footer or a part of its own may stand around what is protected, so it is not the protection
     // of the whole message that counts here.
-    if !recognised.is_some_and(|recognised| !recognised.forms.is_empty()) || !config.policy.opens(facts) {
+    if recognised.is_none_or(|recognised| recognised.forms.is_empty()) || !config.policy.opens(facts) {
         return Ok(None);
     }
     let ours = facts.recipients.iter().filter(|recipient| recipient.direction != Direction::Outbound);
