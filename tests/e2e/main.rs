@@ -8,6 +8,7 @@
 )]
 
 mod commands;
+mod corpus;
 mod daemon;
 mod dashboards;
 mod directions;
