@@ -1,8 +1,12 @@
 //! Measures sealing and opening against what else one could do, on this machine, in one run.
 //!
-//! Prints one JSON object for each figure: `name`, `bytes`, `ns` per operation (the best of several
-//! rounds), and, where there is something to compare with, `base`, `base_ns`, `ratio` and the `goal`
-//! that the ratio must not exceed. Build it in release; `gpg` must be installed.
+//! Prints one JSON object for each figure: `name`, `bytes`, `ns` of processor time per operation (user
+//! and system, children included) and, where there is something to compare with, `base`, `base_ns`,
+//! `ratio` with its quartiles `low` and `high`, and the `goal` that the ratio must not exceed. Both
+//! sides take turns; figures are medians over the rounds, the ratio that of each round. Build it in
+//! release; `gpg` must be installed.
+//!
+//! Usage: `seal_bench [ROUNDS]`
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -32,6 +36,9 @@ use keydir::Usable;
 use mail::Address;
 use mail::Message;
 use mail::Spill;
+use nix::sys::resource::UsageWho;
+use nix::sys::resource::getrusage;
+use nix::sys::time::TimeValLike;
 use openssl::rsa::Padding;
 use openssl::rsa::Rsa;
 use sealing::openpgp as sealing_openpgp;
@@ -71,19 +78,18 @@ fn main() {
     let small = message(2_000);
     let large = message(1_000_000);
 
-    let spawn_small = time(|| gpg.encrypt(&small, &[]));
-    let spawn_large = time(|| gpg.encrypt(&large, &["-z0"]));
-    for (name, message, base, base_ns, goals) in [
-        ("seal 2 kB", &small, "spawning gpg -e", spawn_small, [0.05, 0.05]),
-        ("seal 1 MB", &large, "spawning gpg -e -z0", spawn_large, [0.4, 0.12]),
+    for (name, message, base, options, goals) in [
+        ("seal 2 kB", &small, "spawning gpg -e", &[][..], [0.05, 0.05]),
+        ("seal 1 MB", &large, "spawning gpg -e -z0", &["-z0"], [0.4, 0.12]),
     ] {
         for (aead, goal) in [false, true].into_iter().zip(goals) {
             let spec = person.seal(aead);
-            let ns = time(|| drop(black_box(sealing_openpgp::seal(message, &spec, &spill).unwrap())));
-            report(&format!("{name} {}", version(aead)), message.len(), ns, Some((base, base_ns, goal)));
+            let seal = |spec| drop(black_box(sealing_openpgp::seal(message, spec, &spill).unwrap()));
+            let turns = Turns::of(|| seal(&spec), || gpg.encrypt(message, options));
+            report(&format!("{name} {}", version(aead)), message.len(), &turns, base, goal);
             let signed = Seal { signer: Some(&person.secret), ..spec };
-            let ns = time(|| drop(black_box(sealing_openpgp::seal(message, &signed, &spill).unwrap())));
-            report(&format!("{name} {} signed", version(aead)), message.len(), ns, None);
+            let turns = Turns::of(|| seal(&signed), || gpg.encrypt(message, options));
+            report(&format!("{name} {} signed", version(aead)), message.len(), &turns, base, goal);
         }
     }
     for (name, message) in [("open 2 kB", &small), ("open 1 MB", &large)] {
@@ -91,10 +97,9 @@ fn main() {
             let edits = sealing_openpgp::seal(message, &person.seal(aead), &spill).unwrap();
             let sealed = mail::apply(message, &edits, &spill).unwrap();
             let armored = armored_part(&sealed);
-            let theirs = time(|| person.decrypt_with_sequoia(&armored));
-            let ours = time(|| person.open(&sealed, &spill));
-            let base = Some(("sequoia with its own armor reader", theirs, 0.3));
-            report(&format!("{name} {}", version(aead)), message.len(), ours, base);
+            let turns = Turns::of(|| person.open(&sealed, &spill), || person.decrypt_with_sequoia(&armored));
+            let base = "sequoia with its own armor reader";
+            report(&format!("{name} {}", version(aead)), message.len(), &turns, base, 0.3);
         }
     }
     for (suite, bits) in [(KeySuite::Rsa2048, 2048), (KeySuite::Rsa3072, 3072), (KeySuite::Rsa4096, 4096)] {
@@ -112,45 +117,83 @@ fn rsa(suite: KeySuite, bits: u32) {
     let raw = Rsa::generate(bits).unwrap();
     let mut out = vec![0; raw.size() as usize];
     let digest = [7; 64];
-    let base = time(|| {
-        raw.private_encrypt(black_box(&digest), &mut out, Padding::PKCS1).unwrap();
-    });
     let mut key = person.secret.signing_key(now()).unwrap().clone();
-    let ns = time(|| drop(black_box(key.sign(HashAlgorithm::SHA512, &digest).unwrap())));
-    report(&format!("RSA-{bits} sign"), 64, ns, Some(("raw OpenSSL", base, 1.1)));
+    let turns = Turns::of(
+        || drop(black_box(key.sign(HashAlgorithm::SHA512, &digest).unwrap())),
+        || {
+            black_box(raw.private_encrypt(black_box(&digest), &mut out, Padding::PKCS1).unwrap());
+        },
+    );
+    report(&format!("RSA-{bits} sign"), 64, &turns, "raw OpenSSL", 1.1);
 
-    let mut ciphertext = vec![0; raw.size() as usize];
-    raw.public_encrypt(&[7; 35], &mut ciphertext, Padding::PKCS1).unwrap();
-    let base = time(|| {
-        raw.private_decrypt(black_box(&ciphertext), &mut out, Padding::PKCS1).unwrap();
-    });
+    let mut given = vec![0; raw.size() as usize];
+    raw.public_encrypt(&[7; 35], &mut given, Padding::PKCS1).unwrap();
     let mut key = person.secret.decryption_keys(None).last().unwrap().clone();
     let ciphertext = key.public().encrypt(&SessionKey::from(vec![7; 35])).unwrap();
-    let ns = time(|| drop(black_box(key.decrypt(&ciphertext, None).unwrap())));
-    report(&format!("RSA-{bits} decrypt"), 35, ns, Some(("raw OpenSSL", base, 1.1)));
+    let turns = Turns::of(
+        || drop(black_box(key.decrypt(&ciphertext, None).unwrap())),
+        || {
+            black_box(raw.private_decrypt(black_box(&given), &mut out, Padding::PKCS1).unwrap());
+        },
+    );
+    report(&format!("RSA-{bits} decrypt"), 35, &turns, "raw OpenSSL", 1.1);
 }
 
-fn report(name: &str, bytes: u64, ns: f64, base: Option<(&str, f64, f64)>) {
-    let compared = base.map_or(String::new(), |(base, base_ns, goal)| {
-        let ratio = ns / base_ns;
-        format!(", \"base\": \"{base}\", \"base_ns\": {base_ns:.0}, \"ratio\": {ratio:.3}, \"goal\": {goal}")
-    });
-    println!("{{\"name\": \"{name}\", \"bytes\": {bytes}, \"ns\": {ns:.0}{compared}}}");
+fn report(name: &str, bytes: u64, turns: &Turns, base: &str, goal: f64) {
+    let [ns, base_ns] = [&turns.ours, &turns.base].map(|all| quantile(all, 0.5));
+    let ratios: Vec<f64> = turns.ours.iter().zip(&turns.base).map(|(ours, base)| ours / base).collect();
+    let [low, ratio, high] = [0.25, 0.5, 0.75].map(|part| quantile(&ratios, part));
+    println!(
+        "{{\"name\": \"{name}\", \"bytes\": {bytes}, \"ns\": {ns:.0}, \"base\": \"{base}\", \
+         \"base_ns\": {base_ns:.0}, \"ratio\": {ratio:.4}, \"low\": {low:.4}, \"high\": {high:.4}, \
+         \"goal\": {goal}}}"
+    );
 }
 
-/// Nanoseconds of one call: the best of five rounds of at least 200 ms.
-fn time(mut work: impl FnMut()) -> f64 {
-    work();
-    let mut best = f64::INFINITY;
-    for _ in 0..5 {
-        let (start, mut calls) = (Instant::now(), 0_u32);
-        while start.elapsed() < Duration::from_millis(200) {
-            work();
-            calls += 1;
+/// The value below which this part of them lies.
+fn quantile(values: &[f64], part: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[((sorted.len() - 1) as f64 * part).round() as usize]
+}
+
+/// Nanoseconds of one call in each round, of us and of what we are compared with.
+struct Turns {
+    ours: Vec<f64>,
+    base: Vec<f64>,
+}
+
+impl Turns {
+    fn of(mut ours: impl FnMut(), mut base: impl FnMut()) -> Turns {
+        let rounds = std::env::args().nth(1).and_then(|rounds| rounds.parse().ok()).unwrap_or(9);
+        let mut turns = Turns { ours: Vec::new(), base: Vec::new() };
+        ours();
+        base();
+        for _ in 0..rounds {
+            turns.ours.push(turn(&mut ours));
+            turns.base.push(turn(&mut base));
         }
-        best = best.min(start.elapsed().as_nanos() as f64 / f64::from(calls));
+        turns
     }
-    best
+}
+
+/// Processor time of one call, over at least 60 ms.
+fn turn(work: &mut impl FnMut()) -> f64 {
+    let (start, before, mut calls) = (Instant::now(), processor_time(), 0_u32);
+    while start.elapsed() < Duration::from_millis(60) {
+        work();
+        calls += 1;
+    }
+    (processor_time() - before) / f64::from(calls)
+}
+
+/// Nanoseconds of user and system time of this process and the children it waited for.
+fn processor_time() -> f64 {
+    let used = |who| {
+        let usage = getrusage(who).unwrap();
+        (usage.user_time().num_nanoseconds() + usage.system_time().num_nanoseconds()) as f64
+    };
+    used(UsageWho::RUSAGE_SELF) + used(UsageWho::RUSAGE_CHILDREN)
 }
 
 /// A message of about this many bytes that does not compress to nothing.
