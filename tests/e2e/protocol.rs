@@ -241,6 +241,28 @@ fn an_mta_without_silent_stages_gets_an_answer_to_each() {
 }
 
 #[test]
+fn the_end_of_a_message_may_carry_its_last_piece() {
+    let (gatepost, bob) = alpha_with_bob("");
+    let silent = MilterClient::with_own_client(gatepost.milter());
+    let mut loud = MilterClient::dial(gatepost.milter()).unwrap();
+    assert!(loud.negotiate(6, 0x3f, 0x7f | LEADING_SPACE));
+    loud.client("client.example", "127.0.0.1");
+    for (mut mta, queue_id) in [(silent, "END1"), (loud, "END2")] {
+        mta.macros('M', &[("{daemon_name}", "ORIGINATING")]);
+        mta.mail(&["<alice@alpha.example>"]);
+        mta.macros('R', &[("i", queue_id)]);
+        mta.rcpt(&["<bob@beta.example>"]);
+        mta.content(b"From: alice@alpha.example\r\n\r\nthe first piece\r\n");
+        let verdict = mta.end_with(b"and the last\r\n");
+        assert!(verdict.accepted(), "{verdict:?}");
+        let opened = bob.decrypt(armored_message(&verdict.body().unwrap()).unwrap());
+        let text = String::from_utf8(opened.plaintext).unwrap();
+        assert!(text.ends_with("the first piece\r\nand the last\r\n"), "{text}");
+    }
+    assert!(!gatepost.log().contains(" warn "), "{}", gatepost.log());
+}
+
+#[test]
 fn packets_no_mta_should_send_end_their_connection_and_nothing_else() {
     let gatepost = started(alpha());
     let log_after = |what: &[u8], complaint: &str| {

@@ -259,7 +259,16 @@ impl MilterClient {
     /// If the milter hangs up.
     #[track_caller]
     pub fn end(&mut self) -> Verdict {
-        self.send('E', b"");
+        self.end_with(b"")
+    }
+
+    /// The same, with the last piece of the body in it.
+    ///
+    /// # Panics
+    /// If the milter hangs up.
+    #[track_caller]
+    pub fn end_with(&mut self, piece: &[u8]) -> Verdict {
+        self.send('E', piece);
         let (mut progress, mut changes) = (0, Vec::new());
         loop {
             let packet = self.read().expect("a verdict");
