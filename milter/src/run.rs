@@ -66,6 +66,7 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
         .map_err(|(endpoint, error)| Exit::unavailable(format!("cannot listen on {endpoint}"), error))?;
     let ready = Arc::new(AtomicBool::new(true));
     gateway.telemetry().reloaded(true, gateway.now());
+    gateway.telemetry().notary_opened(gateway.notary.counts().size, gateway.now());
     if let Some(address) = config.gateway.metrics {
         let listener = http::bind(address)
             .await
