@@ -235,9 +235,11 @@ fn signed_part(message: &[u8]) -> &[u8] {
     &message[first..find(first, &delimiter).unwrap() - 2]
 }
 
-/// What mail-parser finds in a message: type and decoded content of each part, line ends as LF.
+/// What mail-parser finds in a message: type and decoded content of each part, line ends as LF. It fails assertions
+/// of its own on some messages; that is nothing found.
 fn content(message: &[u8]) -> Vec<String> {
-    let Some(message) = MessageParser::default().parse(message) else { return Vec::new() };
+    let parsed = std::panic::catch_unwind(|| MessageParser::default().parse(message));
+    let Ok(Some(message)) = parsed else { return Vec::new() };
     message
         .parts
         .iter()
