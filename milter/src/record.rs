@@ -50,7 +50,12 @@ pub fn screened(
         event: if returned.is_some() { REINJECTED } else { SCREENED }.to_owned(),
         public: public(config, transaction, disposition),
         committed: committed(transaction, disposition, message_id.as_deref())?,
-        private: Detail::of(&Private::of(transaction, disposition, message_id.as_deref(), returned.as_deref()))?,
+        private: Detail::of(&Private::of(
+            transaction,
+            disposition,
+            message_id.as_deref(),
+            returned.as_deref(),
+        ))?,
         lookup,
     })
 }
