@@ -53,7 +53,7 @@ pub(crate) fn encrypt<W: Write + Send + Sync>(
 ) -> Result<W, SealError> {
     // No checksum around SEIPDv2 (RFC 9580 section 6.1).
     let mut armor = ArmorWriter::new(sink, Kind::Message, !how.aead)?;
-    let session_key = SessionKey::new(32).map_err(SealError::Library)?;
+    let session_key = session_key()?;
     for usable in how.recipients {
         session_key_packet(usable, how, &session_key)?.serialize(&mut armor).map_err(SealError::Library)?;
     }
@@ -78,6 +78,13 @@ pub(crate) fn encrypt<W: Write + Send + Sync>(
         }
     };
     Ok(encrypted.finish()?.finish()?)
+}
+
+/// A fresh key for AES-256, from the generator that is seeded already: Sequoia's would be seeded anew.
+fn session_key() -> io::Result<SessionKey> {
+    let mut octets = vec![0; 32];
+    openssl::rand::rand_priv_bytes(&mut octets)?;
+    Ok(SessionKey::from(octets))
 }
 
 /// The session key, encrypted to one recipient. The caller decides the format; what the certificate
