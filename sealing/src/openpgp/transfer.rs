@@ -81,7 +81,9 @@ impl Survey {
 impl Write for Survey {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.bytes += bytes.len() as u64;
-        self.eight_bit += bytes.iter().filter(|byte| **byte >= 0x80).count() as u64;
+        // Summed in bytes, up to what one can hold: the processor then adds many at once.
+        let high_bits = |few: &[u8]| u64::from(few.iter().map(|byte| byte >> 7).sum::<u8>());
+        self.eight_bit += bytes.chunks(usize::from(u8::MAX)).map(high_bits).sum::<u64>();
         self.controls |= memchr::memchr(0, bytes).is_some();
         let mut rest = bytes;
         while let Some(newline) = memchr::memchr(b'\n', rest) {
