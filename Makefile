@@ -57,4 +57,4 @@ lint: ## Check format, lints and dependencies
 .PHONY: bench
 bench: ## Measure against Postfix alone, libmilter and gpg, and write docs/benchmarks.md
 	@./setup test
-	$(AS_ROOT) tests/bench/run
+	@AS_ROOT='$(AS_ROOT)' TARGET='$(TARGET)' QUICK='$(QUICK)' tests/bench/run

@@ -9,9 +9,14 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+/// The milter library warns of each body callback that does as [`crate::session`] has to do.
+const LIBRARY: &str = "indymilter=error";
+
 /// Starts logging. `GATEPOST_LOG` sets the level (`info` by default), e.g. `debug`.
 pub fn start() {
-    let filter = EnvFilter::try_from_env("GATEPOST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let level = std::env::var("GATEPOST_LOG").unwrap_or_else(|_| "info".to_owned());
+    let filter = EnvFilter::try_new(format!("{level},{LIBRARY}"))
+        .unwrap_or_else(|_| EnvFilter::new(format!("info,{LIBRARY}")));
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     // A second start, as in tests, changes nothing.
     let _ = tracing_subscriber::fmt()

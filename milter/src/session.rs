@@ -209,7 +209,9 @@ fn body(cx: &mut Context<Session>, chunk: &[u8]) -> Status {
     if let Some(draft) = &mut session.draft {
         draft.add_body(chunk);
     }
-    session.status(ProtoOpts::NOREPLY_BODY)
+    // Also where "no reply" was negotiated, and the library then sends none. With `Noreply` it would
+    // not call `eom` for an end of message that carries the last piece of the body.
+    Status::Continue
 }
 
 async fn eom(cx: &mut EomContext<Session>) -> Status {

@@ -313,6 +313,13 @@ impl Telemetry {
         self.notary_written.set(now as f64);
     }
 
+    /// The notary was opened with `size` leaves, the last of them (the begin of this run) written
+    /// `now`, in unix seconds.
+    pub fn notary_opened(&self, size: u64, now: i64) {
+        self.notary_tree.set(i64::try_from(size).unwrap_or(i64::MAX));
+        self.notary_written.set(now as f64);
+    }
+
     /// The configuration was read; `now` in unix seconds.
     pub fn reloaded(&self, success: bool, now: i64) {
         self.reload_successful.set(i64::from(success));

@@ -1,15 +1,20 @@
-//! How fast the notary records, against the same SQLite with one commit per record.
+//! How fast the notary records, against a bare file that one thread appends to and synchronises for
+//! everybody who waits, and against the same SQLite with one commit per record.
 //!
 //! Prints one JSON object per line: `name`, `writers`, `records`, `seconds`, `per_second`,
 //! `cpu_us_per_record` (user and system time of the whole process) and, for the notary, `batches`
-//! and the waiting time `p50_us` and `p99_us`; at the end the ratios. Build it with `--release`.
+//! and the waiting time `p50_us` and `p99_us`. The three take turns; a line for each number of
+//! writers gives the medians of the ratios of each round. Build it with `--release`.
 //!
-//! Usage: `notary_bench [DIRECTORY]`; the directory decides which disk is measured.
+//! Usage: `notary_bench [DIRECTORY [ROUNDS]]`; the directory decides which disk is measured.
 
 use std::error::Error;
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
@@ -23,20 +28,40 @@ use serde_json::Value;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+/// About as many bytes as one record of [`entry`] has on disk.
+const RECORD: usize = 2048;
+
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> Outcome<()> {
-    let parent = std::env::args_os().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
-    let directory = tempfile::tempdir_in(parent)?;
-    let mut ratios = Vec::new();
-    for (writers, records) in [(1, 2_000), (10, 20_000), (50, 100_000)] {
-        let grouped = notary(&directory.path().join(format!("notary-{writers}")), writers, records)?;
-        let single =
-            one_commit_each(&directory.path().join(format!("single-{writers}")), writers, records / 20)?;
-        ratios.push(json!({"writers": writers, "ratio": round(grouped / single)}));
+    let mut arguments = std::env::args_os().skip(1);
+    let parent = arguments.next().map_or_else(std::env::temp_dir, PathBuf::from);
+    let rounds = arguments.next().and_then(|text| text.to_str()?.parse().ok()).unwrap_or(5);
+    for (writers, records) in [(1, 500), (10, 5_000), (50, 20_000)] {
+        let mut ratios = [Vec::new(), Vec::new()];
+        for _ in 0..rounds {
+            // A directory for each round: nobody inherits a large file.
+            let directory = tempfile::tempdir_in(&parent)?;
+            let path = |name: &str| directory.path().join(name);
+            let notary = notary(&path("notary"), writers, records)?;
+            let bare = bare_group_commit(&path("bare"), writers, records)?;
+            let single = one_commit_each(&path("single"), writers, (records / 10).max(200))?;
+            for (ratios, base) in ratios.iter_mut().zip([bare, single]) {
+                ratios.push(notary / base);
+            }
+        }
+        let [bare, single] = ratios.map(median);
+        println!(
+            "{}",
+            json!({"name": "ratios", "writers": writers, "to_bare_group_commit": bare, "to_one_commit_each": single})
+        );
     }
-    println!("{}", json!({"name": "notary / one commit each", "ratios": ratios}));
     Ok(())
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).map_or(0.0, |value| round(*value))
 }
 
 /// A record as the gateway makes it: eight commitments, a kilobyte of private detail.
@@ -90,6 +115,37 @@ fn notary(path: &Path, writers: usize, records: usize) -> Outcome<f64> {
     Ok(report("notary", writers, records, seconds, cpu, more))
 }
 
+/// The least that durable records cost: one thread appends what waits to a file, in one call, and
+/// synchronises once for all of them.
+fn bare_group_commit(path: &Path, writers: usize, records: usize) -> Outcome<f64> {
+    let mut file = File::create(path)?;
+    let (orders, waiting) = mpsc::channel::<(Vec<u8>, mpsc::Sender<()>)>();
+    let writer = thread::spawn(move || -> std::io::Result<()> {
+        while let Ok(first) = waiting.recv() {
+            let batch: Vec<_> = std::iter::once(first).chain(waiting.try_iter()).collect();
+            let bytes: Vec<u8> = batch.iter().flat_map(|(bytes, _)| bytes.iter().copied()).collect();
+            file.write_all(&bytes)?;
+            file.sync_data()?;
+            for (_, reply) in batch {
+                // Whoever gave up waiting need not be told.
+                let _ = reply.send(());
+            }
+        }
+        Ok(())
+    });
+    let (seconds, cpu) = measured(writers, |_| {
+        for _ in 0..records / writers {
+            let (reply, done) = mpsc::channel();
+            orders.send((vec![7_u8; RECORD], reply))?;
+            done.recv()?;
+        }
+        Ok(())
+    })?;
+    drop(orders);
+    writer.join().map_err(|_| "the writer panicked")??;
+    Ok(report("bare group commit", writers, records, seconds, cpu, json!({})))
+}
+
 /// What a logger without a writer thread does: every record its own transaction, same durability.
 fn one_commit_each(path: &Path, writers: usize, records: usize) -> Outcome<f64> {
     let connect = || -> Outcome<Connection> {
@@ -102,7 +158,7 @@ fn one_commit_each(path: &Path, writers: usize, records: usize) -> Outcome<f64> 
     connect()?.execute_batch("CREATE TABLE record (number INTEGER PRIMARY KEY, bytes BLOB)")?;
     let (seconds, cpu) = measured(writers, |_| {
         let database = connect()?;
-        let bytes = vec![7_u8; 2048];
+        let bytes = vec![7_u8; RECORD];
         for _ in 0..records / writers {
             database.prepare_cached("INSERT INTO record (bytes) VALUES (?1)")?.execute([&bytes])?;
         }

@@ -142,6 +142,15 @@ impl Custody {
         self.master().map(drop)
     }
 
+    /// Checks what [`Custody::put_openpgp`] would: that there are secret keys, and that none has a
+    /// passphrase.
+    ///
+    /// # Errors
+    /// [`CustodyError::NoSecret`] or [`CustodyError::Passphrase`].
+    pub fn check_openpgp(cert: &Cert) -> Result<(), CustodyError> {
+        usable(cert.clone()).map(drop)
+    }
+
     /// Puts a key into custody, on disk before it returns. Secrets of the same certificate that are
     /// already there stay there.
     ///

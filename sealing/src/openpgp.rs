@@ -10,6 +10,7 @@
 pub mod armor;
 
 mod canonical;
+mod container;
 mod decrypt;
 mod encrypt;
 mod forms;
@@ -17,6 +18,7 @@ mod generate;
 mod inline;
 mod keys;
 mod open;
+mod partial;
 mod recognise;
 mod result;
 mod rsa;

@@ -29,15 +29,6 @@ fn started(plan: GatepostPlan) -> Gatepost {
     gatepost
 }
 
-/// A connection on which an SMTP client of our own has said HELO.
-#[track_caller]
-fn own_client(gatepost: &Gatepost) -> MilterClient {
-    let mut mta = MilterClient::open(gatepost.milter());
-    mta.client("client.example", "127.0.0.1");
-    mta.helo("client.example");
-    mta
-}
-
 fn news() -> Vec<u8> {
     messages::plain(ALICE, BOB, "news", "hello\n")
 }
@@ -76,7 +67,11 @@ fn a_wrong_configuration_changes_nothing_and_says_so() {
         wait_for("the metric", PATIENCE, || (gatepost.metric(RELOAD) == Some(0.0)).then_some(()));
     }
     // Bob has no certificate: under the old rules his mail goes out as it is.
-    assert!(own_client(&gatepost).transaction("OLD", ALICE, &[BOB], &news()).accepted());
+    assert!(
+        MilterClient::with_own_client(gatepost.milter())
+            .transaction("OLD", ALICE, &[BOB], &news())
+            .accepted()
+    );
     gatepost.wait_log(&[" OLD: ", "action=pass"]);
 
     let before = gatepost.log().len();
@@ -92,7 +87,7 @@ fn a_wrong_configuration_changes_nothing_and_says_so() {
 #[test]
 fn a_right_configuration_takes_effect_for_the_next_message_also_on_an_open_connection() {
     let gatepost = started(alpha().policy("[policy]\nencrypt = \"opportunistic\""));
-    let mut mta = own_client(&gatepost);
+    let mut mta = MilterClient::with_own_client(gatepost.milter());
     assert!(mta.transaction("FIRST", ALICE, &[BOB], &news()).accepted());
 
     // A message that began before goes on as it began.
@@ -133,12 +128,12 @@ fn what_needs_a_restart_is_said_and_stays() {
 #[test]
 fn draining_finishes_the_message_under_way_and_takes_no_other() {
     let mut gatepost = started(alpha().unix());
-    let mut mta = own_client(&gatepost);
+    let mut mta = MilterClient::with_own_client(gatepost.milter());
     mta.macros('M', &[("{daemon_name}", "ORIGINATING")]);
     mta.mail(&["<alice@alpha.example>"]);
     mta.macros('R', &[("i", "LAST")]);
     mta.rcpt(&["<bob@beta.example>"]);
-    let idle = own_client(&gatepost);
+    let idle = MilterClient::with_own_client(gatepost.milter());
     gatepost.running().signal(tests::Signal::TERM);
     gatepost.wait_log(&["draining"]);
     wait_for("the door to close", PATIENCE, || MilterClient::dial(gatepost.milter()).is_err().then_some(()));
@@ -166,12 +161,20 @@ fn the_unix_socket_is_for_its_group_and_a_stale_one_is_replaced() {
 
     let ran = ends_with(&gatepost, 69);
     assert!(ran.stderr.contains("in use"), "{}", ran.stderr);
-    assert!(own_client(&gatepost).transaction("STILL", ALICE, &[BOB], &news()).accepted());
+    assert!(
+        MilterClient::with_own_client(gatepost.milter())
+            .transaction("STILL", ALICE, &[BOB], &news())
+            .accepted()
+    );
 
     gatepost.kill9();
     assert!(path.exists(), "kill -9 leaves it");
     gatepost.start();
-    assert!(own_client(&gatepost).transaction("AGAIN", ALICE, &[BOB], &news()).accepted());
+    assert!(
+        MilterClient::with_own_client(gatepost.milter())
+            .transaction("AGAIN", ALICE, &[BOB], &news())
+            .accepted()
+    );
 }
 
 #[test]
@@ -184,7 +187,11 @@ fn a_socket_in_use_ends_the_second_daemon_and_not_the_first() {
         std::fs::write(second.config(), text.replace(second.milter(), first.milter())).unwrap();
         let ran = ends_with(&second, 69);
         assert!(ran.stderr.contains(&format!("cannot listen on {}", first.milter())), "{}", ran.stderr);
-        assert!(own_client(&first).transaction("FIRST", ALICE, &[BOB], &news()).accepted());
+        assert!(
+            MilterClient::with_own_client(first.milter())
+                .transaction("FIRST", ALICE, &[BOB], &news())
+                .accepted()
+        );
     }
     let first = started(alpha());
     let second = alpha().prepare();
@@ -285,7 +292,7 @@ fn metrics_are_clean_start_at_zero_and_name_nobody() {
     }
     let before = series(&text);
 
-    let mut mta = own_client(&gatepost);
+    let mut mta = MilterClient::with_own_client(gatepost.milter());
     mta.transaction("M1", ALICE, &[BOB, "nobody@beta.example"], &news());
     mta.transaction("M2", "", &["carol@alpha.example"], &news());
     mta.transaction("M3", ALICE, &["nobody@beta.example"], &news());
@@ -333,7 +340,7 @@ fn too_many_open_files_are_waited_out() {
         tests::run(&mut prlimit, b"").success();
     };
     let open = || std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
-    let kept = own_client(&gatepost);
+    let kept = MilterClient::with_own_client(gatepost.milter());
     limit(open() + 2);
     let mut crowd: Vec<MilterClient> =
         (0..6).map(|_| MilterClient::dial(gatepost.milter()).unwrap()).collect();
@@ -344,7 +351,11 @@ fn too_many_open_files_are_waited_out() {
     for mta in &mut crowd {
         assert!(mta.negotiate(6, tests::milter_client::ALL_ACTIONS, tests::milter_client::ALL_OPTIONS));
     }
-    assert!(own_client(&gatepost).transaction("AFTER", ALICE, &[BOB], &news()).accepted());
+    assert!(
+        MilterClient::with_own_client(gatepost.milter())
+            .transaction("AFTER", ALICE, &[BOB], &news())
+            .accepted()
+    );
 }
 
 #[test]
@@ -360,7 +371,7 @@ fn a_log_line_has_its_fields_and_never_a_word_of_the_message() {
     let send = |queue_id: &str, subject: &str, to: &[&str]| {
         let message = messages::plain(ALICE, BOB, &format!("{subject} SUBJECTWORD"), "BODYWORD\n");
         let message = [b"X-Other: HEADERWORD\r\n", message.as_slice()].concat();
-        own_client(&gatepost).transaction(queue_id, ALICE, to, &message);
+        MilterClient::with_own_client(gatepost.milter()).transaction(queue_id, ALICE, to, &message);
         gatepost.wait_log(&[&format!(" {queue_id}: from=")])
     };
     let fields = |line: &str| -> Vec<String> {
@@ -387,7 +398,7 @@ fn a_log_line_has_its_fields_and_never_a_word_of_the_message() {
 #[test]
 fn under_systemd_a_line_begins_with_its_priority() {
     let gatepost = started(alpha().env("JOURNAL_STREAM", "8:1"));
-    own_client(&gatepost).transaction("JOURNAL", ALICE, &[BOB], &news());
+    MilterClient::with_own_client(gatepost.milter()).transaction("JOURNAL", ALICE, &[BOB], &news());
     let line = gatepost.wait_log(&["JOURNAL: "]);
     assert!(line.starts_with("<6>JOURNAL: from=<alice@alpha.example>, to=<"), "{line}");
     gatepost.write_config("nonsense");
@@ -399,7 +410,7 @@ fn under_systemd_a_line_begins_with_its_priority() {
 fn an_address_cannot_forge_a_log_line() {
     let gatepost = started(alpha());
     let forged = "<a\r\nFORGED: from=<x>, verdict=continue@beta.example>";
-    let mut mta = own_client(&gatepost);
+    let mut mta = MilterClient::with_own_client(gatepost.milter());
     mta.mail(&[forged]);
     mta.macros('R', &[("i", "Q\nFORGED2: x")]);
     mta.rcpt(&[forged]);

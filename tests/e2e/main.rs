@@ -7,14 +7,18 @@
     reason = "a failed assumption is a failed test"
 )]
 
+mod commands;
+mod corpus;
 mod daemon;
 mod dashboards;
 mod directions;
 mod faults;
+mod filter;
 mod forward;
 mod inbound;
 mod other_ways;
 mod outbound;
+mod patience;
 mod peers;
 mod postfix_plain;
 mod protocol;

@@ -1,32 +1,38 @@
 //! Defects of other gateways, one regression test each.
 //!
-//! Shown elsewhere, by number of our list (module::test of this binary unless a room is named):
+//! Our list of them, and what shows that this gateway has them not (module::test of this binary unless
+//! a room is named):
 //!
-//! 1. A failure of cryptography that lets the plaintext out: here, and
-//!    sealing/tests: hostile::a_certificate_that_lost_the_named_key_fails_instead_of_using_another.
-//! 2. Header fields lost, Bcc copied, envelope sender replaced: here; one message for all keys:
-//!    outbound::each_recipient_of_one_message_gets_what_policy_says.
-//! 3. Clear text for want of a key: outbound::required_without_a_certificate_is_refused_at_rcpt_for_that_recipient_alone;
-//!    a recipient dropped in silence: here.
-//! 4. A failed look-up taken for "no key": policy: decide::a_lookup_that_failed_is_never_no_key,
-//!    keydir: a_locked_database_could_not_tell_and_never_says_none, faults::matrix; one recipient without
-//!    a certificate decides for all: outbound::each_recipient_of_one_message_gets_what_policy_says.
-//! 5. A replayed token: milter: token tests; duplicates: faults::kill; `discard` for some:
-//!    policy: decide::a_discard_that_is_not_for_everybody_is_held; recipients that no section names: here.
-//! 6. The first recipient's mode for all: outbound::each_recipient_of_one_message_gets_what_policy_says.
-//! 7. Opaque-signed mail taken for encrypted: here, and sealing/tests: forms::smime_is_recognised_by_its_cms_content_type.
-//! 8. Forwards: the module forward. 9. Bounces:
-//!    other_ways::a_bounce_does_not_carry_home_in_clear_what_had_to_be_sealed,
-//!    forward::a_bounce_does_not_carry_what_was_opened_home_in_clear.
-//! 10. All recipients deleted: here. 11. Sealed twice: here.
-//! 12. DKIM broken on mail that was not sealed: the module untouched.
-//! 13. Growth over the limit: other_ways::a_message_that_would_grow_over_the_limit_is_refused_for_good_and_says_why.
-//! 14. Killed at every step: faults::kill. 15. One standard inside the other: this version has one; `keys`
-//!    refuses the other by name (policy: policy_section::kinds_of_keys_whose_room_is_not_built_are_refused_by_name).
-//! 16. HTML-only mail: here. 17. Bcc: outbound::each_recipient_of_one_message_gets_what_policy_says, and here.
-//! 18. The substring gate: here. 19. Forged results:
-//!    inbound::results_forged_in_our_name_are_removed_and_those_of_others_are_not.
-//! 20. Mail sealed by a gateway taken for end-to-end mail: here.
+//! - 1, a failure of cryptography that lets the plaintext out: here, and sealing/tests:
+//!   `hostile::a_certificate_that_lost_the_named_key_fails_instead_of_using_another`.
+//! - 2, header fields lost, Bcc copied, envelope sender replaced: here; one message for all keys:
+//!   `outbound::each_recipient_of_one_message_gets_what_policy_says`.
+//! - 3, clear text for want of a key:
+//!   `outbound::required_without_a_certificate_is_refused_at_rcpt_for_that_recipient_alone`; a recipient
+//!   dropped in silence: here.
+//! - 4, a failed look-up taken for "no key": policy: `decide::a_lookup_that_failed_is_never_no_key`,
+//!   keydir: `a_locked_database_could_not_tell_and_never_says_none`, and `faults::matrix`; one recipient
+//!   without a certificate decides for all: as 2.
+//! - 5, a replayed token: milter, `token`; duplicates: `faults::kill`; `discard` for some of several:
+//!   policy: `decide::a_discard_that_is_not_for_everybody_is_held`; recipients that no section names: here.
+//! - 6, the first recipient's mode for all: as 2.
+//! - 7, opaque-signed mail taken for encrypted: here, and sealing/tests:
+//!   `forms::smime_is_recognised_by_its_cms_content_type`.
+//! - 8, forwards: the module `forward`.
+//! - 9, bounces: `other_ways::a_bounce_does_not_carry_home_in_clear_what_had_to_be_sealed` and
+//!   `forward::a_bounce_does_not_carry_what_was_opened_home_in_clear`.
+//! - 10, all recipients deleted; 11, sealed twice: here.
+//! - 12, DKIM broken on mail that was not sealed: the module `untouched`.
+//! - 13, growth over the limit:
+//!   `other_ways::a_message_that_would_grow_over_the_limit_is_refused_for_good_and_says_why`.
+//! - 14, killed at every step: `faults::kill`.
+//! - 15, one standard inside the other: this version has one, and `keys` refuses the other by name
+//!   (policy: `policy_section::kinds_of_keys_whose_room_is_not_built_are_refused_by_name`).
+//! - 16, HTML-only mail: here.
+//! - 17, Bcc: here, and as 2.
+//! - 18, the substring gate: here.
+//! - 19, forged results: `inbound::results_forged_in_our_name_are_removed_and_those_of_others_are_not`.
+//! - 20, mail sealed by a gateway taken for end-to-end mail: here.
 
 use std::path::Path;
 use std::process::Command;

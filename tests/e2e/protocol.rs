@@ -2,8 +2,6 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
-use std::time::Instant;
 
 use tests::Gatepost;
 use tests::GatepostPlan;
@@ -60,15 +58,6 @@ fn scenario(gatepost: &Gatepost, name: &str) {
     assert_eq!(ran.code, 0, "{name}: {}{}\n{}", ran.text(), ran.stderr, gatepost.log());
 }
 
-/// A connection on which an SMTP client of our own has said HELO.
-#[track_caller]
-fn own_client(gatepost: &Gatepost) -> MilterClient {
-    let mut mta = MilterClient::open(gatepost.milter());
-    mta.client("client.example", "127.0.0.1");
-    mta.helo("client.example");
-    mta
-}
-
 fn news(to: &str) -> Vec<u8> {
     messages::plain(ALICE, to, "news", SECRET)
 }
@@ -76,7 +65,12 @@ fn news(to: &str) -> Vec<u8> {
 /// Shows that mail is served, on a fresh connection.
 #[track_caller]
 fn serves(gatepost: &Gatepost, queue_id: &str) {
-    let verdict = own_client(gatepost).transaction(queue_id, ALICE, &["dave@gamma.example"], &news(BOB));
+    let verdict = MilterClient::with_own_client(gatepost.milter()).transaction(
+        queue_id,
+        ALICE,
+        &["dave@gamma.example"],
+        &news(BOB),
+    );
     assert!(verdict.accepted(), "{verdict:?}");
     gatepost.wait_log(&[&format!(" {queue_id}: "), "verdict=continue"]);
 }
@@ -136,7 +130,7 @@ fn the_queue_id_may_come_late_or_never() {
     gatepost.wait_log(&[" NOQUEUE: ", "<TOLD-AT-never@client.example>"]);
 
     // miltertest cannot send macros with the end of the message, nor a packet without any.
-    let mut mta = own_client(&gatepost);
+    let mut mta = MilterClient::with_own_client(gatepost.milter());
     mta.macros('M', &[]);
     mta.mail(&["<alice@alpha.example>"]);
     mta.macros('R', &[]);
@@ -192,7 +186,7 @@ fn only_what_the_policy_needs_is_asked_for() {
     assert_eq!(mta.options & 0x8000, 0, "{mta:?}");
 
     let idle = started(alpha().policy("[policy]\nencrypt = \"never\"\nopen = false"));
-    let mut mta = own_client(&idle);
+    let mut mta = MilterClient::with_own_client(idle.milter());
     assert!(mta.actions & REPLACE_BODY == 0, "{mta:?}");
     assert_eq!(mta.options & (NO_BODY | 0x8000), NO_BODY | 0x8000, "no body, and silent at RCPT: {mta:?}");
     assert!(mta.transaction("IDLE1", ALICE, &[BOB], &news(BOB)).accepted());
@@ -247,10 +241,32 @@ fn an_mta_without_silent_stages_gets_an_answer_to_each() {
 }
 
 #[test]
+fn the_end_of_a_message_may_carry_its_last_piece() {
+    let (gatepost, bob) = alpha_with_bob("");
+    let silent = MilterClient::with_own_client(gatepost.milter());
+    let mut loud = MilterClient::dial(gatepost.milter()).unwrap();
+    assert!(loud.negotiate(6, 0x3f, 0x7f | LEADING_SPACE));
+    loud.client("client.example", "127.0.0.1");
+    for (mut mta, queue_id) in [(silent, "END1"), (loud, "END2")] {
+        mta.macros('M', &[("{daemon_name}", "ORIGINATING")]);
+        mta.mail(&["<alice@alpha.example>"]);
+        mta.macros('R', &[("i", queue_id)]);
+        mta.rcpt(&["<bob@beta.example>"]);
+        mta.content(b"From: alice@alpha.example\r\n\r\nthe first piece\r\n");
+        let verdict = mta.end_with(b"and the last\r\n");
+        assert!(verdict.accepted(), "{verdict:?}");
+        let opened = bob.decrypt(armored_message(&verdict.body().unwrap()).unwrap());
+        let text = String::from_utf8(opened.plaintext).unwrap();
+        assert!(text.ends_with("the first piece\r\nand the last\r\n"), "{text}");
+    }
+    assert!(!gatepost.log().contains(" warn "), "{}", gatepost.log());
+}
+
+#[test]
 fn packets_no_mta_should_send_end_their_connection_and_nothing_else() {
     let gatepost = started(alpha());
     let log_after = |what: &[u8], complaint: &str| {
-        let mut mta = own_client(&gatepost);
+        let mut mta = MilterClient::with_own_client(gatepost.milter());
         mta.mail(&["<alice@alpha.example>"]);
         mta.send_bytes(what);
         assert_eq!(mta.read(), None, "{complaint}");
@@ -275,14 +291,14 @@ fn packets_no_mta_should_send_end_their_connection_and_nothing_else() {
     gatepost.wait_log(&["a packet `O` of 3 bytes cannot be understood"]);
 
     // The MTA dies inside a packet.
-    let mut mta = own_client(&gatepost);
+    let mut mta = MilterClient::with_own_client(gatepost.milter());
     mta.mail(&["<alice@alpha.example>"]);
     mta.send_bytes(b"\0\0\x10\0Bhalf of a chu");
     drop(mta);
     gatepost.wait_log(&["the MTA hung up inside or after a packet `B` of 4096 bytes"]);
 
     // Macros that make no sense are ignored, as libmilter does: Postfix sends empty ones.
-    let mut mta = own_client(&gatepost);
+    let mut mta = MilterClient::with_own_client(gatepost.milter());
     for macros in [b"X{name}\0value\0".as_slice(), b"M", b"Modd\0", b"Munended", b"M\0\0\0\0"] {
         mta.send('D', macros);
     }
@@ -298,7 +314,7 @@ fn packets_no_mta_should_send_end_their_connection_and_nothing_else() {
 #[test]
 fn commands_out_of_order_do_no_harm() {
     let gatepost = started(alpha());
-    let mut mta = own_client(&gatepost);
+    let mut mta = MilterClient::with_own_client(gatepost.milter());
     // A body before any message, an end without one, recipients without a sender.
     for (kind, data) in [('B', b"x".as_slice()), ('L', b"A\0 b\0"), ('R', b"<a@b>\0"), ('N', b""), ('T', b"")]
     {
@@ -336,133 +352,11 @@ fn a_thousand_recipients_and_a_thousand_fields_are_taken() {
     let recipients: Vec<&str> = to.iter().map(String::as_str).collect();
     let fields: String = (0..1000).map(|number| format!("X-Trace-{number}: one\r\n\ttwo\r\n")).collect();
     let message = [fields.as_bytes(), &news(BOB)].concat();
-    let verdict = own_client(&gatepost).transaction("MANY", ALICE, &recipients, &message);
+    let verdict =
+        MilterClient::with_own_client(gatepost.milter()).transaction("MANY", ALICE, &recipients, &message);
     // Bob's form is the original; re-injection of the other group would need the MTA, so it is spooled.
     assert!(verdict.accepted(), "{verdict:?}\n{}", gatepost.log());
     let removed: Vec<_> = verdict.changes.iter().filter(|change| change.kind == '-').collect();
     assert_eq!(removed.len(), 1000);
-    assert!(bob.decrypt(armored_message(&verdict.body().unwrap()).unwrap()).decrypted());
-}
-
-/// Makes the daemon's next look at its signing key last until the key's file is given back.
-struct StuckKey {
-    file: std::path::PathBuf,
-    content: Vec<u8>,
-}
-
-impl StuckKey {
-    #[track_caller]
-    fn take(gatepost: &Gatepost) -> Self {
-        let mut entries = std::fs::read_dir(gatepost.state().join("secrets")).unwrap();
-        let is_key = |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension == "key");
-        let file =
-            entries.find_map(|entry| Some(entry.unwrap().path()).filter(is_key)).expect("a secret key");
-        let content = std::fs::read(&file).unwrap();
-        std::fs::remove_file(&file).unwrap();
-        // Opening a FIFO waits until somebody opens its other end.
-        tests::run(Command::new("mkfifo").arg("-m").arg("600").arg(&file), b"").success();
-        Self { file, content }
-    }
-
-    /// Puts the key back, and gives it to who waits for it.
-    fn give_back(&self) {
-        let mut waiting = std::fs::OpenOptions::new().write(true).open(&self.file).unwrap();
-        let restored = self.file.with_extension("restored");
-        std::fs::write(&restored, &self.content).unwrap();
-        std::fs::rename(&restored, &self.file).unwrap();
-        std::io::Write::write_all(&mut waiting, &self.content).unwrap();
-    }
-}
-
-/// A gateway that signs for Alice, started anew so that no key is remembered.
-fn alpha_that_signs(plan: GatepostPlan) -> Gatepost {
-    let gatepost = plan.policy("[policy]\nsign = \"always\"").prepare();
-    gatepost.generate(&["--user", ALICE]);
-    gatepost
-}
-
-#[test]
-fn progress_is_reported_while_work_lasts() {
-    let mut gatepost = alpha_that_signs(alpha());
-    let stuck = StuckKey::take(&gatepost);
-    gatepost.start();
-    let mut mta = own_client(&gatepost);
-    mta.macros('M', &[("{daemon_name}", "ORIGINATING")]);
-    mta.mail(&["<alice@alpha.example>"]);
-    mta.macros('R', &[("i", "SLOW1")]);
-    mta.rcpt(&["<bob@beta.example>"]);
-    mta.content(&news(BOB));
-    mta.send('E', b"");
-    // Postfix starts its clock anew at each of these.
-    for _ in 0..2 {
-        assert_eq!(mta.read().unwrap().kind, 'p');
-    }
-    // Others are served meanwhile.
-    let mut other = MilterClient::open(gatepost.milter());
-    other.client("other.example", "192.0.2.1");
-    other.mail(&["<stranger@beta.example>"]);
-    other.rcpt(&["<carol@alpha.example>"]);
-    assert!(
-        other
-            .message(&messages::plain("stranger@beta.example", "carol@alpha.example", "x", "y\n"))
-            .accepted()
-    );
-
-    stuck.give_back();
-    let mut kinds = String::new();
-    while !kinds.ends_with(['c', 't', 'y']) {
-        kinds.push(mta.read().unwrap().kind);
-    }
-    assert!(kinds.contains('b') && kinds.ends_with('c'), "{kinds}");
-    gatepost.wait_log(&[" SLOW1: ", "action=sign", "verdict=continue"]);
-}
-
-#[test]
-fn what_takes_longer_than_the_deadline_is_deferred_and_never_sent() {
-    let mut gatepost = alpha_that_signs(alpha().gateway("deadline_seconds = 1"));
-    let stuck = StuckKey::take(&gatepost);
-    gatepost.start();
-    let verdict = own_client(&gatepost).transaction("LATE1", ALICE, &[BOB], &news(BOB));
-    assert_eq!(verdict.answer.kind, 'y', "{verdict:?}");
-    assert!(verdict.answer.text().starts_with("451 4.3.0 "), "{verdict:?}");
-    assert!(verdict.changes.is_empty(), "{verdict:?}");
-    gatepost.wait_log(&[" LATE1: ", "verdict=tempfail", "took too long"]);
-    let records = gatepost.notary("LATE1");
-    assert_eq!(records[0].pointer("/leaf/public/verdict").unwrap(), "tempfail", "{records}");
-    stuck.give_back();
-    let verdict = own_client(&gatepost).transaction("LATE2", ALICE, &[BOB], &news(BOB));
-    assert!(verdict.accepted() && verdict.body().is_some(), "{verdict:?}");
-    assert!(gatepost.term().success());
-}
-
-#[test]
-fn work_that_hangs_for_ever_does_not_keep_the_daemon_from_ending() {
-    let mut gatepost = alpha_that_signs(alpha().gateway("deadline_seconds = 1"));
-    let _stuck = StuckKey::take(&gatepost);
-    gatepost.start();
-    let verdict = own_client(&gatepost).transaction("HUNG1", ALICE, &[BOB], &news(BOB));
-    assert_eq!(verdict.answer.kind, 'y', "{verdict:?}");
-    let start = Instant::now();
-    assert!(gatepost.term().success());
-    assert!(start.elapsed() < Duration::from_secs(20), "it hung");
-}
-
-#[test]
-fn a_reload_that_needs_more_than_an_open_connection_granted_defers_its_mail() {
-    let (gatepost, bob) = alpha_with_bob("[policy]\nencrypt = \"never\"\nopen = false");
-    let mut mta = own_client(&gatepost);
-    assert!(mta.transaction("BEFORE", ALICE, &[BOB], &news(BOB)).accepted());
-    gatepost.write_config("[policy]\nencrypt = \"required\"");
-    gatepost.reload();
-    gatepost.wait_log(&["configuration reloaded"]);
-    // This connection sends no bodies and hears no refusals at RCPT; carol has no key.
-    for to in [BOB, "carol@beta.example"] {
-        let verdict = mta.transaction("BETWEEN", ALICE, &[to], &news(to));
-        assert!(verdict.answer.text().starts_with("451 4.3.0 "), "{verdict:?}");
-        assert!(verdict.changes.is_empty(), "{verdict:?}");
-    }
-    drop(mta);
-    let verdict = own_client(&gatepost).transaction("AFTER", ALICE, &[BOB], &news(BOB));
-    assert!(verdict.accepted(), "{verdict:?}");
     assert!(bob.decrypt(armored_message(&verdict.body().unwrap()).unwrap()).decrypted());
 }

@@ -126,6 +126,18 @@ impl MilterClient {
         client
     }
 
+    /// Connects, negotiates, and tells of a client in our own network that has said HELO.
+    ///
+    /// # Panics
+    /// As [`MilterClient::open`].
+    #[track_caller]
+    pub fn with_own_client(address: &str) -> Self {
+        let mut mta = Self::open(address);
+        mta.client("client.example", "127.0.0.1");
+        mta.helo("client.example");
+        mta
+    }
+
     /// Offers protocol version, actions and options; false if the milter hangs up on that.
     pub fn negotiate(&mut self, version: u32, actions: u32, options: u32) -> bool {
         let offer = [version.to_be_bytes(), actions.to_be_bytes(), options.to_be_bytes()].concat();
@@ -247,7 +259,16 @@ impl MilterClient {
     /// If the milter hangs up.
     #[track_caller]
     pub fn end(&mut self) -> Verdict {
-        self.send('E', b"");
+        self.end_with(b"")
+    }
+
+    /// The same, with the last piece of the body in it.
+    ///
+    /// # Panics
+    /// If the milter hangs up.
+    #[track_caller]
+    pub fn end_with(&mut self, piece: &[u8]) -> Verdict {
+        self.send('E', piece);
         let (mut progress, mut changes) = (0, Vec::new());
         loop {
             let packet = self.read().expect("a verdict");

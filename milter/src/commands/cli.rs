@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use mail::Address;
 
 /// Gatepost, the Trusted Mail Gateway: signs, encrypts, decrypts and verifies the mail of whole domains.
 #[derive(Debug, Parser)]
@@ -82,10 +83,10 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct TransactionArgs {
     /// Reverse-path (MAIL FROM); empty for a bounce.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = reverse_path)]
     pub from: String,
     /// Recipient (RCPT TO); may be given several times.
-    #[arg(long, value_name = "ADDRESS", required = true)]
+    #[arg(long, value_name = "ADDRESS", required = true, value_parser = forward_path)]
     pub to: Vec<String>,
     /// SASL user name the client authenticated with.
     #[arg(long, value_name = "USER")]
@@ -96,6 +97,21 @@ pub struct TransactionArgs {
     /// Name of the MTA's service, e.g. ORIGINATING.
     #[arg(long, value_name = "NAME")]
     pub daemon: Option<String>,
+}
+
+/// A path that an MTA would take; the brackets may be left out.
+fn reverse_path(text: &str) -> Result<String, String> {
+    Address::parse_path(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+fn forward_path(text: &str) -> Result<String, String> {
+    match Address::parse_path(text) {
+        Ok(Some(_)) => Ok(text.to_owned()),
+        // The one recipient that needs no domain (RFC 5321 section 4.5.1).
+        _ if text.trim_matches(['<', '>']).eq_ignore_ascii_case("postmaster") => Ok(text.to_owned()),
+        Ok(None) => Err("a recipient cannot be empty".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Commands on keys.

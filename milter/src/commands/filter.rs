@@ -56,7 +56,7 @@ fn run(config: &Config, args: &TransactionArgs) -> Result<Trial, Exit> {
     let now = Clock::System.seconds();
     let keys = rooms::open_keys(&config.gateway, rooms::telemetry()?)?;
     let message = Message::read(&mut io::stdin().lock(), &config.gateway.spill())
-        .map_err(|error| Exit::unavailable("cannot read the message", error))?;
+        .map_err(|error| Exit::input("cannot read the message", error))?;
     let mut transaction = transaction(config, args, message);
     let (lookups, refused) = recipients(config, &keys, &mut transaction, &args.to, now);
     let disposition = if transaction.envelope.recipients.is_empty() {

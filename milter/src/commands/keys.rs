@@ -4,8 +4,8 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use keydir::{Custody, Filter, Import, Listed, Origin, Record, Subject, Trust, split_secrets};
-use sealing::custody::{MasterKey, Revocation};
+use keydir::{Custody, Filter, Import, Listed, Origin, Record, Store, Subject, Trust, split_secrets};
+use sealing::custody::{Custody as CustodyRoom, CustodyError, MasterKey, Revocation};
 use sealing::openpgp::armor;
 use sealing::openpgp::{GenerateOptions, KeySuite, KeyVersion, generate};
 
@@ -138,7 +138,7 @@ fn keep_secret(keys: &KeyRing, cert: &sealing::openpgp::Cert, now: i64) -> Resul
         .revoke(&fingerprint, Revocation::Unspecified, "made when the key was made", now)
         .and_then(|revocation| keys.custody.put_revocation(&fingerprint, &revocation));
     match revocation {
-        Ok(()) | Err(sealing::custody::CustodyError::NoPrimarySecret(_)) => Ok(fingerprint),
+        Ok(()) | Err(CustodyError::NoPrimarySecret(_)) => Ok(fingerprint),
         Err(error) => Err(custody_error(error)),
     }
 }
@@ -152,25 +152,33 @@ fn import(
 ) -> Result<Vec<Record>, Exit> {
     let (certificates, secrets) =
         split_secrets(bytes).map_err(|error| Exit::data("cannot read the keys", error))?;
-    let mut own = Vec::new();
     for secret in &secrets {
-        own.push(keep_secret(keys, secret, now)?);
+        CustodyRoom::check_openpgp(secret).map_err(custody_error)?;
     }
-    let mut records = Vec::new();
-    for certificate in &certificates {
-        let is_own = own.contains(&certificate.fingerprint().to_hex());
-        let armored = keydir::armored(certificate);
-        let import = Import {
-            bytes: armored.as_bytes(),
-            subjects: subjects.clone(),
-            origin: Origin::Imported,
-            trust: if is_own { Trust::Own } else { trust.into() },
-            custody: if is_own { Custody::Local } else { Custody::None },
-            now,
-        };
-        records.extend(keys.store.import(&import).map_err(store_error)?);
+    let own: Vec<String> = secrets.iter().map(|secret| secret.fingerprint().to_hex()).collect();
+    let take = |store: &Store| -> Result<Vec<Record>, Exit> {
+        let mut records = Vec::new();
+        for certificate in &certificates {
+            let is_own = own.contains(&certificate.fingerprint().to_hex());
+            let armored = keydir::armored(certificate);
+            let import = Import {
+                bytes: armored.as_bytes(),
+                subjects: subjects.clone(),
+                origin: Origin::Imported,
+                trust: if is_own { Trust::Own } else { trust.into() },
+                custody: if is_own { Custody::Local } else { Custody::None },
+                now,
+            };
+            records.extend(store.import(&import).map_err(store_error)?);
+        }
+        Ok(records)
+    };
+    // A file is taken as a whole or not at all, so it is first tried where it leaves nothing.
+    take(&Store::open_in_memory().map_err(store_error)?)?;
+    for secret in &secrets {
+        keep_secret(keys, secret, now)?;
     }
-    Ok(records)
+    take(&keys.store)
 }
 
 fn export(
@@ -230,7 +238,6 @@ fn list(keys: &KeyRing, which: Option<&str>, json: bool, now: i64) -> Result<(),
 
 fn row(listed: &Listed) -> String {
     let record = &listed.record;
-    let subjects: Vec<String> = record.subjects.iter().map(ToString::to_string).collect();
     let state = if listed.encrypt.usable {
         "usable".to_owned()
     } else {
@@ -241,7 +248,7 @@ fn row(listed: &Listed) -> String {
         record.fingerprint,
         listed.version,
         listed.algorithm,
-        subjects.join(" "),
+        subjects(record),
         record.trust,
         record.origin,
         if record.custody == Custody::Local { "yes" } else { "no" },
@@ -278,16 +285,23 @@ fn show(records: &[Record], json: bool) -> Result<(), Exit> {
         return output::json(&records);
     }
     for record in records {
-        let subjects: Vec<String> = record.subjects.iter().map(ToString::to_string).collect();
         let revoked = record.revoked.as_ref().map(|why| format!("  revoked: {why}")).unwrap_or_default();
         output::line(&format!(
             "{}  {}  trust={}{revoked}",
             record.fingerprint,
-            subjects.join(" "),
+            subjects(record),
             record.trust
         ))?;
     }
     Ok(())
+}
+
+/// Whom a certificate belongs to.
+fn subjects(record: &Record) -> String {
+    if record.subjects.is_empty() {
+        return "(bound to nobody: import it again with --for or --domain)".to_owned();
+    }
+    record.subjects.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 fn known(keys: &KeyRing, fingerprint: &str) -> Result<Record, Exit> {
@@ -340,8 +354,12 @@ fn store_error(error: keydir::StoreError) -> Exit {
     Exit { code, message: chain(&error) }
 }
 
-fn custody_error(error: sealing::custody::CustodyError) -> Exit {
-    let code = if matches!(error, sealing::custody::CustodyError::Unknown(_)) { 66 } else { 69 };
+fn custody_error(error: CustodyError) -> Exit {
+    let code = match &error {
+        CustodyError::Unknown(_) => 66,
+        CustodyError::NoSecret(_) | CustodyError::Passphrase(_) => 65,
+        _ => 69,
+    };
     Exit { code, message: chain(&error) }
 }
 

@@ -64,6 +64,9 @@ enum Encoding {
 impl Canon<'_> {
     fn part(&self, part: &Entity<'_>, out: &mut dyn Write) -> io::Result<()> {
         match self.treatment(part)? {
+            // Also where its header lacks the blank line.
+            Treatment::Exact if part.depth() > 0 => part.raw().write_to(out),
+            Treatment::LineEnds if part.depth() > 0 => copy(part, part.raw_range(), out),
             Treatment::Exact => {
                 write_header(part, None, out)?;
                 part.content().write_to(out)

@@ -37,8 +37,9 @@ use super::verify::Examination;
 use super::verify::Question;
 
 /// Plaintext that Sequoia holds back until the end is verified. What it gives out before goes to a body
-/// that is dropped if the end does not hold, so this bounds memory and nothing else.
-pub(crate) const HELD_BACK: usize = 256 * 1024;
+/// that is dropped if the end does not hold, so this bounds memory and nothing else. Buffers
+/// of this size stay in the processor's cache.
+pub(crate) const HELD_BACK: usize = 64 * 1024;
 /// Recipients named in one message that we look up.
 const NAMED: usize = 1000;
 /// Hidden recipients, and keys for each, that we try.

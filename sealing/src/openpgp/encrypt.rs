@@ -7,25 +7,29 @@ use std::io::Write;
 use keydir::Usable;
 use sequoia_openpgp as pgp;
 
-use pgp::KeyHandle;
-use pgp::serialize::stream::Encryptor;
+use pgp::Packet;
+use pgp::crypto::SessionKey;
+use pgp::packet::pkesk::PKESK3;
+use pgp::packet::pkesk::PKESK6;
+use pgp::serialize::Serialize;
 use pgp::serialize::stream::LiteralWriter;
 use pgp::serialize::stream::Message;
-use pgp::serialize::stream::Recipient;
 use pgp::serialize::stream::Signer;
-use pgp::types::AEADAlgorithm;
-use pgp::types::Features;
 use pgp::types::SymmetricAlgorithm;
 
 use super::armor::ArmorWriter;
 use super::armor::Kind;
+use super::container::EncryptedWriter;
+use super::partial::PartialBody;
 use super::seal::SealError;
 use super::secret_cert::PreparedKey;
 use super::time::system_time;
 
 /// The most recipients that a signature names; each takes 35 of at most 65,535 octets.
 const INTENDED: usize = 100;
-/// Plaintext is handed to the cipher in pieces of this size.
+/// The packet type of literal data.
+const LITERAL: u8 = 11;
+/// Plaintext is handed to the hash in pieces of this size.
 const PIECE: usize = 64 * 1024;
 
 /// How a stream is to be encrypted.
@@ -47,27 +51,49 @@ pub(crate) fn encrypt<W: Write + Send + Sync>(
     how: &Encryption<'_>,
     plain: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<W, SealError> {
-    let recipients =
-        how.recipients.iter().map(|usable| recipient(usable, how)).collect::<Result<Vec<_>, _>>()?;
     // No checksum around SEIPDv2 (RFC 9580 section 6.1).
     let mut armor = ArmorWriter::new(sink, Kind::Message, !how.aead)?;
-    let encryptor = Encryptor::for_recipients(Message::new(&mut armor), recipients)
-        .symmetric_algo(SymmetricAlgorithm::AES256);
-    let encryptor = if how.aead { encryptor.aead_algo(AEADAlgorithm::OCB) } else { encryptor };
-    let mut message = encryptor.build().map_err(SealError::Library)?;
-    if let Some(key) = how.signer {
-        message = signer(message, key, how).map_err(SealError::Library)?;
+    let session_key = session_key()?;
+    for usable in how.recipients {
+        session_key_packet(usable, how, &session_key)?.serialize(&mut armor).map_err(SealError::Library)?;
     }
-    let mut literal = LiteralWriter::new(message).build().map_err(SealError::Library)?;
-    let mut pieces = BufWriter::with_capacity(PIECE, &mut literal);
-    plain(&mut pieces)?;
-    pieces.flush()?;
-    drop(pieces);
-    literal.finalize().map_err(SealError::Library)?;
-    Ok(armor.finish()?)
+    let mut encrypted = EncryptedWriter::new(armor, &session_key, how.aead)?;
+    let encrypted = match how.signer {
+        None => {
+            let mut literal = PartialBody::new(encrypted, LITERAL)?;
+            // Binary, without a name and a date (RFC 9580 section 5.9).
+            literal.write_all(&[b'b', 0, 0, 0, 0, 0])?;
+            plain(&mut literal)?;
+            literal.finish()?
+        }
+        Some(key) => {
+            let message = signer(Message::new(&mut encrypted), key, how).map_err(SealError::Library)?;
+            let mut literal = LiteralWriter::new(message).build().map_err(SealError::Library)?;
+            let mut pieces = BufWriter::with_capacity(PIECE, &mut literal);
+            plain(&mut pieces)?;
+            pieces.flush()?;
+            drop(pieces);
+            literal.finalize().map_err(SealError::Library)?;
+            encrypted
+        }
+    };
+    Ok(encrypted.finish()?.finish()?)
 }
 
-fn recipient<'a>(usable: &'a Usable, how: &Encryption<'_>) -> Result<Recipient<'a>, SealError> {
+/// A fresh key for AES-256, from the generator that is seeded already: Sequoia's would be seeded anew.
+fn session_key() -> io::Result<SessionKey> {
+    let mut octets = vec![0; 32];
+    openssl::rand::rand_priv_bytes(&mut octets)?;
+    Ok(SessionKey::from(octets))
+}
+
+/// The session key, encrypted to one recipient. The caller decides the format; what the certificate
+/// announces was weighed before.
+fn session_key_packet(
+    usable: &Usable,
+    how: &Encryption<'_>,
+    session_key: &SessionKey,
+) -> Result<Packet, SealError> {
     let wanted = usable.subkey();
     let key = usable
         .cert()
@@ -75,14 +101,15 @@ fn recipient<'a>(usable: &'a Usable, how: &Encryption<'_>) -> Result<Recipient<'
         .map(|ka| ka.key())
         .find(|key| key.fingerprint() == *wanted)
         .ok_or_else(|| SealError::NoSuchKey(wanted.clone()))?;
-    let handle = match (how.hide_recipients, how.aead) {
-        (true, _) => None,
-        (false, true) => Some(KeyHandle::Fingerprint(key.fingerprint())),
-        (false, false) => Some(KeyHandle::KeyID(key.keyid())),
-    };
-    // The caller decides the format; the certificate's own announcement was weighed before.
-    let features = if how.aead { Features::empty().set_seipdv2() } else { Features::empty().set_seipdv1() };
-    Ok(Recipient::new(features, handle, key))
+    if how.aead {
+        let mut packet = PKESK6::for_recipient(session_key, key).map_err(SealError::Library)?;
+        packet.set_recipient((!how.hide_recipients).then(|| key.fingerprint()));
+        return Ok(Packet::from(packet));
+    }
+    let algorithm = SymmetricAlgorithm::AES256;
+    let mut packet = PKESK3::for_recipient(algorithm, session_key, key).map_err(SealError::Library)?;
+    packet.set_recipient((!how.hide_recipients).then(|| key.keyid()));
+    Ok(Packet::from(packet))
 }
 
 fn signer<'a>(message: Message<'a>, key: &PreparedKey, how: &Encryption<'_>) -> pgp::Result<Message<'a>> {

@@ -25,9 +25,10 @@ pub(crate) fn content_fields(header: &HeaderSection) -> Vec<ContentField> {
 /// stood, the others follow it.
 pub(crate) fn replace_content_fields(message: &Message, fields: &[ContentField]) -> Vec<Edit> {
     let header = message.header();
-    let is_type = |(name, _): &&ContentField| name.eq_ignore_ascii_case("Content-Type");
     let place = header.find("Content-Type").map(|(index, _)| index);
-    let new_type = fields.iter().find(is_type);
+    // Of several, which no standard allows, the first counts and none is lost.
+    let type_at = fields.iter().position(|(name, _)| name.eq_ignore_ascii_case("Content-Type"));
+    let new_type = type_at.and_then(|at| fields.get(at));
     let mut edits = Vec::new();
     for (index, _) in header.fields().enumerate().filter(|(_, field)| describes_content(field)) {
         match new_type {
@@ -42,7 +43,7 @@ pub(crate) fn replace_content_fields(message: &Message, fields: &[ContentField])
         edits.push(Edit::InsertField { index: end, name: name.clone(), value: value.clone() });
     }
     let index = place.map_or(end, |place| place + 1);
-    for (name, value) in fields.iter().filter(|field| !is_type(field)) {
+    for (_, (name, value)) in fields.iter().enumerate().filter(|(at, _)| Some(*at) != type_at) {
         edits.push(Edit::InsertField { index, name: name.clone(), value: value.clone() });
     }
     edits

@@ -3,10 +3,10 @@
 use super::door::Stand;
 use super::lasting::COLUMNS;
 use super::lasting::Lasting;
+use super::letter::Shape;
 use super::matrix::Section;
 use super::milter_tap::Packet;
 use super::trace::Fault;
-use super::world::Shape;
 use super::world::World;
 
 #[test]

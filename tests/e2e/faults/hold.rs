@@ -4,8 +4,8 @@ use tests::PATIENCE;
 use tests::wait_for;
 
 use super::door::Stand;
-use super::world::Letter;
-use super::world::Shape;
+use super::letter::Letter;
+use super::letter::Shape;
 use super::world::World;
 
 const POLICY: &str =

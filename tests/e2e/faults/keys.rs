@@ -7,10 +7,10 @@ use rusqlite::Connection;
 use super::door::Stand;
 use super::lasting::COLUMNS;
 use super::lasting::Lasting;
+use super::letter::ALICE;
+use super::letter::Shape;
 use super::matrix::Section;
 use super::trace::Fault;
-use super::world::ALICE;
-use super::world::Shape;
 use super::world::World;
 
 /// Everything is signed, so that each letter needs a secret key of ours.

@@ -2,13 +2,13 @@
 
 use super::door::Moment;
 use super::door::Stand;
+use super::letter::Letter;
+use super::letter::Point;
+use super::letter::Saw;
+use super::letter::Shape;
 use super::matrix::Section;
 use super::milter_tap::Packet;
 use super::trace::Fault;
-use super::world::Letter;
-use super::world::Point;
-use super::world::Saw;
-use super::world::Shape;
 use super::world::World;
 use super::world::kill;
 

@@ -1,9 +1,9 @@
 //! A fault that lasts for a while, and is then mended.
 
+use super::letter::Letter;
+use super::letter::Saw;
+use super::letter::Shape;
 use super::matrix::Section;
-use super::world::Letter;
-use super::world::Saw;
-use super::world::Shape;
 use super::world::World;
 
 pub(super) const COLUMNS: [&str; 6] =

@@ -7,6 +7,7 @@ mod hold;
 mod keys;
 mod kill;
 mod lasting;
+mod letter;
 mod matrix;
 mod milter_tap;
 mod reinjection;

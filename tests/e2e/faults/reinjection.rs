@@ -4,11 +4,11 @@ use super::door::Answer;
 use super::door::Stand;
 use super::lasting::COLUMNS;
 use super::lasting::Lasting;
+use super::letter::BOB;
+use super::letter::Letter;
+use super::letter::Shape;
 use super::matrix::Section;
 use super::trace::Fault;
-use super::world::BOB;
-use super::world::Letter;
-use super::world::Shape;
 use super::world::World;
 use super::world::names;
 

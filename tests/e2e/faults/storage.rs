@@ -6,9 +6,9 @@ use std::path::Path;
 use super::door::Stand;
 use super::lasting::COLUMNS;
 use super::lasting::Lasting;
+use super::letter::Shape;
 use super::matrix::Section;
 use super::trace::Fault;
-use super::world::Shape;
 use super::world::World;
 
 #[test]

@@ -231,7 +231,8 @@ impl<R: Read> Read for Dearmor<R> {
 /// Appends a line's characters without the blanks that transport may have added.
 fn append_digits(digits: &mut Vec<u8>, line: &[u8]) {
     let line = line.trim_ascii_end();
-    if line.iter().any(|byte| matches!(byte, b' ' | b'\t' | b'\r')) {
+    // No early exit: so it takes many bytes at a time.
+    if line.iter().fold(false, |blank, byte| blank | matches!(byte, b' ' | b'\t' | b'\r')) {
         digits.extend(line.iter().filter(|byte| !byte.is_ascii_whitespace()));
     } else {
         digits.extend_from_slice(line);

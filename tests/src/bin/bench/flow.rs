@@ -123,7 +123,7 @@ fn holds_no_file(directory: &std::path::Path) -> bool {
         .all(|entry| entry.is_ok_and(|e| e.file_type().is_ok_and(|t| t.is_dir()) && holds_no_file(&e.path())))
 }
 
-/// Microseconds that a milter adds to one message of 2 kB when nothing else is under way.
+/// Milliseconds that a milter adds to one message of 2 kB when nothing else is under way.
 #[derive(Clone, Debug)]
 pub(crate) struct Latency {
     /// For each contender but the first, who is the base.
@@ -141,7 +141,7 @@ pub(crate) fn latency(stage: &Stage, effort: &Effort) -> Latency {
             let (rate, _) = send(&stage.contenders[index], size, count, 1);
             drain(stage);
             if round > 0 {
-                times[index].push(1e6 / rate);
+                times[index].push(1e3 / rate);
             }
         }
     }

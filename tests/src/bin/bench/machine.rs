@@ -3,8 +3,6 @@
 use std::fs::read_to_string;
 use std::process::Command;
 
-use tests::run;
-
 /// The machine and the versions of what is compared.
 #[derive(Debug)]
 pub(crate) struct Machine {
@@ -97,9 +95,4 @@ fn said(words: &[&str]) -> String {
     let text = Command::new(words[0]).args(&words[1..]).output();
     let text = text.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     text.lines().next().map_or_else(|| "unknown".to_owned(), |line| line.trim().to_owned())
-}
-
-/// A command that must succeed, without input.
-pub(crate) fn must(words: &[&str]) {
-    run(Command::new(words[0]).args(&words[1..]), b"").success();
 }

@@ -54,19 +54,19 @@ fn main() -> ExitCode {
         eprintln!("bench: Postfix can only be started by root; use `make bench`, or run this with sudo");
         return ExitCode::from(EX_NOPERM);
     }
-    let mut document = Document::new(Machine::look(), effort);
-    {
-        let stage = stage::Stage::set();
-        for size in flow::SIZES {
-            document.flows.push(flow::measure(&stage, size, &effort));
-        }
-        document.latency = Some(flow::latency(&stage, &effort));
-        document.profiles = profile::take(&stage, &effort);
-    }
-    document.sendmail = sendmail::measure(&effort);
-    document.openpgp = rooms::openpgp(&effort);
-    document.notary = rooms::notary(&effort);
-    document.machine.finish();
-    print!("{}", document.text());
+    print!("{}", measure(effort).text());
     ExitCode::SUCCESS
+}
+
+fn measure(effort: Effort) -> Document {
+    let mut machine = Machine::look();
+    let (flows, latency, profiles) = {
+        let stage = stage::Stage::set();
+        let flows = flow::SIZES.map(|size| flow::measure(&stage, size, &effort));
+        (flows.to_vec(), flow::latency(&stage, &effort), profile::take(&stage, &effort))
+    };
+    let sendmail = sendmail::measure(&effort);
+    let (openpgp, notary) = (rooms::openpgp(&effort), rooms::notary(&effort));
+    machine.finish();
+    Document { machine, effort, flows, latency, profiles, sendmail, openpgp, notary }
 }

@@ -19,7 +19,7 @@ use tests::free_port;
 use crate::libmilter;
 
 /// Everything passes: nothing to encrypt, sign or open, but every message is recorded.
-const PASS: &str = "[policy]\nencrypt = \"never\"\nsign = \"never\"\nopen = false\n";
+pub(crate) const PASS: &str = "[policy]\nencrypt = \"never\"\nsign = \"never\"\nopen = false\n";
 /// Everything is signed with the domain's key and encrypted to the partner's.
 const SEAL: &str =
     "[policy]\nencrypt = \"required\"\nsign = \"always\"\nopen = false\nkeys = [\"domain-openpgp\"]\n";
