@@ -92,24 +92,26 @@ impl Section {
         }
     }
 
-    /// Takes the tables `[key."name"]`, in the order of the file, each with its name.
+    /// Takes the tables `[key."name"]` of this section, in the order of the file, each with its name.
     pub fn take_named_sections(&mut self, key: &'static str) -> Vec<(Located<String>, Self)> {
         let Some(entry) = self.take(key) else { return Vec::new() };
+        let above = self.title.trim_matches(['[', ']']);
+        let path = if above.is_empty() { key.to_owned() } else { format!("{above}.{key}") };
         let Located { value: Value::Table(entries), .. } = entry.value else {
-            self.wrong_type(&entry, &format!("tables such as [{key}.\"name\"]"));
+            self.wrong_type(&entry, &format!("tables such as [{path}.\"name\"]"));
             return Vec::new();
         };
         let mut sections = Vec::new();
         for Entry { key: name, value } in entries {
-            let title = format!("[{key}.\"{}\"]", name.value);
+            let title = format!("[{path}.\"{}\"]", name.value);
             let Value::Table(entries) = value.value else {
                 let message =
-                    format!("`{}` in [{key}] is no section; write [{key}.\"{}\"]", name.value, name.value);
+                    format!("`{}` in [{path}] is no section; write [{path}.\"{}\"]", name.value, name.value);
                 self.reject(name.at, &name.value, message);
                 continue;
             };
             if let Some(whole) = unquoted_name(&name.value, &entries) {
-                let message = format!("a name with dots needs quotes: write [{key}.\"{whole}\"]");
+                let message = format!("a name with dots needs quotes: write [{path}.\"{whole}\"]");
                 self.reject(name.at, &whole, message);
                 continue;
             }

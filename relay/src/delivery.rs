@@ -213,7 +213,7 @@ fn hopeless(route: &Route, envelope: &Envelope) -> Option<Reply> {
             temporary(EnhancedCode(4, 4, 4), format!("{domain}: no host to try"))
         }
         RouteVerdict::Hosts => return None,
-        // RFC 7505 section 4.2.
+        // RFC 7505 has this code.
         RouteVerdict::NullMx => {
             Reply::own(556, EnhancedCode(5, 1, 10), format!("{domain} takes no mail (null MX)"))
         }

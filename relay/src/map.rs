@@ -122,6 +122,17 @@ pub fn road_name(road: &Road) -> &'static str {
     }
 }
 
+/// One word for the verdict of a route.
+pub fn verdict_name(verdict: &RouteVerdict) -> &'static str {
+    match verdict {
+        RouteVerdict::Hosts => "hosts",
+        RouteVerdict::NullMx => "null-mx",
+        RouteVerdict::NoSuchDomain => "no-such-domain",
+        RouteVerdict::Temporary { .. } => "temporary",
+        RouteVerdict::Malformed { .. } => "malformed",
+    }
+}
+
 #[derive(Debug)]
 enum Note {
     Decided { route: Arc<Route>, at: i64 },
@@ -179,13 +190,13 @@ impl RoadMap {
             let (host, channel) = (via.host.clone(), Box::new(via.channel.clone()));
             self.note(Note::Delivered { next_hop: next_hop.clone(), at, host, channel });
         }
-        let of_host = report
+        let mut of_host = report
             .attempts
             .iter()
             .filter_map(|attempt| attempt.why.as_ref().map(|why| format!("{}: {why}", attempt.host)));
         let of_us = report.outcomes.iter().filter(|outcome| !took(outcome) && outcome.via.is_none());
-        let of_us = of_us.map(|outcome| outcome.reply.to_string());
-        if let Some(failure) = of_host.last().or_else(|| of_us.last()) {
+        let mut of_us = of_us.map(|outcome| outcome.reply.to_string());
+        if let Some(failure) = of_host.next_back().or_else(|| of_us.next_back()) {
             self.note(Note::Failed { next_hop: next_hop.clone(), at, failure });
         }
     }
@@ -277,12 +288,10 @@ fn write_route(database: &Connection, route: &Route, at: i64) -> rusqlite::Resul
     let hosts = serde_json::to_string(&hosts).unwrap_or_else(|_| "[]".to_owned());
     let kind = serde_json::to_value(route.kind).ok();
     let kind = kind.as_ref().and_then(|kind| kind.as_str()).unwrap_or("none");
-    let (verdict, trouble) = match &route.verdict {
-        RouteVerdict::Hosts => ("hosts", None),
-        RouteVerdict::NullMx => ("null-mx", None),
-        RouteVerdict::NoSuchDomain => ("no-such-domain", None),
-        RouteVerdict::Temporary { why } => ("temporary", Some(why)),
-        RouteVerdict::Malformed { why } => ("malformed", Some(why)),
+    let verdict = verdict_name(&route.verdict);
+    let trouble = match &route.verdict {
+        RouteVerdict::Temporary { why } => Some(why),
+        _ => None,
     };
     database
         .prepare_cached(

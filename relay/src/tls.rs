@@ -54,16 +54,7 @@ impl Tls {
     ///
     /// A root certificate that cannot be read is left out with a warning; it must not stop all mail.
     pub fn with_system_roots(clock: Clock) -> Self {
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            tracing::warn!(%error, "a root certificate of the system cannot be read");
-        }
-        let mut roots = RootCertStore::empty();
-        let (added, _) = roots.add_parsable_certificates(found.certs);
-        if added == 0 {
-            tracing::warn!("the system has no root certificates: no host can pass MTA-STS");
-        }
-        Self::new(roots, clock)
+        Self::new(system_roots(), clock)
     }
 
     /// Does the handshake with `host` and authenticates it as `road` asks.
@@ -123,6 +114,20 @@ impl Tls {
         config.resumption = Resumption::disabled();
         Ok(config)
     }
+}
+
+/// The system's root certificates; `SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured.
+pub fn system_roots() -> RootCertStore {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "a root certificate of the system cannot be read");
+    }
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        tracing::warn!("the system has no root certificates: no host can pass MTA-STS");
+    }
+    roots
 }
 
 /// A finished handshake.

@@ -51,7 +51,7 @@ pub struct CourierConfig {
     pub addresses: usize,
     /// Hosts that were ready for mail and deferred it, before we stop asking others.
     pub sessions: usize,
-    /// `TLS-Required: No` in a message sets DANE and MTA-STS aside for it (RFC 8689 section 5).
+    /// `TLS-Required: No` in a message sets DANE and MTA-STS aside for it (RFC 8689 section 4.2.2).
     pub honour_tls_required: bool,
 }
 

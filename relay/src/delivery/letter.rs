@@ -48,7 +48,7 @@ impl Letter {
     }
 
     /// The originator waives the recipient domain's TLS policies: exactly one field `TLS-Required: No`
-    /// (RFC 8689 section 5).
+    /// (RFC 8689 section 3).
     pub fn waives_tls(&self) -> bool {
         self.tls_required_no
     }
@@ -87,7 +87,7 @@ struct HeaderScan {
 enum TlsRequired {
     Absent,
     No,
-    /// Repeated or with another value: to be ignored (RFC 8689 section 5).
+    /// Repeated or with another value: to be ignored (RFC 8689 section 3).
     Void,
 }
 

@@ -1,5 +1,7 @@
 //! The table: one mail domain per case, with the verdict that the RFCs ask for.
 
+mod finer;
+
 use std::fmt;
 
 use tests::world::Ds;
@@ -76,6 +78,7 @@ impl Cases {
         cases.routing();
         cases.policies();
         cases.precedence();
+        cases.finer();
         cases
     }
 

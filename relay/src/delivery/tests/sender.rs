@@ -180,7 +180,7 @@ async fn tls_required_no_sets_the_recipients_policy_aside_for_one_message() {
         // The next message is held to the policy again.
         let report = send_with(&courier, hosts(), &envelope(), to("b@example.org"), &hello()).await;
         assert!(said(&report).starts_with("451 4.7.5"), "{}", said(&report));
-        // REQUIRETLS in the envelope wins over the header (RFC 8689 section 4.1).
+        // REQUIRETLS in the envelope wins over the header (RFC 8689 section 3).
         let strict = Envelope { require_tls: true, ..envelope() };
         let report = send_with(&courier, hosts(), &strict, to("b@example.org"), &waiver).await;
         assert!(said(&report).starts_with("451 4.7.5"), "{}", said(&report));
