@@ -321,3 +321,27 @@ fn garbage_is_refused_without_a_panic() {
         assert!(verify(&[record.clone(), leaf.tlsa(3, 1, 1)], &[HOST.to_owned()], &chain, NOW).is_err());
     }
 }
+
+/// Any octet of the leaf or of its issuer may change in transit; nothing then verifies, and nothing panics.
+#[test]
+fn a_chain_with_one_wrong_octet_verifies_by_nothing() {
+    let (root, intermediate, leaf) = hierarchy(&[HOST]);
+    let records = [leaf.tlsa(3, 0, 1), intermediate.tlsa(2, 0, 1)];
+    let names = [HOST.to_owned()];
+    let chain = [&leaf, &intermediate, &root].map(Identity::certificate);
+    assert!(verify(&records, &names, &chain, NOW).is_ok());
+    for spoiled in 0..2 {
+        for at in 0..chain[spoiled].len() {
+            for change in [0x01, 0x80, 0xff] {
+                let mut octets = chain[spoiled].to_vec();
+                octets[at] ^= change;
+                let mut chain = chain.clone();
+                chain[spoiled] = CertificateDer::from(octets);
+                // The leaf's own record is left out, where it is the issuer that is spoiled.
+                let records = &records[spoiled..];
+                let verdict = verify(records, &names, &chain, NOW);
+                assert!(verdict.is_err(), "octet {at} of {spoiled} ^ {change:#x}: {verdict:?}");
+            }
+        }
+    }
+}

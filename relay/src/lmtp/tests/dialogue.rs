@@ -234,3 +234,25 @@ async fn international_addresses_need_the_word_for_them() {
     client.expect("250 ").await;
     assert_eq!(host.taken()[0].mail, "MAIL FROM:<ä@gatepost.example> SMTPUTF8");
 }
+
+#[tokio::test]
+async fn a_unix_socket_is_as_good() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("lmtp");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let courier = Courier::new(CourierConfig::default(), Tls::new(RootCertStore::empty(), Clock::system()));
+    let relay = Relay::new(Known::default(), courier, (), LmtpConfig::default());
+    let (stop, stopping) = watch::channel(false);
+    let server = tokio::spawn(serve(Listener::Unix(listener), relay, stopping));
+    let mut client = BufReader::new(tokio::net::UnixStream::connect(&path).await.unwrap());
+    let dialogue = "LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<x@b.example>\r\nDATA\r\nx\r\n.\r\nQUIT\r\n";
+    client.get_mut().write_all(dialogue.as_bytes()).await.unwrap();
+    let mut said = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut client, &mut said).await.unwrap();
+    assert!(
+        said.contains("\r\n550 5.1.2 b.example: no such domain, or it has no mail host\r\n221 "),
+        "{said}"
+    );
+    stop.send(true).unwrap();
+    server.await.unwrap();
+}

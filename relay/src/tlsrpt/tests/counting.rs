@@ -155,6 +155,26 @@ fn a_delivery_tells_a_session_per_connection_and_nothing_of_hosts_that_are_down(
 }
 
 #[test]
+fn what_a_message_waived_or_asked_beyond_the_policy_is_not_told_as_the_policy() {
+    let hosts = [dane("mx1.b.example"), Hop { road: Road::Opportunistic, ..sts("mx2.b.example") }];
+    let route = Arc::new(route("b.example", &hosts));
+    let told = |attempt: Attempt| {
+        let report =
+            delivery::Report { route: Arc::clone(&route), outcomes: Vec::new(), attempts: vec![attempt] };
+        Session::of_delivery(&report).len()
+    };
+    for matched in [Matched::Unauthenticated, Matched::Cleartext] {
+        assert_eq!(told(attempt("mx1.b.example", Some(matched), None)), 0, "TLS-Required: No");
+    }
+    assert_eq!(
+        told(attempt("mx2.b.example", None, Some(SessionFailure::CertificateExpired))),
+        0,
+        "REQUIRETLS"
+    );
+    assert_eq!(told(attempt("mx2.b.example", None, Some(SessionFailure::ValidationFailure))), 1);
+}
+
+#[test]
 fn midnight_utc_begins_another_day() {
     let (_directory, path) = file();
     let time = Time::at(Day::of(NOON).end());
@@ -262,4 +282,26 @@ async fn results_of_postfix_are_counted_with_our_own() {
     }
     assert_eq!(policies(&ledger, NOON, "b.example").iter().map(totals).collect::<Vec<_>>(), [(2, 0)]);
     listening.abort();
+}
+
+#[test]
+fn a_table_that_is_locked_never_holds_up_a_delivery() {
+    let (_directory, path) = file();
+    let collector = Collector::start(&path, Time::at(NOON).clock()).unwrap();
+    let lock = Ledger::open(&path).unwrap();
+    lock.database.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let host = dane("mx.b.example");
+    let route = route("b.example", std::slice::from_ref(&host));
+    let session = Session::succeeded(&route, &host);
+    let began = std::time::Instant::now();
+    for _ in 0..30_000 {
+        collector.record(session.clone());
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(2), "{:?}", began.elapsed());
+    let lost = collector.lost();
+    assert!(lost >= 30_000 - 10_000 - 1_000 - 1, "{lost}");
+    lock.database.execute_batch("COMMIT").unwrap();
+    collector.flush();
+    let counted = totals(&policies(&lock, NOON, "b.example")[0]).0;
+    assert_eq!(counted + collector.lost(), 30_000, "what is not counted is known");
 }

@@ -316,3 +316,39 @@ async fn a_key_that_cannot_be_looked_up_is_no_verdict() {
     assert_eq!(signers(b"", &dns).await.unwrap(), [""; 0]);
     assert_eq!(signers(b"From: <a@b.example>\r\n\r\nhello", &dns).await.unwrap(), [""; 0]);
 }
+
+/// An implementation that is not ours and not mail-auth's: opendkim in its test mode.
+#[tokio::test]
+async fn opendkim_accepts_the_signature() {
+    let world = World::new(asking(BOTH)).await;
+    one_day(&world).await;
+    let raw = world.sink.taken().remove(0).1;
+    let record = Signer::from_pem(RSA.as_bytes(), "a.example", "tlsrpt").unwrap().record_text();
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path();
+    std::fs::write(place.join("keys"), format!("tlsrpt._domainkey.a.example {record}\n")).unwrap();
+    let keys = place.join("keys");
+    std::fs::write(place.join("conf"), format!("Mode v\nTestPublicKeys {}\n", keys.display())).unwrap();
+    for (name, message) in [
+        ("good", raw.clone()),
+        (
+            "bad",
+            String::from_utf8(raw).unwrap().replace("TLS-Required: No", "TLS-Required: Yes").into_bytes(),
+        ),
+    ] {
+        std::fs::write(place.join(name), message).unwrap();
+        let mut opendkim = std::process::Command::new("/usr/sbin/opendkim");
+        opendkim.arg("-x").arg(place.join("conf")).arg("-t").arg(place.join(name)).arg("-v");
+        let Ok(output) = opendkim.output() else {
+            eprintln!("opendkim is not installed: the signature was not verified by it");
+            return;
+        };
+        let said =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            said.contains("verification (s=tlsrpt, d=a.example, 2048-bit key) succeeded"),
+            name == "good",
+            "{said}"
+        );
+    }
+}
