@@ -119,7 +119,7 @@ impl Identity {
     pub(super) fn certified(&self) -> Arc<CertifiedKey> {
         let key = PrivateKeyDer::try_from(self.0.key.serialize_der()).unwrap();
         let key = default_provider().key_provider.load_private_key(key).unwrap();
-        let chain = [&[self.0.der.clone()], self.1.as_slice()].concat();
+        let chain = [std::slice::from_ref(&self.0.der), self.1.as_slice()].concat();
         Arc::new(CertifiedKey::new(chain, key))
     }
 }
