@@ -22,6 +22,8 @@ pub struct Disposition {
     pub plan: Option<Plan>,
     /// The forms that leave, the first of them in the original.
     pub forms: Vec<Form>,
+    /// Digest of the message as received, if it was made.
+    pub received: Option<[u8; 32]>,
     /// What the MTA is told.
     pub outcome: Outcome,
     /// The failure behind a refusal, with its causes; for the log and the record only.
@@ -56,14 +58,14 @@ impl Disposition {
     /// From what judging gave.
     pub fn from_judged(transaction: &Transaction, judged: Result<Judgement, Box<Stopped>>) -> Self {
         match judged {
-            Ok(Judgement { facts, plan, forms }) => {
+            Ok(Judgement { facts, plan, forms, received }) => {
                 let outcome = match (&plan.verdict, Refusal::of_verdict(&plan.verdict)) {
                     (_, Some(refusal)) => Outcome::Refused(refusal),
                     (Verdict::Discard, None) => Outcome::Discard,
                     (Verdict::Quarantine { reason }, None) => Outcome::Quarantine(reason.clone()),
                     (_, None) => Outcome::Pass,
                 };
-                Self { facts: Some(facts), plan: Some(plan), forms, outcome, ..Self::empty() }
+                Self { facts: Some(facts), plan: Some(plan), forms, received, outcome, ..Self::empty() }
             }
             Err(stopped) => {
                 let Stopped { failure, facts, plan } = *stopped;
@@ -98,6 +100,7 @@ impl Disposition {
             facts: None,
             plan: None,
             forms: Vec::new(),
+            received: None,
             outcome: Outcome::Pass,
             cause: None,
             idempotency: Vec::new(),

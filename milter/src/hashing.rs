@@ -2,7 +2,18 @@
 
 use std::io::{self, Write};
 
+use mail::Message;
 use sha2::{Digest, Sha256};
+
+/// The digest of a whole message, header section included.
+///
+/// # Errors
+/// The message could not be read.
+pub fn digest(message: &Message) -> io::Result<[u8; 32]> {
+    let mut hash = Hashing::default();
+    message.write_to(&mut hash)?;
+    Ok(hash.digest())
+}
 
 /// A writer that keeps the digest of its input only.
 #[derive(Default)]

@@ -10,6 +10,7 @@ use sealing::openpgp::{self, Opened, Recognised, Seal, SecretCert};
 
 use crate::config::Config;
 use crate::facts::{finding, gather, layer_facts};
+use crate::hashing::digest;
 use crate::keyring::{KeyRing, KeysAt, Lookup};
 use crate::transaction::Transaction;
 use crate::{results, subject};
@@ -23,6 +24,8 @@ pub struct Judgement {
     pub plan: Plan,
     /// One form for each group of the plan; empty when the message goes nowhere.
     pub forms: Vec<Form>,
+    /// Digest of the message as received, if its body was. Made here, where it may take its time.
+    pub received: Option<[u8; 32]>,
 }
 
 /// The message as one group of recipients gets it.
@@ -36,6 +39,8 @@ pub struct Form {
     pub message: Message,
     /// False when the body is the one that came in.
     pub body_changed: bool,
+    /// Digest of the result, if the body was changed.
+    pub digest: Option<[u8; 32]>,
 }
 
 /// A failure, with the facts and the plan as far as they were known.
@@ -89,8 +94,12 @@ pub fn judge(
     let plan = config.policy.decide(&facts);
     let workshop =
         Workshop { config, keys, transaction, lookups, facts: &facts, plan: &plan, opened, spill, now };
-    match workshop.forms(&signing) {
-        Ok(forms) => Ok(Judgement { facts, plan, forms }),
+    let made = workshop.forms(&signing).and_then(|forms| {
+        let received = transaction.body_seen.then(|| digest(&transaction.message)).transpose();
+        Ok((forms, received.map_err(storage)?))
+    });
+    match made {
+        Ok((forms, received)) => Ok(Judgement { facts, plan, forms, received }),
         Err(failure) => Err(Box::new(Stopped { failure, facts: Some(facts), plan: Some(plan) })),
     }
 }
@@ -162,11 +171,12 @@ impl Workshop<'_> {
         let dressed = self.dress(base, group)?;
         let message = self.seal(&dressed, &group.treatment, signing)?;
         self.check_size(message.len())?;
+        let body_changed =
+            opened.is_some() || !group.treatment.encrypt_to.is_empty() || group.treatment.sign_with.is_some();
         Ok(Form {
             recipients: group.recipients.clone(),
-            body_changed: opened.is_some()
-                || !group.treatment.encrypt_to.is_empty()
-                || group.treatment.sign_with.is_some(),
+            body_changed,
+            digest: body_changed.then(|| digest(&message)).transpose().map_err(storage)?,
             treatment: group.treatment.clone(),
             message,
         })

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::config::Config;
 use crate::disposition::{Disposition, Outcome, action_word};
 use crate::facts::direction;
-use crate::hashing::Hashing;
+use crate::hashing::digest;
 use crate::transaction::Transaction;
 
 /// Name of the event: the gateway has given its verdict. It is not "delivered", and not even
@@ -123,9 +123,10 @@ fn committed(
         committed.push(("client".to_owned(), ip.to_string().into_bytes()));
     }
     if transaction.body_seen {
-        committed.push(("received".to_owned(), digest(&transaction.message)?));
-        for form in disposition.forms.iter().filter(|form| form.body_changed) {
-            committed.push(("passed-on".to_owned(), digest(&form.message)?));
+        let received = disposition.received.map_or_else(|| digest(&transaction.message), Ok)?;
+        committed.push(("received".to_owned(), received.to_vec()));
+        for digest in disposition.forms.iter().filter_map(|form| form.digest) {
+            committed.push(("passed-on".to_owned(), digest.to_vec()));
         }
     }
     Ok(committed)
@@ -201,10 +202,4 @@ impl<'r> Private<'r> {
             returned_copy,
         }
     }
-}
-
-fn digest(message: &mail::Message) -> std::io::Result<Vec<u8>> {
-    let mut hash = Hashing::default();
-    message.write_to(&mut hash)?;
-    Ok(hash.digest().to_vec())
 }

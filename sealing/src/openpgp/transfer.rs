@@ -81,7 +81,9 @@ impl Survey {
 impl Write for Survey {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.bytes += bytes.len() as u64;
-        self.eight_bit += bytes.iter().filter(|byte| **byte >= 0x80).count() as u64;
+        // Summed in bytes, up to what one can hold: the processor then adds many at once.
+        let high_bits = |few: &[u8]| u64::from(few.iter().map(|byte| byte >> 7).sum::<u8>());
+        self.eight_bit += bytes.chunks(usize::from(u8::MAX)).map(high_bits).sum::<u64>();
         self.controls |= memchr::memchr(0, bytes).is_some();
         let mut rest = bytes;
         while let Some(newline) = memchr::memchr(b'\n', rest) {
@@ -224,6 +226,18 @@ impl<W: Write> QuotedPrintableWriter<W> {
         self.put(byte, !(0x21..=0x7e).contains(&byte) || byte == b'=')
     }
 
+    /// How many of these bytes stand as they are on the line begun; the rest is for [`Self::step`].
+    fn plain(&self, bytes: &[u8]) -> usize {
+        if self.column == 0 || self.held.is_some() {
+            return 0;
+        }
+        let room = (LINE - 1).saturating_sub(self.column);
+        let stands = |byte: &&u8| matches!(byte, b'\t' | 0x20..=0x7e) && **byte != b'=';
+        let plain = bytes.get(..bytes.iter().take(room).take_while(stands).count()).unwrap_or_default();
+        // What follows decides about a blank at the end.
+        plain.iter().rposition(|byte| !matches!(byte, b' ' | b'\t')).map_or(0, |last| last + 1)
+    }
+
     fn put(&mut self, byte: u8, encode: bool) -> io::Result<()> {
         let width = if encode { 3 } else { 1 };
         if self.column + width > LINE - 1 {
@@ -248,8 +262,17 @@ impl<W: Write> QuotedPrintableWriter<W> {
 
 impl<W: Write> Write for QuotedPrintableWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        for byte in bytes {
-            self.step(*byte)?;
+        let mut rest = bytes;
+        while let Some((byte, after)) = rest.split_first() {
+            let (plain, others) = rest.split_at(self.plain(rest));
+            if plain.is_empty() {
+                self.step(*byte)?;
+                rest = after;
+            } else {
+                self.inner.write_all(plain)?;
+                self.column += plain.len();
+                rest = others;
+            }
         }
         Ok(bytes.len())
     }
@@ -315,6 +338,9 @@ mod tests {
         ) {
             let encoded = quoted(&bytes);
             prop_assert!(survey(&encoded).is_safe());
+            let mut bytewise = QuotedPrintableWriter::new(Vec::new());
+            bytes.iter().for_each(|byte| bytewise.step(*byte).unwrap());
+            prop_assert_eq!(&encoded, &bytewise.finish().unwrap());
             let mut canonical = CrlfWriter::new(Vec::new());
             canonical.write_all(&bytes).unwrap();
             prop_assert_eq!(unquoted(&encoded), canonical.inner);

@@ -15,7 +15,7 @@ use crate::stage::Who;
 use crate::statistics::Spread;
 
 /// What the figures mean and why some miss their goal, by hand.
-const COMMENTARY: &str = include_str!("../../../bench/commentary.md");
+const COMMENTARY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/commentary.md");
 
 /// Everything that was measured.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Document {
         self.sendmail(&mut out);
         self.openpgp(&mut out);
         self.notary(&mut out);
-        let _ = writeln!(out, "{COMMENTARY}");
+        out.push_str(&std::fs::read_to_string(COMMENTARY).unwrap());
         for Profile { title, lines } in &self.profiles {
             let _ = write!(out, "### {title}\n\n```\n{lines}```\n\n");
         }

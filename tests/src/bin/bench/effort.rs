@@ -14,7 +14,7 @@ pub(crate) struct Effort {
 impl Effort {
     /// What the figures in the repository were made with.
     pub(crate) fn full() -> Self {
-        Self { rounds: 15, divisor: 1, is_quick: false }
+        Self { rounds: 11, divisor: 1, is_quick: false }
     }
 
     /// A few minutes less, and more noise.
