@@ -259,6 +259,6 @@ fn word<'l>(line: &'l Value, field: &str) -> &'l str {
 /// Median and quartiles as the room gives them.
 fn spread(line: &Value) -> String {
     let part = |field: &str| line[field].as_f64().unwrap_or(f64::NAN);
-    let digits = if part("ratio") < 0.1 { 4 } else { 2 };
+    let digits = if part("ratio") < 0.1 { 4 } else { 3 };
     format!("{:.digits$} ({:.digits$}–{:.digits$})", part("ratio"), part("low"), part("high"))
 }

@@ -29,11 +29,11 @@ impl Spread {
     }
 }
 
-/// `0.84 (0.80–0.88)`: median and quartiles.
+/// `0.841 (0.803–0.876)`: median and quartiles, with three digits below 1.
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { median, low, high } = self;
-        let digits = if *median < 0.1 { 3 } else { 2 };
+        let digits = if median.abs() < 1.0 { 3 } else { 2 };
         write!(f, "{median:.digits$} ({low:.digits$}–{high:.digits$})")
     }
 }
@@ -54,6 +54,6 @@ mod tests {
     fn the_median_lies_in_the_middle() {
         assert_eq!(Spread::of([3.0, 1.0, 2.0]).median, 2.0);
         assert_eq!(Spread::of([4.0, 1.0, 2.0, 3.0]).median, 2.5);
-        assert_eq!(Spread::of_ratios(&[1.0, 2.0], &[2.0, 4.0]).to_string(), "0.50 (0.50–0.50)");
+        assert_eq!(Spread::of_ratios(&[1.0, 2.0], &[2.0, 4.0]).to_string(), "0.500 (0.500–0.500)");
     }
 }
