@@ -11,6 +11,7 @@ use mail::Spill;
 use policy::{ConfigErrors, Located, Policy, Section, parse_document};
 
 use crate::listen::Endpoint;
+use crate::relay::config::RelayConfig;
 
 /// Everything that one configuration file says.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Config {
     pub gateway: GatewayConfig,
     /// The rule book.
     pub policy: Policy,
+    /// The `[relay]` section, if there is one.
+    pub relay: Option<RelayConfig>,
 }
 
 /// The `[gateway]` section.
@@ -103,12 +106,16 @@ impl Config {
         root.close(section);
         let domains = gateway.as_ref().map(|g| g.domains.clone()).unwrap_or_default();
         let policy = Policy::from_sections(&mut root, &domains);
+        // After the policy, which looks whether there is a relay.
+        let mut section = root.take_section("relay");
+        let relay = section.is_present().then(|| RelayConfig::take(&mut section, gateway.as_ref())).flatten();
+        root.close(section);
         let mut mistakes = ConfigErrors::default();
         let policy = mistakes.collect(policy);
         let _ = mistakes.collect(root.finish());
         mistakes.into_result()?;
         match (gateway, policy) {
-            (Some(gateway), Some(policy)) => Ok(Self { gateway, policy }),
+            (Some(gateway), Some(policy)) => Ok(Self { gateway, policy, relay }),
             // Unreachable: a missing half has left its mistakes above. An empty list says no more.
             _ => Err(ConfigErrors::default()),
         }
@@ -190,7 +197,7 @@ fn values<T>(located: Vec<Located<T>>) -> Vec<T> {
     located.into_iter().map(value).collect()
 }
 
-fn host_name(text: &str) -> Result<String, String> {
+pub(crate) fn host_name(text: &str) -> Result<String, String> {
     let valid = |label: &str| {
         !label.is_empty()
             && label.len() <= 63
@@ -202,7 +209,7 @@ fn host_name(text: &str) -> Result<String, String> {
     Ok(text.to_lowercase())
 }
 
-fn absolute(text: &str) -> Result<PathBuf, String> {
+pub(crate) fn absolute(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     if path.is_absolute() { Ok(path) } else { Err(format!("`{text}` must be an absolute path")) }
 }

@@ -138,7 +138,7 @@ impl Disposition {
         }
     }
 
-    /// What was done, one word for each form: `pass`, `open`, `sign`, `encrypt`, `sign+encrypt`.
+    /// What was done, one word for each form: `pass`, `open`, `sign`, `encrypt`, `sign+encrypt`, `tls`, `sign+tls`.
     pub fn action(&self) -> String {
         if self.forms.is_empty() {
             return "none".to_owned();
@@ -216,6 +216,8 @@ pub fn action_word(treatment: &Treatment) -> &'static str {
     match (!treatment.encrypt_to.is_empty(), treatment.sign_with.is_some(), treatment.opened) {
         (true, true, _) => "sign+encrypt",
         (true, false, _) => "encrypt",
+        (false, true, _) if treatment.enforced_tls => "sign+tls",
+        (false, false, _) if treatment.enforced_tls => "tls",
         (false, true, _) => "sign",
         (false, false, true) => "open",
         (false, false, false) => "pass",

@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mail::{BodyWriter, Failure, Message};
-use policy::{KeyKind, RcptDecision, RecipientFacts};
+use policy::{Facts, KeyAnswer, KeyFacts, KeyKind, RcptDecision, RecipientFacts};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::config::{Config, GatewayConfig};
 use crate::facts::{facts_at_rcpt, recipient_direction};
 use crate::gateway::Gateway;
 use crate::keyring::Lookup;
+use crate::relay::room::RelayRoom;
 use crate::reply::Refusal;
 use crate::telemetry::Event;
-use crate::transaction::{EGRESS, Envelope, Peer, Recipient, Transaction, address_of_path, new_id};
+use crate::transaction::{
+    EGRESS, Envelope, Peer, Recipient, Transaction, address_of_path, domain_of, new_id,
+};
 
 /// Most bytes of header section we take; Postfix cuts single fields at 100 kB by default.
 const HEADER_LIMIT: usize = 8 << 20;
@@ -112,6 +115,18 @@ pub async fn wait_all(lookups: Vec<PendingLookup>, kinds: &[KeyKind]) -> Vec<Loo
     known
 }
 
+/// Adds to the keys of a recipient whether the road to its domain is authenticated.
+async fn with_road(stored: JoinHandle<Lookup>, relay: Option<Arc<RelayRoom>>, domain: String) -> Lookup {
+    let answer = match relay {
+        Some(relay) => relay.enforced_tls(&domain).await,
+        None => KeyAnswer::CouldNotTell { why: "the relay starts with the next restart".to_owned() },
+    };
+    // What the look-up in the store leaves unanswered counts as not known.
+    let mut lookup = stored.await.unwrap_or_default();
+    lookup.facts.push(KeyFacts { kind: KeyKind::EnforcedTls, answer });
+    lookup
+}
+
 impl Draft {
     /// A message begins.
     pub fn begin(gateway: &Gateway, peer: &Peer, authenticated: Option<String>) -> Self {
@@ -178,26 +193,41 @@ impl Draft {
         if kinds.is_empty() {
             return PendingLookup::Known(Lookup::default());
         }
+        let road = self.wants_road(gateway, address).then(|| (gateway.relay.clone(), domain_of(address)));
         let (keys, address, now) = (gateway.keys().clone(), address.to_owned(), gateway.now());
-        PendingLookup::UnderWay(spawn_blocking(move || keys.encryption(&address, &kinds, now)))
+        let stored = spawn_blocking(move || keys.encryption(&address, &kinds, now));
+        PendingLookup::UnderWay(match road {
+            None => stored,
+            Some((relay, domain)) => tokio::spawn(with_road(stored, relay, domain)),
+        })
+    }
+
+    /// Whether it can matter for this recipient which road leads to its domain.
+    fn wants_road(&self, gateway: &Gateway, address: &str) -> bool {
+        self.config.policy.wants(KeyKind::EnforcedTls, &self.facts(gateway, address, Vec::new()), 0)
     }
 
     fn decide_recipient(&self, gateway: &Gateway, recipient: &Recipient, lookup: &Lookup) -> RcptDecision {
+        let facts = self.facts(gateway, &recipient.address, lookup.facts.clone());
+        self.config.policy.decide_recipient(&facts, 0)
+    }
+
+    /// What is known at RCPT about one recipient.
+    fn facts(&self, gateway: &Gateway, address: &str, keys: Vec<KeyFacts>) -> Facts {
         let recipient = RecipientFacts {
-            address: recipient.address.clone(),
-            direction: recipient_direction(&self.config.gateway, self.originating, &recipient.address),
+            address: address.to_owned(),
+            direction: recipient_direction(&self.config.gateway, self.originating, address),
             disclosed: false,
-            keys: lookup.facts.clone(),
+            keys,
         };
-        let facts = facts_at_rcpt(
+        facts_at_rcpt(
             self.originating,
             self.authenticated.clone(),
             self.peer.ip,
             &self.envelope,
             recipient,
             gateway.now(),
-        );
-        self.config.policy.decide_recipient(&facts, 0)
+        )
     }
 
     /// Adds a header field as the milter protocol gives it.

@@ -39,6 +39,10 @@ impl Exit {
     pub fn output(message: impl fmt::Display, error: impl std::error::Error) -> Self {
         Self { code: 73, message: format!("{message}: {}", chain(&error)) }
     }
+    /// 75: not now; trying again may help.
+    pub fn later(message: impl Into<String>) -> Self {
+        Self { code: 75, message: message.into() }
+    }
     /// 77: not allowed.
     pub fn permission(message: impl fmt::Display, error: impl std::error::Error) -> Self {
         Self { code: 77, message: format!("{message}: {}", chain(&error)) }

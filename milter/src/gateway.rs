@@ -20,6 +20,7 @@ use crate::draft::{Completed, Draft, wait_all};
 use crate::judge::{Judgement, Stopped, judge};
 use crate::keyring::{KeyRing, Lookup, chain};
 use crate::record;
+use crate::relay::room::RelayRoom;
 use crate::reply::Answer;
 use crate::results;
 use crate::spool::Spool;
@@ -48,6 +49,8 @@ pub struct Gateway {
     pub bell: Arc<Notify>,
     /// Messages between MAIL and their answer, for draining.
     pub under_way: Arc<AtomicUsize>,
+    /// Knows roads, where a relay is configured.
+    pub relay: Option<Arc<RelayRoom>>,
 }
 
 /// What the configuration needs of the MTA.
@@ -171,6 +174,11 @@ impl Gateway {
         disposition: &mut Disposition,
         claim: &Claim,
     ) -> Result<(), Failure> {
+        if let (Some(relay), Some(plan)) = (&self.relay, &disposition.plan)
+            && !disposition.forms.is_empty()
+        {
+            relay.promise(plan).await?;
+        }
         let copies = copies::of(disposition, transaction, &self.spool, self.now())?;
         disposition.idempotency = copies.idempotency;
         let copies = copies.to_spool;

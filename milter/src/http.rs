@@ -12,13 +12,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
-use crate::gateway::Gateway;
+use crate::telemetry::Telemetry;
 
 /// What the listener reports on.
 #[derive(Clone)]
 pub struct Status {
-    /// The gateway.
-    pub gateway: Arc<Gateway>,
+    /// The counters.
+    pub telemetry: Arc<Telemetry>,
     /// True from the moment the milter sockets are bound until draining begins.
     pub ready: Arc<AtomicBool>,
 }
@@ -45,7 +45,7 @@ pub async fn serve(listener: TcpListener, status: Status) -> io::Result<()> {
 }
 
 async fn metrics(State(status): State<Status>) -> Response {
-    match status.gateway.telemetry().render() {
+    match status.telemetry.render() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

@@ -202,6 +202,11 @@ impl Workshop<'_> {
                 edits.extend(base.header().find_all(field).map(|(index, _)| Edit::RemoveField { index }));
             }
         }
+        if group.treatment.enforced_tls {
+            // `TLS-Required: No` would waive the authentication on which policy counts (RFC 8689 section 5).
+            let waivers = base.header().find_all("TLS-Required");
+            edits.extend(waivers.map(|(index, _)| Edit::RemoveField { index }));
+        }
         for field in &self.plan.remove_fields {
             let indexes = base.header().find_all(field).map(|(index, _)| Edit::RemoveField { index });
             edits.extend(indexes);

@@ -71,7 +71,8 @@ impl KeyRing {
 
     fn look_up(&self, address: &str, kinds: &[KeyKind], purpose: Purpose, now: i64) -> Lookup {
         let mut lookup = Lookup::default();
-        for kind in kinds {
+        // Roads are no keys; whoever asks for one asks the relay.
+        for kind in kinds.iter().filter(|kind| **kind != KeyKind::EnforcedTls) {
             let answer = match subject(address, *kind) {
                 Some(subject) => self.store.find(&subject, Scheme::Openpgp, purpose, now),
                 None => Answer::None { why: Vec::new() },

@@ -22,6 +22,7 @@ pub mod notice;
 pub mod packets;
 pub mod record;
 pub mod reinject;
+pub mod relay;
 pub mod reply;
 pub mod results;
 pub mod rooms;

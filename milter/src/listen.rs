@@ -120,7 +120,7 @@ fn bind(endpoint: &Endpoint) -> io::Result<Socket> {
 
 /// Removes a socket file that a killed predecessor left; one that answers is somebody's, and what is
 /// no socket is not ours to remove.
-fn remove_stale(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_stale(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if !metadata.file_type().is_socket() => {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is something that is no socket"));

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use milter::commands::cli::{Cli, Command, Notary};
-use milter::commands::{config, filter, keys, manual, notary};
+use milter::commands::cli::{Cli, Command, Notary, Relay};
+use milter::commands::{config, filter, keys, manual, notary, relay};
 use milter::config::Config;
 use milter::exit::Exit;
 use milter::{logging, run};
@@ -39,6 +39,8 @@ fn execute(cli: Cli) -> Result<(), Exit> {
             notary::show(&Config::load(&path)?, &id, json)
         }
         Command::Notary { command: Notary::Verify { json } } => notary::verify(&Config::load(&path)?, json),
+        Command::Relay { command: Relay::Serve } => milter::relay::serve::run(&path),
+        Command::Relay { command } => relay::run(&Config::load(&path)?, &command),
         Command::Filter { transaction, out } => filter::filter(&Config::load(&path)?, &transaction, &out),
         Command::Explain { transaction, json } => filter::explain(&Config::load(&path)?, &transaction, json),
         Command::Completion { shell } => manual::completion(shell),

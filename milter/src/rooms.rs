@@ -17,6 +17,7 @@ use crate::config::{Config, GatewayConfig, MasterKeySource};
 use crate::exit::Exit;
 use crate::gateway::Gateway;
 use crate::keyring::KeyRing;
+use crate::relay::room::RelayRoom;
 use crate::spool::Spool;
 use crate::telemetry::Telemetry;
 use crate::token::Tokens;
@@ -31,8 +32,8 @@ const NOTARY_PURPOSE: &str = "gatepost notary 1";
 pub fn open(config: Arc<Config>) -> Result<Gateway, Exit> {
     let telemetry = telemetry()?;
     let keys = Arc::new(open_keys(&config.gateway, telemetry.clone())?);
-    let notary = Notary::open(notary_options(&config.gateway)?)
-        .map_err(|error| Exit::unavailable("cannot open the notary", error))?;
+    let notary = open_notary(&config.gateway)?;
+    let relay = RelayRoom::open(&config, telemetry.clone())?;
     let spool = Spool::open(&config.gateway.state.join("spool"))
         .map_err(|error| Exit::unavailable("cannot open the spool", error))?;
     let tokens = Tokens::new().map_err(|error| Exit::unavailable("no randomness", error))?;
@@ -46,7 +47,16 @@ pub fn open(config: Arc<Config>) -> Result<Gateway, Exit> {
         clock: Clock::System,
         bell: Arc::new(Notify::new()),
         under_way: Arc::new(AtomicUsize::new(0)),
+        relay,
     })
+}
+
+/// Opens the notary's log for writing; one process at a time.
+///
+/// # Errors
+/// Another process has it, or it is not to be trusted.
+pub fn open_notary(gateway: &GatewayConfig) -> Result<Notary, Exit> {
+    Notary::open(notary_options(gateway)?).map_err(|error| Exit::unavailable("cannot open the notary", error))
 }
 
 /// Counters of one process.

@@ -19,6 +19,9 @@ use crate::http;
 use crate::keyring::chain;
 use crate::listen::Listeners;
 use crate::reinject::Reinjector;
+use crate::relay::serve::take_demands;
+use crate::relay::tasks::RelayTasks;
+use crate::relay::witness::Recorder;
 use crate::rooms;
 use crate::session::callbacks;
 
@@ -71,9 +74,15 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
         let listener = http::bind(address)
             .await
             .map_err(|error| Exit::unavailable(format!("cannot listen on {address} for metrics"), error))?;
-        let status = http::Status { gateway: gateway.clone(), ready: ready.clone() };
+        let status = http::Status { telemetry: gateway.telemetry.clone(), ready: ready.clone() };
         tokio::spawn(http::serve(listener, status));
     }
+    let relay = gateway.relay.as_ref().map(|room| {
+        let notary = gateway.clone();
+        let recorder = Recorder::new(move |entry| notary.notary.append(entry));
+        RelayTasks::start(room, &config.gateway, Some(recorder), &draining)
+    });
+    let relay = relay.transpose()?;
     let (stop_reinjection, stopped) = watch::channel(false);
     let reinjection = config
         .gateway
@@ -95,6 +104,9 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
     let _ = stop_reinjection.send(true);
     if let Some(task) = reinjection {
         let _ = task.await;
+    }
+    if let Some(relay) = relay {
+        relay.finish().await;
     }
     if let Err(error) = gateway.notary.close() {
         tracing::error!(%error, "cannot close the notary");
@@ -176,6 +188,13 @@ fn reload(gateway: &Gateway, config_path: &Path) {
     match Config::load(config_path) {
         Ok(config) => {
             let config = keep_what_needs_a_restart(config, &gateway.config());
+            match &gateway.relay {
+                Some(room) => take_demands(room, &config),
+                None if config.relay.is_some() => {
+                    tracing::warn!("a [relay] section was added; it takes effect after a restart");
+                }
+                None => {}
+            }
             gateway.config.store(Arc::new(config));
             gateway.telemetry().reloaded(true, now);
             tracing::info!("configuration reloaded");

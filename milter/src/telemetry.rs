@@ -13,6 +13,7 @@ use prometheus::{
     TextEncoder,
 };
 
+use crate::relay::metrics::RelayMetrics;
 use crate::spool::Ticket;
 
 /// Something worth a log line and a count.
@@ -93,6 +94,8 @@ pub struct Telemetry {
     notary_written: Gauge,
     reload_successful: IntGauge,
     reload_timestamp: Gauge,
+    /// Those of the relay room.
+    pub relay: RelayMetrics,
 }
 
 const DIRECTIONS: [&str; 3] = ["inbound", "outbound", "internal"];
@@ -185,6 +188,7 @@ impl Telemetry {
                 "gatepost_config_last_reload_timestamp_seconds",
                 "When the configuration was last read successfully.",
             )?,
+            relay: RelayMetrics::register(&registry)?,
             registry,
         };
         this.start_at_zero();
@@ -208,6 +212,7 @@ impl Telemetry {
         }
         for result in LOOKUP_RESULTS {
             self.lookups.with_label_values(&["store", result]);
+            self.lookups.with_label_values(&["relay", result]);
         }
         for outcome in COPY_OUTCOMES {
             self.copies.with_label_values(&[outcome]);
@@ -279,6 +284,11 @@ impl Telemetry {
     /// Counts a look-up in the certificate store.
     pub fn lookup(&self, result: &str) {
         self.lookups.with_label_values(&["store", result]).inc();
+    }
+
+    /// Counts a question whether a road can be authenticated.
+    pub fn road_lookup(&self, result: &str) {
+        self.lookups.with_label_values(&["relay", result]).inc();
     }
 
     /// The MTA connected.

@@ -9,7 +9,6 @@ use crate::facts::LayerKind;
 use crate::facts::LayerState;
 use crate::facts::Protection;
 use crate::facts::RecipientFacts;
-use crate::facts::Scheme;
 use crate::plan::KeyChoice;
 use crate::settings::Encrypt;
 use crate::settings::Sign;
@@ -33,6 +32,8 @@ pub(crate) enum Encryption {
     Already,
     /// Encrypt to this key; whether it announces AEAD.
     To(KeyChoice, bool),
+    /// Not encrypted: every road to the recipient's domain is authenticated, which counts as protection.
+    OnTheRoad(KeyChoice),
     /// There is certainly no usable key.
     NoKey(Vec<String>),
     /// Whether there is a usable key could not be told.
@@ -71,7 +72,8 @@ pub(crate) fn encryption(
     if protection.is_encrypted() {
         return Encryption::Already;
     }
-    match search(order, &recipient.keys, None) {
+    match search(order, &recipient.keys, |_| true) {
+        Search::Found(key, _) if key.kind == KeyKind::EnforcedTls => Encryption::OnTheRoad(key),
         Search::Found(key, aead) => Encryption::To(key, aead),
         Search::None(why) => Encryption::NoKey(why),
         Search::CouldNotTell(why) => Encryption::CouldNotTell(why),
@@ -105,7 +107,8 @@ pub(crate) fn signature(
         Encryption::To(key, _) => key.kind.scheme(),
         _ => None,
     };
-    match search(order, &facts.signing_keys, scheme) {
+    let signs = |kind: KeyKind| kind.scheme().is_some_and(|own| scheme.is_none_or(|wanted| own == wanted));
+    match search(order, &facts.signing_keys, signs) {
         Search::Found(key, _) => Signature::With(key),
         Search::None(why) => Signature::NoKey(why),
         Search::CouldNotTell(why) => Signature::CouldNotTell(why),
@@ -131,11 +134,10 @@ pub(crate) fn protection(facts: &Facts, opened: bool) -> Protection {
 }
 
 /// Tries the kinds in order. The first key found wins; a failed look-up counts only when nothing is found.
-fn search(order: &[KeyKind], answers: &[KeyFacts], scheme: Option<Scheme>) -> Search {
+fn search(order: &[KeyKind], answers: &[KeyFacts], fits: impl Fn(KeyKind) -> bool) -> Search {
     let mut why = Vec::new();
     let mut failed = false;
-    let fits = |kind: &KeyKind| kind.scheme().is_some_and(|own| scheme.is_none_or(|wanted| own == wanted));
-    for kind in order.iter().copied().filter(fits) {
+    for kind in order.iter().copied().filter(|kind| fits(*kind)) {
         let words = kind_in_words(kind);
         match answers.iter().find(|facts| facts.kind == kind).map(|facts| &facts.answer) {
             Some(KeyAnswer::Found { fingerprint, aead }) => {
@@ -156,6 +158,17 @@ fn search(order: &[KeyKind], answers: &[KeyFacts], scheme: Option<Scheme>) -> Se
         }
     }
     if failed { Search::CouldNotTell(why) } else { Search::None(why) }
+}
+
+/// What is missing when these kinds were tried without success.
+pub(crate) fn lack_in_words(why: &[String]) -> &'static str {
+    let road = kind_in_words(KeyKind::EnforcedTls);
+    let roads = why.iter().filter(|why| why.starts_with(road)).count();
+    match roads {
+        0 => "no usable certificate",
+        all if all == why.len() => "no road that can be authenticated",
+        _ => "no usable certificate and no road that can be authenticated",
+    }
 }
 
 /// A kind of key as people say it.

@@ -114,6 +114,10 @@ fn rule_on<'p>(policy: &'p Policy, facts: &Facts, recipient: &RecipientFacts) ->
         Encryption::To(key, aead) => Some((key.clone(), *aead)),
         _ => None,
     };
+    let road = match &encryption {
+        Encryption::OnTheRoad(road) => Some(road.clone()),
+        _ => None,
+    };
     let sign = match &signature {
         Signature::With(key) => Some(key.clone()),
         _ => None,
@@ -127,7 +131,7 @@ fn rule_on<'p>(policy: &'p Policy, facts: &Facts, recipient: &RecipientFacts) ->
         refusals.extend(refusal::of_opened(&encryption, &recipient.address));
     }
     refusals.extend(refusal::of_signature(&signature, originator(facts)));
-    Ruling { settled, encryption, signature, form: Form { encrypt, sign, opened }, reactions, refusals }
+    Ruling { settled, encryption, signature, form: Form { encrypt, sign, road, opened }, reactions, refusals }
 }
 
 /// The originator as the sender of a refusal knows itself.
@@ -238,7 +242,7 @@ fn report(recipient: &RecipientFacts, ruling: &Ruling<'_>) -> RecipientPlan {
         encrypt_from: settled.encrypt.from.clone(),
         sign: settled.sign.value,
         sign_from: settled.sign.from.clone(),
-        key: ruling.form.encrypt.as_ref().map(|(key, _)| key.clone()),
+        key: ruling.form.encrypt.as_ref().map(|(key, _)| key.clone()).or_else(|| ruling.form.road.clone()),
         sign_with: ruling.form.sign.clone(),
         opened: ruling.form.opened,
         rules: settled.fired.iter().map(|rule| rule.id.clone()).collect(),

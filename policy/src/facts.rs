@@ -103,7 +103,8 @@ pub struct KeyFacts {
 pub enum KeyAnswer {
     /// There is a usable key.
     Found {
-        /// The fingerprint in upper-case hexadecimal.
+        /// The fingerprint in upper-case hexadecimal; for [`KeyKind::EnforcedTls`] what authenticates the road,
+        /// for example `DANE`.
         fingerprint: String,
         /// Its owner announces AEAD (SEIPDv2, RFC 9580 section 5.2.3.32).
         aead: bool,

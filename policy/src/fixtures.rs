@@ -27,6 +27,19 @@ pub(crate) fn read(text: &str) -> Result<Policy, ConfigErrors> {
     Ok(policy.unwrap())
 }
 
+/// The same for a file whose `[relay]` section somebody else reads.
+pub(crate) fn read_with_relay(text: &str) -> Result<Policy, ConfigErrors> {
+    let mut root = parse_document("gatepost.toml", text)?;
+    let policy = Policy::from_sections(&mut root, &["alpha.example".to_owned(), "gamma.example".to_owned()]);
+    let relay = root.take_section("relay");
+    root.close(relay);
+    let mut errors = ConfigErrors::default();
+    let policy = errors.collect(policy);
+    errors.collect(root.finish());
+    errors.into_result()?;
+    Ok(policy.unwrap())
+}
+
 /// Reads a configuration that has no mistakes.
 pub(crate) fn policy(text: &str) -> Policy {
     read(text).unwrap_or_else(|errors| panic!("{errors}"))

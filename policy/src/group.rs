@@ -12,6 +12,8 @@ pub(crate) struct Form {
     /// The key to encrypt to, and whether it announces AEAD.
     pub(crate) encrypt: Option<(KeyChoice, bool)>,
     pub(crate) sign: Option<KeyChoice>,
+    /// What authenticates the road, where that is the protection.
+    pub(crate) road: Option<KeyChoice>,
     pub(crate) opened: bool,
 }
 
@@ -66,6 +68,7 @@ fn common<'f>(index: usize, recipient: &RecipientFacts, form: &'f Form) -> Commo
 
 fn join(group: &mut Group, index: usize, form: &Form) {
     group.recipients.push(index);
+    group.treatment.enforced_tls |= form.road.is_some();
     let Some((key, aead)) = &form.encrypt else { return };
     group.treatment.aead = *aead;
     let keys = &mut group.treatment.encrypt_to;

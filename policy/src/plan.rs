@@ -78,6 +78,10 @@ pub struct Treatment {
     pub aead: bool,
     /// The key to sign with; `None`: not signed by us.
     pub sign_with: Option<KeyChoice>,
+    /// At least one recipient of the group gets the message, not encrypted by us, because the road to it is
+    /// authenticated; which one, [`RecipientPlan::key`] says.
+    #[serde(default)]
+    pub enforced_tls: bool,
     /// The group gets the decrypted content of a message that arrived encrypted and was opened. When this is
     /// false it gets the content as it arrived; outbound recipients always do, or a forward would
     /// publish what was encrypted to us.
@@ -85,7 +89,7 @@ pub struct Treatment {
 }
 
 impl Treatment {
-    /// Whether the message passes as it arrived: nothing sealed, nothing opened.
+    /// Whether the message itself passes as it arrived: nothing sealed, nothing opened.
     pub fn is_pass(&self) -> bool {
         self.encrypt_to.is_empty() && self.sign_with.is_none() && !self.opened
     }
@@ -94,7 +98,7 @@ impl Treatment {
 /// A key that was chosen.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct KeyChoice {
-    /// The fingerprint in upper-case hexadecimal.
+    /// The fingerprint in upper-case hexadecimal; for [`KeyKind::EnforcedTls`] what authenticates the road.
     pub fingerprint: String,
     /// What kind of key it is.
     pub kind: KeyKind,
@@ -115,7 +119,7 @@ pub struct RecipientPlan {
     pub sign: Sign,
     /// What set it.
     pub sign_from: String,
-    /// The key that the message is encrypted to for this recipient.
+    /// The key that the message is encrypted to for this recipient, or the road that protects it instead.
     pub key: Option<KeyChoice>,
     /// The key that it is signed with for this recipient.
     pub sign_with: Option<KeyChoice>,

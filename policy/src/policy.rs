@@ -18,7 +18,7 @@ use crate::recipient;
 use crate::rule::Rule;
 use crate::rule::RuleVerdict;
 use crate::section::Section;
-use crate::settings::AVAILABLE_KINDS;
+use crate::settings::DEFAULT_KINDS;
 use crate::settings::Encrypt;
 use crate::settings::Reaction;
 use crate::settings::Scopes;
@@ -57,7 +57,8 @@ impl Policy {
     /// Takes `policy`, `domain`, `partner`, `user` and `rule` from the top level of the configuration.
     ///
     /// `own_domains` are the domains of the gateway; a `[domain."…"]` or `[user."…"]` elsewhere is a mistake.
-    /// Other top-level sections are left for other readers; [`Section::finish`] reports what nobody took.
+    /// Other top-level sections are left for other readers; [`Section::finish`] reports what nobody took. `relay`
+    /// must not have been taken yet: whether it is there decides whether `keys` may name `enforced-tls`.
     ///
     /// # Errors
     /// Every mistake in these sections.
@@ -74,7 +75,7 @@ impl Policy {
         let in_rules = rules.iter().filter_map(|rule| rule.sets.keys.as_ref());
         let mut wanted_kinds: BTreeSet<KeyKind> = in_scopes.chain(in_rules).flatten().copied().collect();
         if scopes.gateway.keys.is_none() {
-            wanted_kinds.extend(AVAILABLE_KINDS);
+            wanted_kinds.extend(DEFAULT_KINDS);
         }
         let digest = digest(&Canonical { own_domains: &own_domains, scopes: &scopes, rules: &rules });
         let mut policy = Self {
@@ -166,6 +167,12 @@ impl Policy {
     /// may be encrypted for and for the originator, since an answer that is missing makes mail wait.
     pub fn wanted_kinds(&self) -> &[KeyKind] {
         &self.wanted_kinds
+    }
+
+    /// Whether the decision about one recipient, an index into [`Facts::recipients`], can ask for `kind`; at RCPT, when
+    /// the message is not known. What is certainly not asked for need not be looked up.
+    pub fn wants(&self, kind: KeyKind, facts: &Facts, recipient: usize) -> bool {
+        self.wanted_kinds.contains(&kind) && recipient::wants(self, kind, facts, recipient)
     }
 
     /// SHA-256 of the canonical form in lower-case hexadecimal: two configurations with the same digest

@@ -11,6 +11,7 @@ use crate::pattern::domain_of;
 use crate::rule::Rule;
 use crate::rule_section::take_rules;
 use crate::section::Section;
+use crate::settings::Available;
 use crate::settings::ScopeSettings;
 use crate::settings::Scopes;
 
@@ -18,27 +19,32 @@ use crate::settings::Scopes;
 pub(crate) fn take(root: &mut Section, own: &BTreeSet<String>) -> Result<(Scopes, Vec<Rule>), ConfigErrors> {
     // Mistakes of other readers stay where they are; only ours decide whether there is a policy.
     let before = root.take_errors();
+    let kinds = Available::of(root);
     let scopes = Scopes {
-        gateway: take_gateway(root),
-        domains: take_domains(root, own),
-        partners: take_partners(root, own),
-        users: take_users(root, own),
+        gateway: take_gateway(root, kinds),
+        domains: take_domains(root, own, kinds),
+        partners: take_partners(root, own, kinds),
+        users: take_users(root, own, kinds),
     };
-    let rules = take_rules(root);
+    let rules = take_rules(root, kinds);
     let ours = root.take_errors();
     root.restore_errors(before);
     ours.into_result()?;
     Ok((scopes, rules))
 }
 
-fn take_gateway(root: &mut Section) -> ScopeSettings {
+fn take_gateway(root: &mut Section, kinds: Available) -> ScopeSettings {
     let mut section = root.take_section("policy");
-    let settings = ScopeSettings::take(&mut section);
+    let settings = ScopeSettings::take(&mut section, kinds);
     root.close(section);
     settings
 }
 
-fn take_domains(root: &mut Section, own: &BTreeSet<String>) -> BTreeMap<String, ScopeSettings> {
+fn take_domains(
+    root: &mut Section,
+    own: &BTreeSet<String>,
+    kinds: Available,
+) -> BTreeMap<String, ScopeSettings> {
     let mut scopes = BTreeMap::new();
     for (name, mut section) in root.take_named_sections("domain") {
         let domain = name.value.to_lowercase();
@@ -47,12 +53,16 @@ fn take_domains(root: &mut Section, own: &BTreeSet<String>) -> BTreeMap<String, 
             let near = nearest(&domain, own.iter().map(String::as_str));
             section.reject_name(name.at, &name.value, message, near);
         }
-        insert(&mut scopes, domain, &name, section, root);
+        insert(&mut scopes, domain, &name, ScopeSettings::take(&mut section, kinds), section, root);
     }
     scopes
 }
 
-fn take_users(root: &mut Section, own: &BTreeSet<String>) -> BTreeMap<String, ScopeSettings> {
+fn take_users(
+    root: &mut Section,
+    own: &BTreeSet<String>,
+    kinds: Available,
+) -> BTreeMap<String, ScopeSettings> {
     let mut scopes = BTreeMap::new();
     for (name, mut section) in root.take_named_sections("user") {
         let user = name.value.to_lowercase();
@@ -69,20 +79,24 @@ fn take_users(root: &mut Section, own: &BTreeSet<String>) -> BTreeMap<String, Sc
             let near = nearest(&domain, own.iter().map(String::as_str)).map(|near| format!("{local}@{near}"));
             section.reject_name(name.at, &name.value, message, near.as_deref());
         }
-        insert(&mut scopes, user, &name, section, root);
+        insert(&mut scopes, user, &name, ScopeSettings::take(&mut section, kinds), section, root);
     }
     scopes
 }
 
 /// Partners, from the least to the most specific.
-fn take_partners(root: &mut Section, own: &BTreeSet<String>) -> Vec<(DomainPattern, ScopeSettings)> {
+fn take_partners(
+    root: &mut Section,
+    own: &BTreeSet<String>,
+    kinds: Available,
+) -> Vec<(DomainPattern, ScopeSettings)> {
     let mut scopes = BTreeMap::new();
     for (name, mut section) in root.take_named_sections("partner") {
         let pattern = match DomainPattern::new(&name.value) {
             Ok(pattern) => pattern,
             Err(message) => {
                 section.reject(name.at, &name.value, format!("partner {message}"));
-                let _ = ScopeSettings::take(&mut section);
+                let _ = ScopeSettings::take(&mut section, kinds);
                 root.close(section);
                 continue;
             }
@@ -93,22 +107,22 @@ fn take_partners(root: &mut Section, own: &BTreeSet<String>) -> Vec<(DomainPatte
             let message = format!("partner `{domain}` is a domain of ours; write [domain.\"{domain}\"]");
             section.reject(name.at, &name.value, message);
         }
-        insert(&mut scopes, pattern, &name, section, root);
+        insert(&mut scopes, pattern, &name, ScopeSettings::take(&mut section, kinds), section, root);
     }
     let mut partners: Vec<_> = scopes.into_iter().collect();
     partners.sort_by_key(|(pattern, _)| pattern.specificity());
     partners
 }
 
-/// Reads the settings of a scope and keeps them, once.
+/// Keeps the settings of a scope, once.
 fn insert<K: Ord>(
     scopes: &mut BTreeMap<K, ScopeSettings>,
     key: K,
     name: &Located<String>,
+    settings: ScopeSettings,
     mut section: Section,
     root: &mut Section,
 ) {
-    let settings = ScopeSettings::take(&mut section);
     if scopes.insert(key, settings).is_some() {
         let message = format!("{} is there twice, written differently", section.title());
         section.reject(name.at, &name.value, message);

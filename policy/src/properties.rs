@@ -26,6 +26,7 @@ use crate::RecipientFacts;
 use crate::Scheme;
 use crate::Verdict;
 use crate::fixtures::read;
+use crate::fixtures::read_with_relay;
 
 const OUR_ADDRESSES: [&str; 4] = ["", "alice@alpha.example", "carol@gamma.example", "bounce@mailer.example"];
 const ADDRESSES: [&str; 5] = [
@@ -49,7 +50,7 @@ const STATES: [LayerState; 8] = [
     LayerState::Unsupported,
 ];
 
-const SETTINGS: [&str; 13] = [
+const SETTINGS: [&str; 15] = [
     "encrypt = 'never'",
     "encrypt = 'opportunistic'",
     "encrypt = 'required'",
@@ -57,6 +58,8 @@ const SETTINGS: [&str; 13] = [
     "sign = 'always'",
     "keys = ['user-openpgp']",
     "keys = ['domain-openpgp', 'user-openpgp']",
+    "keys = ['user-openpgp', 'enforced-tls']",
+    "keys = ['enforced-tls']",
     "unverifiable = 'tag'",
     "unverifiable = 'reject'",
     "undecryptable = 'quarantine'",
@@ -80,7 +83,7 @@ const CONDITIONS: [&str; 14] = [
     "finding = ['iban']",
     "remove_trigger = true",
 ];
-const EFFECTS: [&str; 12] = [
+const EFFECTS: [&str; 13] = [
     "encrypt = 'never'",
     "encrypt = 'opportunistic'",
     "encrypt = 'required'",
@@ -88,6 +91,7 @@ const EFFECTS: [&str; 12] = [
     "sign = 'always'",
     "keys = ['domain-openpgp']",
     "keys = ['user-openpgp', 'domain-openpgp']",
+    "keys = ['enforced-tls', 'domain-openpgp']",
     "stop = true",
     "verdict = 'reject'",
     "verdict = 'discard'",
@@ -125,14 +129,15 @@ fn policies() -> impl Strategy<Value = Policy> {
     ([scope(), scope(), scope(), scope(), scope()], vec(rule, 0..5)).prop_map(move |(settings, rules)| {
         let mut text: String =
             scopes.iter().zip(settings).map(|(name, lines)| format!("[{name}]\n{lines}")).collect();
+        text.insert_str(0, "[relay]\n");
         // A rule that makes no sense is left out.
         for (n, (conditions, effects)) in rules.iter().enumerate() {
             let longer = format!("{text}[[rule]]\nid = 'r{n}'\n{conditions}{effects}");
-            if read(&longer).is_ok() {
+            if read_with_relay(&longer).is_ok() {
                 text = longer;
             }
         }
-        read(&text).unwrap()
+        read_with_relay(&text).unwrap()
     })
 }
 
@@ -259,13 +264,15 @@ proptest! {
         let arrived_encrypted = facts.protection.is_some_and(Protection::is_encrypted);
         for (index, recipient) in plan.recipients.iter().enumerate() {
             let Some(treatment) = treatment_of(&plan, index) else { continue };
-            if recipient.encrypt == Encrypt::Required && treatment.encrypt_to.is_empty() {
+            let road = recipient.key.as_ref().is_some_and(|key| key.kind == KeyKind::EnforcedTls);
+            prop_assert!(!road || treatment.enforced_tls);
+            if recipient.encrypt == Encrypt::Required && treatment.encrypt_to.is_empty() && !road {
                 prop_assert!(arrived_encrypted, "in clear: {:?}", recipient);
                 let closed = |l: &LayerFacts| l.kind == LayerKind::Encrypted && l.state != LayerState::Opened;
                 prop_assert!(!treatment.opened || facts.layers.iter().any(closed), "opened: {:?}", recipient);
             }
-            prop_assert_eq!(recipient.key.is_some(), !treatment.encrypt_to.is_empty());
-            if let Some(key) = &recipient.key {
+            prop_assert_eq!(recipient.key.is_some() && !road, !treatment.encrypt_to.is_empty());
+            if let Some(key) = recipient.key.as_ref().filter(|_| !road) {
                 prop_assert!(treatment.encrypt_to.iter().any(|k| k.fingerprint == key.fingerprint));
             }
         }
@@ -371,6 +378,25 @@ proptest! {
                 prop_assert!(policy.may_refuse_recipients());
             }
         }
+    }
+
+    #[test]
+    fn an_answer_that_is_not_wanted_at_rcpt_is_never_asked_for(
+        policy in policies(), facts in facts(), kind in select(KeyKind::ALL.to_vec()),
+    ) {
+        let mut at_rcpt = facts.clone();
+        at_rcpt.header = None;
+        at_rcpt.size = None;
+        at_rcpt.protection = None;
+        at_rcpt.layers.clear();
+        at_rcpt.findings.clear();
+        let mut without = facts.clone();
+        for (index, recipient) in without.recipients.iter_mut().enumerate() {
+            if !policy.wants(kind, &at_rcpt, index) {
+                recipient.keys.retain(|key| key.kind != kind);
+            }
+        }
+        prop_assert_eq!(policy.decide(&facts), policy.decide(&without));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::choose::Encryption;
 use crate::choose::Signature;
 use crate::choose::kind_in_words;
+use crate::choose::lack_in_words;
 use crate::decide::Ruling;
 use crate::plan::KeyChoice;
 use crate::settings::Encrypt;
@@ -44,20 +45,21 @@ fn encryption(ruling: &Ruling<'_>) -> String {
             let word = if setting.value == Encrypt::Required { "required" } else { "opportunistic" };
             format!("Encrypted to the {}: {word}, by {from}.", certificate(key))
         }
+        Encryption::OnTheRoad(road) => {
+            let word = if setting.value == Encrypt::Required { "required" } else { "opportunistic" };
+            let by = &road.fingerprint;
+            format!("Not encrypted: the road is authenticated by {by}, which is enough: {word}, by {from}.")
+        }
         Encryption::NoKey(why) if setting.value == Encrypt::Required => {
-            format!(
-                "Refused: encryption is required by {from}, and there is no usable certificate ({}).",
-                list(why)
-            )
+            let lack = lack_in_words(why);
+            format!("Refused: encryption is required by {from}, and there is {lack} ({}).", list(why))
         }
         Encryption::NoKey(why) => {
-            format!(
-                "Not encrypted: opportunistic, by {from}, and there is no usable certificate ({}).",
-                list(why)
-            )
+            let lack = lack_in_words(why);
+            format!("Not encrypted: opportunistic, by {from}, and there is {lack} ({}).", list(why))
         }
         Encryption::CouldNotTell(why) => {
-            format!("Must wait: whether there is a certificate could not be told ({}).", list(why))
+            format!("Must wait: whether there is a key could not be told ({}).", list(why))
         }
     }
 }

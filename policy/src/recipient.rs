@@ -6,6 +6,7 @@
 //! stricter.
 
 use crate::choose;
+use crate::facts::Direction;
 use crate::facts::Facts;
 use crate::facts::KeyKind;
 use crate::facts::RecipientFacts;
@@ -41,6 +42,22 @@ pub(crate) fn decide_recipient(policy: &Policy, facts: &Facts, recipient: usize)
             RcptDecision::Tempfail { code: code.to_owned(), text }
         }
     }
+}
+
+/// Whether any message that can still come asks for a key of this kind; see [`Policy::wants`].
+pub(crate) fn wants(policy: &Policy, kind: KeyKind, facts: &Facts, recipient: usize) -> bool {
+    let Some(recipient) = facts.recipients.get(recipient) else { return false };
+    let direction = recipient.direction;
+    let encrypts = possible(policy.rules(), facts, recipient, |rule| rule.encrypt(direction));
+    let orders = possible(policy.rules(), facts, recipient, |rule| rule.sets.keys.clone());
+    if !inheritance_is_certain(policy, facts, recipient) {
+        return true;
+    }
+    let settings = inherited(policy, facts, recipient);
+    // Another author in From can still make mail that leaves stricter, not mail that stays.
+    let encrypts = direction == Direction::Outbound
+        || encrypts.iter().any(|encrypt| encrypt.is_some_and(|encrypt| encrypt != Encrypt::Never));
+    encrypts && orders.iter().any(|order| order.as_ref().unwrap_or(&settings.keys.value).contains(&kind))
 }
 
 /// The refusal that every message gets, the mildest of them; `None` when one may pass.

@@ -1,5 +1,6 @@
 //! Why a message cannot go on for one recipient, in the words of an SMTP reply.
 
+use crate::choose;
 use crate::choose::Encryption;
 use crate::choose::Signature;
 use crate::settings::Encrypt;
@@ -30,13 +31,18 @@ impl Refusal {
 pub(crate) fn of_encryption(encrypt: Encrypt, outcome: &Encryption, recipient: &str) -> Option<Refusal> {
     match outcome {
         Encryption::NoKey(why) if encrypt == Encrypt::Required => {
+            let lack = choose::lack_in_words(why);
             let why = why.join("; ");
-            let text =
-                format!("encryption is required for {recipient}, but there is no usable certificate ({why})");
+            let text = format!("encryption is required for {recipient}, but there is {lack} ({why})");
             Some(Refusal::permanent("5.7.1", &text))
         }
-        Encryption::CouldNotTell(_) => {
-            let text = format!("cannot tell whether there is a certificate for {recipient}, try again later");
+        Encryption::CouldNotTell(why) => {
+            let what = if choose::lack_in_words(why) == choose::lack_in_words(&[]) {
+                "a certificate"
+            } else {
+                "a certificate or a road that can be authenticated"
+            };
+            let text = format!("cannot tell whether there is {what} for {recipient}, try again later");
             Some(Refusal::temporary("4.7.5", &text))
         }
         _ => None,
@@ -47,7 +53,8 @@ pub(crate) fn of_encryption(encrypt: Encrypt, outcome: &Encryption, recipient: &
 /// it did not mean it to leave in clear.
 pub(crate) fn of_opened(outcome: &Encryption, recipient: &str) -> Option<Refusal> {
     match outcome {
-        Encryption::Never | Encryption::NoKey(_) => {
+        // On the road it would be closed, but at its end open.
+        Encryption::Never | Encryption::NoKey(_) | Encryption::OnTheRoad(_) => {
             let text = format!("the message arrived encrypted and cannot be sent on in clear to {recipient}");
             Some(Refusal::permanent("5.7.1", &text))
         }

@@ -9,6 +9,7 @@ use crate::rule::Rule;
 use crate::rule::RuleVerdict;
 use crate::rule::When;
 use crate::section::Section;
+use crate::settings::Available;
 use crate::settings::Encrypt;
 use crate::settings::Reaction;
 use crate::settings::Sign;
@@ -37,12 +38,12 @@ const VERDICTS: [(&str, VerdictName); 3] = [
 ];
 
 /// Takes every `[[rule]]` of the top level, in the order of the file.
-pub(crate) fn take_rules(root: &mut Section) -> Vec<Rule> {
+pub(crate) fn take_rules(root: &mut Section, kinds: Available) -> Vec<Rule> {
     let mut rules: Vec<Rule> = Vec::new();
     let mut end: Option<String> = None;
     for mut section in root.take_section_list("rule") {
         let at = section.at();
-        let rule = take_rule(&mut section);
+        let rule = take_rule(&mut section, kinds);
         if let Some(twin) = rules.iter().find(|other| !rule.id.is_empty() && other.id == rule.id) {
             section.reject(at, "id", format!("there are two rules with the id `{}`", twin.id));
         }
@@ -60,11 +61,11 @@ pub(crate) fn take_rules(root: &mut Section) -> Vec<Rule> {
     rules
 }
 
-fn take_rule(section: &mut Section) -> Rule {
+fn take_rule(section: &mut Section, kinds: Available) -> Rule {
     let at = section.at();
     let id = take_id(section);
     let when = take_when(section);
-    let sets = take_changes(section);
+    let sets = take_changes(section, kinds);
     let remove_trigger = section.take_boolean("remove_trigger");
     let stop = section.take_boolean("stop").is_some_and(|stop| stop.value);
     if let Some(remove) = remove_trigger
@@ -165,11 +166,11 @@ fn take_header(section: &mut Section) -> Vec<(String, Glob)> {
     fields
 }
 
-fn take_changes(section: &mut Section) -> Changes {
+fn take_changes(section: &mut Section, kinds: Available) -> Changes {
     Changes {
         encrypt: section.take_choice("encrypt", &Encrypt::CHOICES).map(|v| v.value),
         sign: section.take_choice("sign", &Sign::CHOICES).map(|v| v.value),
-        keys: take_kinds(section),
+        keys: take_kinds(section, kinds),
         unverifiable: section.take_choice("unverifiable", &Reaction::CHOICES).map(|v| v.value),
         undecryptable: section.take_choice("undecryptable", &Reaction::CHOICES).map(|v| v.value),
         verdict: take_verdict(section),

@@ -79,7 +79,7 @@ impl Section {
     /// Takes the table `[key]`. When it is absent an empty section is given, so that defaults need no
     /// second path.
     pub fn take_section(&mut self, key: &'static str) -> Self {
-        let title = format!("[{key}]");
+        let title = format!("[{}]", self.path(key));
         match self.take(key) {
             Some(Entry { key: name, value: Located { value: Value::Table(entries), .. } }) => {
                 self.child(title, name.at, true, entries)
@@ -92,24 +92,25 @@ impl Section {
         }
     }
 
-    /// Takes the tables `[key."name"]`, in the order of the file, each with its name.
+    /// Takes the tables `[key."name"]` of this section, in the order of the file, each with its name.
     pub fn take_named_sections(&mut self, key: &'static str) -> Vec<(Located<String>, Self)> {
         let Some(entry) = self.take(key) else { return Vec::new() };
+        let path = self.path(key);
         let Located { value: Value::Table(entries), .. } = entry.value else {
-            self.wrong_type(&entry, &format!("tables such as [{key}.\"name\"]"));
+            self.wrong_type(&entry, &format!("tables such as [{path}.\"name\"]"));
             return Vec::new();
         };
         let mut sections = Vec::new();
         for Entry { key: name, value } in entries {
-            let title = format!("[{key}.\"{}\"]", name.value);
+            let title = format!("[{path}.\"{}\"]", name.value);
             let Value::Table(entries) = value.value else {
                 let message =
-                    format!("`{}` in [{key}] is no section; write [{key}.\"{}\"]", name.value, name.value);
+                    format!("`{}` in [{path}] is no section; write [{path}.\"{}\"]", name.value, name.value);
                 self.reject(name.at, &name.value, message);
                 continue;
             };
             if let Some(whole) = unquoted_name(&name.value, &entries) {
-                let message = format!("a name with dots needs quotes: write [{key}.\"{whole}\"]");
+                let message = format!("a name with dots needs quotes: write [{path}.\"{whole}\"]");
                 self.reject(name.at, &whole, message);
                 continue;
             }
@@ -360,6 +361,14 @@ impl Section {
             self.reject_name(key.at, &key.value, message, near);
         }
         self.errors.into_result()
+    }
+
+    /// The whole name of a table below this one, for example `relay.domain`.
+    fn path(&self, key: &str) -> String {
+        match self.title.trim_matches(['[', ']']) {
+            "" => key.to_owned(),
+            above => format!("{above}.{key}"),
+        }
     }
 
     /// Where this is, for the end of a message.

@@ -72,8 +72,45 @@ impl Reaction {
     ];
 }
 
-/// The key kinds that this version can use, in the order that is the default.
-pub(crate) const AVAILABLE_KINDS: [KeyKind; 2] = [KeyKind::UserOpenpgp, KeyKind::DomainOpenpgp];
+/// The key kinds that hold where `keys` is not set, in order.
+pub(crate) const DEFAULT_KINDS: [KeyKind; 2] = [KeyKind::UserOpenpgp, KeyKind::DomainOpenpgp];
+
+/// The key kinds that `keys` may name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Available {
+    /// There is a `[relay]` section, which can tell whether a road can be authenticated.
+    relay: bool,
+}
+
+impl Available {
+    /// Looks at the top level, from which nobody may have taken `relay` yet.
+    pub(crate) fn of(root: &Section) -> Self {
+        Self { relay: root.has("relay") }
+    }
+
+    fn kinds(self) -> impl Iterator<Item = KeyKind> {
+        DEFAULT_KINDS.into_iter().chain(self.relay.then_some(KeyKind::EnforcedTls))
+    }
+
+    /// Why `keys` cannot name a kind that exists.
+    fn objection(self, kind: KeyKind) -> Option<String> {
+        let name = kind.name();
+        match kind {
+            _ if self.kinds().any(|known| known == kind) => None,
+            KeyKind::EnforcedTls => Some(format!(
+                "`keys`: `{name}` asks the relay which roads can be authenticated: add a [relay] section"
+            )),
+            _ => {
+                let list = self.list();
+                Some(format!("`keys`: `{name}` is not available in this version; available are {list}"))
+            }
+        }
+    }
+
+    fn list(self) -> String {
+        self.kinds().map(KeyKind::name).collect::<Vec<_>>().join(", ")
+    }
+}
 
 /// What one scope says; `None` where it says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -88,11 +125,11 @@ pub(crate) struct ScopeSettings {
 
 impl ScopeSettings {
     /// Takes the keys that every scope knows.
-    pub(crate) fn take(section: &mut Section) -> Self {
+    pub(crate) fn take(section: &mut Section, available: Available) -> Self {
         Self {
             encrypt: section.take_choice("encrypt", &Encrypt::CHOICES).map(|v| v.value),
             sign: section.take_choice("sign", &Sign::CHOICES).map(|v| v.value),
-            keys: take_kinds(section),
+            keys: take_kinds(section, available),
             unverifiable: section.take_choice("unverifiable", &Reaction::CHOICES).map(|v| v.value),
             undecryptable: section.take_choice("undecryptable", &Reaction::CHOICES).map(|v| v.value),
             open: section.take_boolean("open").map(|v| v.value),
@@ -100,8 +137,8 @@ impl ScopeSettings {
     }
 }
 
-/// Takes `keys`: kinds in order of preference, each once, all available in this version.
-pub(crate) fn take_kinds(section: &mut Section) -> Option<Vec<KeyKind>> {
+/// Takes `keys`: kinds in order of preference, each once, all available.
+pub(crate) fn take_kinds(section: &mut Section, available: Available) -> Option<Vec<KeyKind>> {
     let at = section.position_of("keys");
     let before = section.mistakes();
     let texts = section.take_strings("keys")?;
@@ -111,21 +148,18 @@ pub(crate) fn take_kinds(section: &mut Section) -> Option<Vec<KeyKind>> {
     let mut kinds = Vec::new();
     for text in texts {
         let name = text.value.as_str();
-        let available = AVAILABLE_KINDS.map(KeyKind::name);
-        let list = available.join(", ");
         match KeyKind::ALL.into_iter().find(|kind| kind.name() == name) {
             Some(kind) if kinds.contains(&kind) => {
                 section.reject(text.at, "keys", format!("`keys` names `{name}` twice"));
             }
-            Some(kind) if AVAILABLE_KINDS.contains(&kind) => kinds.push(kind),
-            Some(_) => {
-                let message =
-                    format!("`keys`: `{name}` is not available in this version; available are {list}");
-                section.reject(text.at, "keys", message);
-            }
+            Some(kind) => match available.objection(kind) {
+                None => kinds.push(kind),
+                Some(objection) => section.reject(text.at, "keys", objection),
+            },
             None => {
-                let message = format!("`keys` cannot hold `{name}`; valid are {list}");
-                section.reject_name(text.at, "keys", message, nearest(name, available));
+                let message = format!("`keys` cannot hold `{name}`; valid are {}", available.list());
+                let near = nearest(name, available.kinds().map(KeyKind::name));
+                section.reject_name(text.at, "keys", message, near);
             }
         }
     }
@@ -177,7 +211,7 @@ impl Inherited {
         Self {
             encrypt: Sourced::new(Encrypt::default(), FROM),
             sign: Sourced::new(Sign::default(), FROM),
-            keys: Sourced::new(AVAILABLE_KINDS.to_vec(), FROM),
+            keys: Sourced::new(DEFAULT_KINDS.to_vec(), FROM),
             unverifiable: Sourced::new(Reaction::default(), FROM),
             undecryptable: Sourced::new(Reaction::default(), FROM),
             open: Sourced::new(true, FROM),

@@ -1,4 +1,4 @@
-//! The board and the alerts speak of metrics that a running gateway has, of all of them, and
+//! The boards and the alerts speak of metrics that a running gateway has, of all of them, and
 //! Prometheus understands every expression. No Grafana runs here: see dashboards/README.md.
 
 mod prometheus;
@@ -24,6 +24,9 @@ use self::promql::Uses;
 
 /// Labels that Prometheus adds to everything it reads.
 const TARGET_LABELS: [&str; 2] = ["job", "instance"];
+/// The boards: file and uid.
+const BOARDS: [(&str, &str); 2] =
+    [("message-flow.json", "gatepost-message-flow"), ("relay-security.json", "gatepost-relay-security")];
 /// Units of Grafana that suit us; a misspelt one would show bare numbers.
 const UNITS: [&str; 8] = ["mps", "cps", "ops", "s", "short", "none", "percentunit", "dateTimeFromNow"];
 
@@ -76,9 +79,15 @@ fn alerts_say_what_happened_and_where_to_read_on() {
 }
 
 #[test]
-fn the_board_follows_the_rules() {
-    let board = board();
-    assert_eq!(board["uid"], "gatepost-message-flow");
+fn the_boards_follow_the_rules() {
+    for (file, uid) in BOARDS {
+        let board = board(file);
+        assert_eq!(board["uid"], uid);
+        board_follows_the_rules(&board);
+    }
+}
+
+fn board_follows_the_rules(board: &Value) {
     assert_eq!(board["id"], Value::Null, "an id belongs to one Grafana only");
     assert_eq!((&board["editable"], &board["schemaVersion"]), (&json!(false), &json!(41)));
     assert_eq!((&board["graphTooltip"], &board["refresh"]), (&json!(1), &json!("30s")));
@@ -95,7 +104,7 @@ fn the_board_follows_the_rules() {
     }
     let mut ids = BTreeSet::new();
     let mut taken = BTreeSet::new();
-    for panel in panels(&board) {
+    for panel in panels(board) {
         let title = panel["title"].as_str().filter(|title| !title.is_empty()).expect("a panel has a title");
         let filled = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
         assert!(filled(&panel["description"]), "{title}: description");
@@ -131,7 +140,7 @@ fn expression_follows_the_rules(title: &str, uses: &Uses) {
 }
 
 #[test]
-fn board_and_alerts_use_what_a_gateway_exports_and_all_of_it() {
+fn boards_and_alerts_use_what_a_gateway_exports_and_all_of_it() {
     let mut gatepost = GatepostPlan::new("alpha.example").prepare();
     gatepost.start();
     let (_, text) = gatepost.get("/metrics").unwrap();
@@ -139,8 +148,8 @@ fn board_and_alerts_use_what_a_gateway_exports_and_all_of_it() {
     let prometheus = Prometheus::watch(gatepost.metrics_port(), &dashboards().join("alerts.yml"));
     let alerts = prometheus.alerts();
     let alerts = alerts.iter().map(|alert| alert["query"].as_str().unwrap().to_owned());
-    let board = board();
-    let variables = board["templating"]["list"].as_array().unwrap()[1..].iter();
+    let boards = BOARDS.map(|(file, _)| board(file));
+    let variables = boards.iter().flat_map(|board| &board["templating"]["list"].as_array().unwrap()[1..]);
     // label_values(SELECTOR, LABEL)
     let chained = variables.map(|variable| {
         let query = variable["query"]["query"].as_str().unwrap();
@@ -148,7 +157,7 @@ fn board_and_alerts_use_what_a_gateway_exports_and_all_of_it() {
         inside.rsplit_once(", ").unwrap().0.to_owned()
     });
     let mut used = BTreeSet::new();
-    for expression in expressions(&board).into_iter().chain(alerts).chain(chained) {
+    for expression in boards.iter().flat_map(expressions).chain(alerts).chain(chained) {
         let uses = promql::read(&expression);
         assert!(!uses.selectors.is_empty(), "{expression}");
         for selector in uses.selectors.iter().filter(|selector| selector.metric != "up") {
@@ -172,7 +181,7 @@ fn board_and_alerts_use_what_a_gateway_exports_and_all_of_it() {
     let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     for family in families.filter(|family| family.starts_with("gatepost_")) {
         let shown = used.contains(family) || used.contains(&format!("{family}_bucket"));
-        assert!(shown, "{family} is neither on the board nor in an alert");
+        assert!(shown, "{family} is neither on a board nor in an alert");
     }
 }
 
@@ -184,7 +193,7 @@ fn prometheus_answers_every_expression_and_stays_calm_at_a_healthy_gateway() {
     // After the first reading, so that the rates see it.
     let (alice, bob) = ("alice@alpha.example", "bob@beta.example");
     assert!(site.submit(alice, &[bob], &messages::plain(alice, bob, "news", "hello")).accepted());
-    for expression in expressions(&board()) {
+    for expression in BOARDS.iter().flat_map(|(file, _)| expressions(&board(file))) {
         let expression = expression.replace("$job", ".+").replace("$instance", ".+");
         let expression = expression.replace("$__rate_interval", "1m");
         wait_for(&format!("an answer to {expression}"), PATIENCE, || {
@@ -226,8 +235,8 @@ fn panels(board: &Value) -> &[Value] {
     board["panels"].as_array().unwrap()
 }
 
-fn board() -> Value {
-    serde_json::from_str(&read("message-flow.json")).unwrap()
+fn board(file: &str) -> Value {
+    serde_json::from_str(&read(file)).unwrap()
 }
 
 fn read(file: &str) -> String {

@@ -22,6 +22,7 @@ mod patience;
 mod peers;
 mod postfix_plain;
 mod protocol;
+mod relay;
 mod rooms;
 mod sendmail;
 mod untouched;

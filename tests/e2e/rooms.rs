@@ -6,15 +6,23 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Which of our packages each of them may use, also for its own tests.
-const ROOMS: [(&str, &[&str]); 7] = [
+const ROOMS: [(&str, &[&str]); 8] = [
     ("gatepost-mail", &[]),
     ("gatepost-policy", &["gatepost-mail"]),
     ("gatepost-keydir", &["gatepost-mail"]),
     ("gatepost-notary", &["gatepost-mail"]),
+    ("gatepost-relay", &["gatepost-mail"]),
     ("gatepost-sealing", &["gatepost-mail", "gatepost-keydir"]),
     (
         "gatepost-milter",
-        &["gatepost-mail", "gatepost-policy", "gatepost-keydir", "gatepost-notary", "gatepost-sealing"],
+        &[
+            "gatepost-mail",
+            "gatepost-policy",
+            "gatepost-keydir",
+            "gatepost-notary",
+            "gatepost-relay",
+            "gatepost-sealing",
+        ],
     ),
     (
         "gatepost-tests",
@@ -23,6 +31,7 @@ const ROOMS: [(&str, &[&str]); 7] = [
             "gatepost-policy",
             "gatepost-keydir",
             "gatepost-notary",
+            "gatepost-relay",
             "gatepost-sealing",
             "gatepost-milter",
         ],
@@ -36,8 +45,8 @@ const KNOWN_ONLY_BY: [(&str, &[&str]); 7] = [
     ("axum", &["gatepost-milter"]),
     ("clap", &["gatepost-milter"]),
     ("sequoia-openpgp", &["gatepost-keydir", "gatepost-sealing"]),
-    ("rusqlite", &["gatepost-keydir", "gatepost-notary", "gatepost-milter"]),
-    ("tokio", &["gatepost-milter", "gatepost-notary"]),
+    ("rusqlite", &["gatepost-keydir", "gatepost-notary", "gatepost-relay", "gatepost-milter"]),
+    ("tokio", &["gatepost-milter", "gatepost-notary", "gatepost-relay"]),
 ];
 
 /// Rooms that decide and nothing else: no clock, no network, no database, no runtime.

@@ -33,6 +33,7 @@ mod smtp;
 mod tap;
 mod trial;
 mod wait;
+pub mod world;
 
 pub use crate::dkim::OpenDkim;
 pub use crate::gatepost::Gatepost;

@@ -214,7 +214,8 @@ impl SmtpClient {
     /// Closes the connection without a word, as a crashed client does.
     pub fn vanish(self) {}
 
-    fn reply(&mut self) -> Reply {
+    /// Reads one reply; for LMTP, which has several after the final dot.
+    pub fn reply(&mut self) -> Reply {
         let reply = self
             .read_reply()
             .unwrap_or_else(|error| Reply { code: 0, lines: vec![format!("connection closed: {error}")] });

@@ -12,7 +12,7 @@ use mail::Address;
 #[command(name = "gatepost", version, propagate_version = true, arg_required_else_help = true)]
 #[command(
     after_help = "Exit codes: 0 done, 64 usage, 65 bad input, 66 not found, 69 unavailable, 73 cannot write, \
-77 permission, 78 configuration."
+75 try again, 77 permission, 78 configuration."
 )]
 pub struct Cli {
     /// What to do.
@@ -41,6 +41,12 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: Notary,
+    },
+    /// Roads to other domains and to our own.
+    Relay {
+        /// What to do.
+        #[command(subcommand)]
+        command: Relay,
     },
     /// Treat a message from standard input as the daemon would, without an MTA.
     Filter {
@@ -264,6 +270,63 @@ pub enum Notary {
     },
     /// Recompute every hash of the log; exits 65 if a record was changed.
     Verify {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Commands on roads.
+#[derive(Debug, Subcommand)]
+pub enum Relay {
+    /// Run policy server and relay without the milter.
+    Serve,
+    /// Say which road leads to each host of a domain, decided afresh.
+    Query {
+        /// A domain, or what Postfix calls a next-hop: `[host]`, `domain:port`.
+        domain: String,
+        /// Say each look-up and what followed from it.
+        #[arg(long)]
+        explain: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Connect to each host of a domain as if there were mail; exits 75 if mail would have to wait.
+    Test {
+        /// A domain or next-hop.
+        domain: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print what our own domains should publish, and check what they do; exits 65 if something is missing or wrong.
+    Publish {
+        /// Only this domain of `[relay.own]`.
+        domain: Option<String>,
+        /// Print the records and policies only; ask nobody.
+        #[arg(long)]
+        no_check: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the relay map: the road to each domain, the last delivery, the last failure.
+    Map {
+        /// Only this domain and those below it.
+        domain: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what others report about TLS to our own domains, or take in a report.
+    Reports {
+        /// Take a report from standard input: a message, JSON, or JSON in gzip.
+        #[arg(long, conflicts_with = "days")]
+        take: bool,
+        /// Of so many days.
+        #[arg(long, default_value_t = 30)]
+        days: u16,
         /// Print JSON.
         #[arg(long)]
         json: bool,

@@ -5,12 +5,12 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use mail::Message;
-use policy::{Facts, RcptDecision, RecipientFacts};
+use policy::{Facts, KeyFacts, KeyKind, RcptDecision, RecipientFacts};
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::commands::cli::TransactionArgs;
-use crate::commands::output;
+use crate::commands::{output, relay};
 use crate::config::Config;
 use crate::disposition::{Disposition, Outcome, action_word};
 use crate::draft::is_originating;
@@ -20,7 +20,7 @@ use crate::judge::judge;
 use crate::keyring::{KeyRing, Lookup};
 use crate::reply::Refusal;
 use crate::rooms;
-use crate::transaction::{Envelope, Peer, Recipient, Transaction, address_of_path, new_id};
+use crate::transaction::{Envelope, Peer, Recipient, Transaction, address_of_path, domain_of, new_id};
 
 /// What the daemon would have done.
 struct Trial {
@@ -96,7 +96,12 @@ fn recipients(
         if transaction.envelope.recipients.iter().any(|other| other.address == address) {
             continue;
         }
-        let lookup = keys.encryption(&address, config.policy.wanted_kinds(), now);
+        let mut lookup = keys.encryption(&address, config.policy.wanted_kinds(), now);
+        let facts = facts(config, transaction, &address, &lookup, now);
+        if config.policy.wants(KeyKind::EnforcedTls, &facts, 0) {
+            let answer = relay::enforced_tls(config, &domain_of(&address));
+            lookup.facts.push(KeyFacts { kind: KeyKind::EnforcedTls, answer });
+        }
         match Refusal::of_recipient(at_rcpt(config, transaction, &address, &lookup, now)) {
             Some(refusal) => refused.push((address, refusal)),
             None => {
@@ -116,21 +121,25 @@ fn at_rcpt(
     lookup: &Lookup,
     now: i64,
 ) -> RcptDecision {
+    config.policy.decide_recipient(&facts(config, transaction, address, lookup, now), 0)
+}
+
+/// What is known at RCPT.
+fn facts(config: &Config, transaction: &Transaction, address: &str, lookup: &Lookup, now: i64) -> Facts {
     let recipient = RecipientFacts {
         address: address.to_owned(),
         direction: recipient_direction(&config.gateway, transaction.originating, address),
         disclosed: false,
         keys: lookup.facts.clone(),
     };
-    let facts = facts_at_rcpt(
+    facts_at_rcpt(
         transaction.originating,
         transaction.authenticated.clone(),
         transaction.peer.ip,
         &transaction.envelope,
         recipient,
         now,
-    );
-    config.policy.decide_recipient(&facts, 0)
+    )
 }
 
 /// The name of the report in the directory of results.

@@ -7,3 +7,4 @@ pub mod keys;
 pub mod manual;
 pub mod notary;
 pub mod output;
+pub mod relay;

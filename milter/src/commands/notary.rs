@@ -111,7 +111,17 @@ fn text(story: &Story) -> String {
                 add("to", format!("{}: {}", part("address"), part("reason")));
             }
         }
-        None => add("to", at("/envelope/recipients")),
+        None => match private.pointer("/recipients").and_then(Value::as_array) {
+            // Relayed: each recipient has an answer, and perhaps a road.
+            Some(relayed) => {
+                for recipient in relayed {
+                    let part = |name: &str| recipient.get(name).map(word).unwrap_or_default();
+                    add("to", format!("{}: {}", part("address"), part("reply")));
+                    add("road", part("via"));
+                }
+            }
+            None => add("to", at("/envelope/recipients")),
+        },
     }
     add("rules", at("/plan/rules"));
     add("reply", at("/reply"));

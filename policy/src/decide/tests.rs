@@ -409,3 +409,68 @@ fn reasons_say_what_is_done_and_who_said_so() {
          (user OpenPGP: none; domain OpenPGP: none). Not signed: never, by the built-in default."
     );
 }
+
+/// Encryption is required for beta.example, by OpenPGP or else by the road.
+fn by_road(keys: Vec<KeyFacts>) -> crate::Plan {
+    let text = "[policy]\nencrypt = 'required'\nkeys = ['user-openpgp', 'enforced-tls']\n[relay]\n";
+    crate::fixtures::read_with_relay(text)
+        .unwrap()
+        .decide(&message(vec![recipient("bob@beta.example", keys)]))
+}
+
+#[test]
+fn an_authenticated_road_protects_without_a_change_of_the_message() {
+    let plan = by_road(vec![found(KeyKind::EnforcedTls, "DANE")]);
+    assert_eq!(plan.verdict, Verdict::Accept);
+    let treatment = &plan.groups[0].treatment;
+    assert!(treatment.is_pass() && treatment.enforced_tls);
+    assert_eq!(plan.recipients[0].key.as_ref().unwrap().kind, KeyKind::EnforcedTls);
+    assert_eq!(
+        plan.recipients[0].reason,
+        "Not encrypted: the road is authenticated by DANE, which is enough: required, by the gateway's [policy]. \
+Not signed: never, by the built-in default."
+    );
+}
+
+#[test]
+fn a_certificate_that_comes_first_is_used_instead_of_the_road() {
+    let plan = by_road(vec![found(KeyKind::UserOpenpgp, "B0B"), found(KeyKind::EnforcedTls, "DANE")]);
+    let treatment = &plan.groups[0].treatment;
+    assert!(!treatment.enforced_tls && treatment.encrypt_to.len() == 1);
+}
+
+#[test]
+fn neither_certificate_nor_road_is_refused_and_an_unknown_road_waits() {
+    let none = KeyAnswer::None { why: vec!["mx.beta.example offers no DANE".to_owned()] };
+    let plan = by_road(vec![KeyFacts { kind: KeyKind::EnforcedTls, answer: none }]);
+    let text = "encryption is required for bob@beta.example, but there is no usable certificate and no road that can be \
+authenticated (user OpenPGP: none; enforced TLS: mx.beta.example offers no DANE)";
+    assert_eq!(plan.verdict, Verdict::Reject { code: "5.7.1".to_owned(), text: text.to_owned() });
+    let plan = by_road(vec![could_not_tell(KeyKind::EnforcedTls)]);
+    let text = "cannot tell whether there is a certificate or a road that can be authenticated for bob@beta.example, \
+try again later";
+    assert_eq!(plan.verdict, Verdict::Tempfail { code: "4.7.5".to_owned(), text: text.to_owned() });
+}
+
+#[test]
+fn a_road_does_not_carry_outside_what_was_opened_here() {
+    let text = "[policy]\nkeys = ['enforced-tls']\n[relay]\n";
+    let policy = crate::fixtures::read_with_relay(text).unwrap();
+    let mut facts = message(vec![recipient("bob@beta.example", vec![found(KeyKind::EnforcedTls, "DANE")])]);
+    facts.findings.push(crate::Finding { id: crate::OPENED_BEFORE.to_owned(), detail: String::new() });
+    assert!(matches!(policy.decide(&facts).verdict, Verdict::Reject { .. }));
+}
+
+#[test]
+fn mail_for_a_road_and_mail_in_clear_are_the_same_bytes() {
+    let text = "[policy]\nkeys = ['enforced-tls']\n[relay]\n";
+    let policy = crate::fixtures::read_with_relay(text).unwrap();
+    let none = KeyFacts { kind: KeyKind::EnforcedTls, answer: KeyAnswer::None { why: Vec::new() } };
+    let facts = message(vec![
+        recipient("bob@beta.example", vec![found(KeyKind::EnforcedTls, "DANE")]),
+        recipient("eve@delta.example", vec![none]),
+    ]);
+    let plan = policy.decide(&facts);
+    assert_eq!(plan.groups.len(), 1, "no copy is needed");
+    assert_eq!(plan.recipients[1].key, None);
+}

@@ -44,7 +44,7 @@ fn values_that_are_not_valid_list_the_valid_ones() {
 
 #[test]
 fn kinds_of_keys_whose_room_is_not_built_are_refused_by_name() {
-    for kind in ["user-smime", "domain-smime", "enforced-tls", "password-message"] {
+    for kind in ["user-smime", "domain-smime", "password-message"] {
         assert_mistake(
             &format!("[policy]\nkeys = ['{kind}']"),
             &format!(

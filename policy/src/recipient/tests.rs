@@ -121,3 +121,29 @@ fn a_recipient_that_does_not_exist_is_refused_for_now() {
     let decision = Policy::default().decide_recipient(&rcpt(Vec::new()), 7);
     assert!(matches!(decision, RcptDecision::Tempfail { .. }));
 }
+
+#[test]
+fn a_road_is_asked_for_only_where_it_can_count() {
+    let text = "
+[relay]
+[partner.'beta.example']
+encrypt = 'required'
+keys = ['enforced-tls']
+[[rule]]
+id = 'secret'
+subject = '[s]'
+recipient = ['*@epsilon.example']
+keys = ['enforced-tls']
+";
+    let policy = crate::fixtures::read_with_relay(text).unwrap();
+    let wants = |address: &str, from: &str| {
+        let mut facts = at_rcpt(message(vec![recipient(address, Vec::new())]));
+        facts.reverse_path = from.to_owned();
+        policy.wants(crate::KeyKind::EnforcedTls, &facts, 0)
+    };
+    let alice = "alice@alpha.example";
+    assert!(wants("bob@beta.example", alice));
+    assert!(wants("bob@epsilon.example", alice), "the subject may come to say so");
+    assert!(!wants("bob@zeta.example", alice));
+    assert!(wants("bob@zeta.example", "bounce@mailer.example"), "From may come to say so");
+}

@@ -146,3 +146,26 @@ fn a_policy_says_what_it_needs() {
         assert!(rules.needs_body(), "{needs}");
     }
 }
+
+#[test]
+fn enforced_tls_needs_a_relay_section_to_ask() {
+    let policy_section = "[policy]\nencrypt = 'required'\nkeys = ['user-openpgp', 'enforced-tls']\n";
+    let errors = crate::fixtures::mistakes(policy_section);
+    assert_eq!(
+        errors,
+        ["gatepost.toml:3:25: `keys`: `enforced-tls` asks the relay which roads can be authenticated: \
+add a [relay] section"]
+    );
+    let with_relay = |text: &str| crate::fixtures::read_with_relay(&format!("{text}[relay]\n"));
+    let policy = with_relay(policy_section).unwrap();
+    assert_eq!(policy.wanted_kinds(), [KeyKind::UserOpenpgp, KeyKind::EnforcedTls]);
+    let near = with_relay("[policy]\nkeys = ['enforced-tl']\n").unwrap_err().to_string();
+    assert!(near.contains("valid are user-openpgp, domain-openpgp, enforced-tls"), "{near}");
+    assert!(near.contains("did you mean `enforced-tls`"), "{near}");
+}
+
+#[test]
+fn a_relay_section_alone_changes_no_default() {
+    let policy = crate::fixtures::read_with_relay("[relay]\n").unwrap();
+    assert_eq!(policy.wanted_kinds(), Policy::default().wanted_kinds());
+}

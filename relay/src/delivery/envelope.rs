@@ -1,0 +1,84 @@
+//! The envelope of one message, as Postfix hands it over and the next host gets it.
+
+use std::fmt::Write;
+
+/// Sender and options of one message (RFC 5321 section 4.1.1.2 and its extensions).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Envelope {
+    /// Reverse-path without brackets; empty for bounces.
+    pub reverse_path: String,
+    /// The client said SMTPUTF8 (RFC 6531).
+    pub smtputf8: bool,
+    /// The client said REQUIRETLS (RFC 8689).
+    pub require_tls: bool,
+    /// `FULL` or `HDRS` (RFC 3461 section 4.3).
+    pub ret: Option<String>,
+    /// As given, xtext (RFC 3461 section 4.4).
+    pub envid: Option<String>,
+}
+
+/// One recipient and its options.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recipient {
+    /// Forward-path without brackets.
+    pub address: String,
+    /// `NEVER`, or some of `SUCCESS,FAILURE,DELAY` (RFC 3461 section 4.1).
+    pub notify: Option<String>,
+    /// As given, `type;xtext` (RFC 3461 section 4.2).
+    pub orcpt: Option<String>,
+}
+
+impl Envelope {
+    /// The MAIL command for a host, with the parameters that it and the message know.
+    pub(super) fn mail_command(&self, options: MailOptions) -> String {
+        let mut command = format!("MAIL FROM:<{}>", self.reverse_path);
+        // Writing to a String cannot fail.
+        if let Some(size) = options.size {
+            let _ = write!(command, " SIZE={size}");
+        }
+        if options.eight_bit {
+            command.push_str(" BODY=8BITMIME");
+        }
+        if options.smtputf8 {
+            command.push_str(" SMTPUTF8");
+        }
+        if options.require_tls {
+            command.push_str(" REQUIRETLS");
+        }
+        if options.dsn {
+            for (name, value) in [("RET", &self.ret), ("ENVID", &self.envid)] {
+                if let Some(value) = value {
+                    let _ = write!(command, " {name}={value}");
+                }
+            }
+        }
+        command.push_str("\r\n");
+        command
+    }
+}
+
+impl Recipient {
+    /// The RCPT command.
+    pub(super) fn rcpt_command(&self, dsn: bool) -> String {
+        let mut command = format!("RCPT TO:<{}>", self.address);
+        if dsn {
+            for (name, value) in [("NOTIFY", &self.notify), ("ORCPT", &self.orcpt)] {
+                if let Some(value) = value {
+                    let _ = write!(command, " {name}={value}");
+                }
+            }
+        }
+        command.push_str("\r\n");
+        command
+    }
+}
+
+/// Parameters of one MAIL command.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct MailOptions {
+    pub(super) size: Option<u64>,
+    pub(super) eight_bit: bool,
+    pub(super) smtputf8: bool,
+    pub(super) require_tls: bool,
+    pub(super) dsn: bool,
+}

@@ -1,0 +1,271 @@
+//! One HTTP/1.1 GET over a connection that is already there. Nothing is followed, nothing is cached.
+
+use std::io;
+
+use tokio::io::AsyncBufRead;
+use tokio::io::AsyncBufReadExt;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWrite;
+use tokio::io::AsyncWriteExt;
+use tokio::io::BufReader;
+
+/// Most octets of status line, header fields and trailers together.
+const HEAD_MAX: u64 = 16 * 1024;
+/// Most interim answers (1xx) before the final one.
+const INTERIM_MAX: usize = 8;
+
+/// What came back.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Response {
+    pub(super) status: u16,
+    /// The value of Content-Type, as sent.
+    pub(super) media_type: Option<String>,
+    /// Empty unless the status is 200.
+    pub(super) body: Vec<u8>,
+}
+
+/// Why there is no response.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HttpError {
+    #[error("the connection failed")]
+    Io(#[from] io::Error),
+    #[error("the answer is no HTTP/1.1")]
+    Malformed,
+    #[error("the answer is larger than {0} octets")]
+    TooLarge(usize),
+    #[error("the answer is encoded as {0}")]
+    Encoded(String),
+}
+
+/// Asks for `path` at `host`; the body may have `limit` octets.
+pub(super) async fn get<S>(stream: S, host: &str, path: &str, limit: usize) -> Result<Response, HttpError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut stream = BufReader::new(stream);
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: gatepost\r\nAccept: text/plain\r\n\
+         Accept-Encoding: identity\r\nConnection: close\r\n\r\n"
+    );
+    stream.get_mut().write_all(request.as_bytes()).await?;
+    stream.get_mut().flush().await?;
+    let mut budget = HEAD_MAX;
+    let mut head = Head::read(&mut stream, &mut budget).await?;
+    for _ in 0..INTERIM_MAX {
+        if !(100..200).contains(&head.status) {
+            break;
+        }
+        head = Head::read(&mut stream, &mut budget).await?;
+    }
+    let Head { status, media_type, .. } = &head;
+    let (status, media_type) = (*status, media_type.clone());
+    let body = if status == 200 { body(&mut stream, &head, limit, &mut budget).await? } else { Vec::new() };
+    Ok(Response { status, media_type, body })
+}
+
+#[derive(Default)]
+struct Head {
+    status: u16,
+    media_type: Option<String>,
+    length: Option<u64>,
+    chunked: bool,
+    encoding: Option<String>,
+}
+
+impl Head {
+    async fn read(stream: &mut (impl AsyncBufRead + Unpin), budget: &mut u64) -> Result<Self, HttpError> {
+        let status_line = line(stream, budget).await?;
+        let mut words = status_line.splitn(3, ' ');
+        let version = words.next().unwrap_or_default();
+        let code = words.next().unwrap_or_default();
+        if !version.starts_with("HTTP/1.") || code.len() != 3 {
+            return Err(HttpError::Malformed);
+        }
+        let mut head = Self { status: code.parse().map_err(|_| HttpError::Malformed)?, ..Self::default() };
+        loop {
+            let field = line(stream, budget).await?;
+            if field.is_empty() {
+                return Ok(head);
+            }
+            let (name, value) = field.split_once(':').ok_or(HttpError::Malformed)?;
+            head.note(&name.to_ascii_lowercase(), value.trim_matches([' ', '\t']))?;
+        }
+    }
+
+    fn note(&mut self, name: &str, value: &str) -> Result<(), HttpError> {
+        match name {
+            "content-type" => {
+                self.media_type.get_or_insert_with(|| value.to_owned());
+            }
+            "content-length" => {
+                let length = value.parse().map_err(|_| HttpError::Malformed)?;
+                if self.length.replace(length).is_some_and(|before| before != length) {
+                    return Err(HttpError::Malformed);
+                }
+            }
+            "transfer-encoding" if value.eq_ignore_ascii_case("chunked") => self.chunked = true,
+            "transfer-encoding" => return Err(HttpError::Encoded(value.to_owned())),
+            "content-encoding" if !value.eq_ignore_ascii_case("identity") => {
+                self.encoding = Some(value.to_owned())
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+async fn body(
+    stream: &mut (impl AsyncBufRead + Unpin),
+    head: &Head,
+    limit: usize,
+    budget: &mut u64,
+) -> Result<Vec<u8>, HttpError> {
+    if let Some(encoding) = &head.encoding {
+        return Err(HttpError::Encoded(encoding.clone()));
+    }
+    if head.chunked {
+        return chunks(stream, limit, budget).await;
+    }
+    let mut body = Vec::new();
+    match head.length {
+        Some(length) => exactly(stream, length, limit, &mut body).await?,
+        None => {
+            stream.take(limit as u64 + 1).read_to_end(&mut body).await?;
+            if body.len() > limit {
+                return Err(HttpError::TooLarge(limit));
+            }
+        }
+    }
+    Ok(body)
+}
+
+async fn chunks(
+    stream: &mut (impl AsyncBufRead + Unpin),
+    limit: usize,
+    budget: &mut u64,
+) -> Result<Vec<u8>, HttpError> {
+    let mut body = Vec::new();
+    loop {
+        let size = line(stream, budget).await?;
+        let digits = size.split(';').next().unwrap_or_default().trim();
+        if !(1..=8).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(HttpError::Malformed);
+        }
+        let size = u64::from_str_radix(digits, 16).map_err(|_| HttpError::Malformed)?;
+        if size == 0 {
+            while !line(stream, budget).await?.is_empty() {}
+            return Ok(body);
+        }
+        exactly(stream, size, limit, &mut body).await?;
+        if !line(stream, budget).await?.is_empty() {
+            return Err(HttpError::Malformed);
+        }
+    }
+}
+
+async fn exactly(
+    stream: &mut (impl AsyncBufRead + Unpin),
+    length: u64,
+    limit: usize,
+    body: &mut Vec<u8>,
+) -> Result<(), HttpError> {
+    let before = body.len() as u64;
+    if before.saturating_add(length) > limit as u64 {
+        return Err(HttpError::TooLarge(limit));
+    }
+    stream.take(length).read_to_end(body).await?;
+    if body.len() as u64 == before + length {
+        Ok(())
+    } else {
+        Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())
+    }
+}
+
+/// One line without its end. Header octets beyond ASCII are replaced, never an error.
+async fn line(stream: &mut (impl AsyncBufRead + Unpin), budget: &mut u64) -> Result<String, HttpError> {
+    let mut bytes = Vec::new();
+    let length = stream.take(*budget).read_until(b'\n', &mut bytes).await?;
+    *budget = budget.saturating_sub(length as u64);
+    if bytes.pop() != Some(b'\n') {
+        let end = io::Error::from(io::ErrorKind::UnexpectedEof).into();
+        return Err(if *budget == 0 { HttpError::TooLarge(HEAD_MAX as usize) } else { end });
+    }
+    if bytes.last() == Some(&b'\r') {
+        bytes.pop();
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn respond(answer: &[u8]) -> Result<Response, HttpError> {
+        let (near, mut far) = tokio::io::duplex(1 << 20);
+        let answer = answer.to_vec();
+        let server = tokio::spawn(async move {
+            let mut request = vec![0; 1024];
+            let length = far.read(&mut request).await.unwrap();
+            assert!(
+                request[..length]
+                    .starts_with(b"GET /.well-known/mta-sts.txt HTTP/1.1\r\nHost: mta-sts.a.example\r\n")
+            );
+            far.write_all(&answer).await.unwrap();
+        });
+        let response = get(near, "mta-sts.a.example", "/.well-known/mta-sts.txt", 20).await;
+        server.await.unwrap();
+        response
+    }
+
+    #[tokio::test]
+    async fn bodies_by_length_chunks_and_end() {
+        for answer in [
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello, ignored",
+            "HTTP/1.1 200 OK\r\ncontent-type:text/plain\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nhe\r\n3\r\nllo\r\n0\r\na: b\r\n\r\n",
+            "HTTP/1.0 200\ncontent-type: text/plain\n\nhello",
+            "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nhello",
+        ] {
+            let response = respond(answer.as_bytes()).await.unwrap();
+            assert_eq!((response.status, response.body.as_slice()), (200, &b"hello"[..]), "{answer}");
+            assert_eq!(response.media_type.as_deref(), Some("text/plain"));
+        }
+    }
+
+    #[tokio::test]
+    async fn other_statuses_are_told_and_nothing_is_followed() {
+        let moved =
+            respond(b"HTTP/1.1 301 Moved\r\nLocation: https://elsewhere.example/\r\n\r\n").await.unwrap();
+        assert_eq!((moved.status, moved.body.len()), (301, 0));
+    }
+
+    #[tokio::test]
+    async fn bodies_above_the_limit_are_refused() {
+        for answer in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n".to_owned(),
+            format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(21)),
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n".to_owned(),
+            format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(20_000)),
+        ] {
+            assert!(matches!(respond(answer.as_bytes()).await, Err(HttpError::TooLarge(_))));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_http_is_refused() {
+        for answer in [
+            "220 mx.example ESMTP\r\n",
+            "HTTP/2 200\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello",
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nhe",
+            "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nhello",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+            "HTTP/1.1 200 OK\r\n",
+            "",
+        ] {
+            assert!(respond(answer.as_bytes()).await.is_err(), "{answer}");
+        }
+    }
+}

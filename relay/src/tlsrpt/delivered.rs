@@ -1,0 +1,87 @@
+//! What a delivery of the relay has to tell.
+
+use super::session::Peer;
+use super::session::ResultType;
+use super::session::Session;
+use crate::delivery::Attempt;
+use crate::delivery::Report;
+use crate::road::Road;
+use crate::tls::Matched;
+use crate::tls::SessionFailure;
+
+impl Session {
+    /// The sessions of one delivery: one for each new connection, and one for each host, or for all of them, that
+    /// was not connected to because of what was looked up before.
+    ///
+    /// Hosts that did not answer are no business of TLS reports ("Transient errors due to too-busy networks, TCP
+    /// timeouts, etc., are not required to be reported", RFC 8460 section 4.3.4). A message that waives TLS
+    /// (`TLS-Required: No`, as TLS reports themselves do) was delivered under no policy and is not to be recorded.
+    pub fn of_delivery(delivery: &Report) -> Vec<Self> {
+        let route = &delivery.route;
+        let mut sessions = Vec::new();
+        for attempt in delivery.attempts.iter().filter(|attempt| !attempt.reused) {
+            let Some(hop) = route.hosts.iter().find(|hop| hop.host == attempt.host) else { continue };
+            let result = match verdict(&hop.road, attempt) {
+                Verdict::Policy(result) => result,
+                Verdict::NoPolicy => continue,
+                Verdict::NoConnection => {
+                    sessions.extend(Self::troubled(route, Some(&attempt.host)));
+                    continue;
+                }
+            };
+            sessions.push(match result {
+                Some(result) => {
+                    let peer = Peer {
+                        receiving_ip: attempt.address,
+                        helo: attempt.greeting.clone(),
+                        ..Peer::default()
+                    };
+                    Self::failed(route, hop, result, peer, attempt.why.as_deref().unwrap_or(result.as_str()))
+                }
+                None => Self::succeeded(route, hop),
+            });
+        }
+        if sessions.is_empty() {
+            sessions.extend(Self::troubled(route, None));
+        }
+        sessions
+    }
+}
+
+/// What one attempt says about the policy of a road.
+enum Verdict {
+    /// It came to no connection, for no reason of TLS.
+    NoConnection,
+    /// It was made under other rules than the policy's: those of the message (RFC 8689) or of the configuration.
+    NoPolicy,
+    /// The policy was applied, with this failure or none.
+    Policy(Option<ResultType>),
+}
+
+/// Only what was really applied is told: a message may waive the policy, or ask for more than it does.
+fn verdict(road: &Road, attempt: &Attempt) -> Verdict {
+    let matched = attempt.channel.as_ref().map(|channel| &channel.matched);
+    match (road, attempt.failure, matched) {
+        (Road::Cleartext, ..) => Verdict::NoPolicy,
+        // Where nobody need be authenticated, only REQUIRETLS can find fault with a certificate.
+        (
+            Road::DaneUnusable { .. } | Road::Encrypted | Road::Opportunistic,
+            Some(
+                SessionFailure::CertificateExpired
+                | SessionFailure::CertificateHostMismatch
+                | SessionFailure::CertificateNotTrusted,
+            ),
+            _,
+        ) => Verdict::NoPolicy,
+        (_, Some(failure), _) => Verdict::Policy(Some(failure.into())),
+        (_, None, None) => Verdict::NoConnection,
+        (Road::Dane { .. }, None, Some(Matched::Tlsa { .. })) => Verdict::Policy(None),
+        (Road::Sts { .. }, None, Some(Matched::WebPki { .. })) => Verdict::Policy(None),
+        (Road::Dane { .. } | Road::Sts { .. }, None, Some(_)) => Verdict::NoPolicy,
+        (Road::Opportunistic, None, Some(Matched::Cleartext)) => {
+            Verdict::Policy(Some(ResultType::StarttlsNotSupported))
+        }
+        (_, None, Some(Matched::Cleartext)) => Verdict::NoPolicy,
+        (_, None, Some(_)) => Verdict::Policy(None),
+    }
+}

@@ -1,0 +1,4 @@
+mod counting;
+mod receiving;
+mod sending;
+mod world;

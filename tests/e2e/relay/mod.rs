@@ -1,0 +1,8 @@
+//! Mail that leaves: roads that can be trusted, through real Postfix and a signed DNS world of our own.
+
+mod cases;
+mod open_lab;
+mod queue;
+mod resolver;
+mod room;
+mod verdicts;
