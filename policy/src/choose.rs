@@ -9,9 +9,11 @@ use crate::facts::LayerKind;
 use crate::facts::LayerState;
 use crate::facts::Protection;
 use crate::facts::RecipientFacts;
+use crate::facts::Scheme;
 use crate::plan::KeyChoice;
 use crate::settings::Encrypt;
 use crate::settings::Sign;
+use crate::style::Nesting;
 
 /// What comes of trying kinds of keys in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +82,46 @@ pub(crate) fn encryption(
     }
 }
 
+/// Chooses the key for the mailbox at rest. The kinds stand for the standards here.
+pub(crate) fn at_rest(wanted: Encrypt, order: &[KeyKind], recipient: &RecipientFacts) -> Encryption {
+    if wanted == Encrypt::Never || recipient.direction == Direction::Outbound {
+        return Encryption::Never;
+    }
+    let users = [KeyKind::UserSmime, KeyKind::UserOpenpgp];
+    let mut order: Vec<KeyKind> = order.iter().copied().filter(|kind| users.contains(kind)).collect();
+    order.extend(users.into_iter().filter(|kind| !order.contains(kind)).collect::<Vec<_>>());
+    match search(&order, &recipient.at_rest, |_| true) {
+        Search::Found(key, aead) => Encryption::To(key, aead),
+        Search::None(why) => Encryption::NoKey(why),
+        Search::CouldNotTell(why) => Encryption::CouldNotTell(why),
+    }
+}
+
+/// Chooses the additional decryption keys for a message that is encrypted as `scheme` says, or tells whose cannot
+/// be had. Mail that must be readable for somebody is not encrypted without.
+pub(crate) fn additional(
+    subjects: &[String],
+    scheme: Option<Scheme>,
+    facts: &Facts,
+) -> Result<Vec<(KeyChoice, bool)>, String> {
+    let Some(scheme) = scheme else { return Ok(Vec::new()) };
+    let order = match scheme {
+        Scheme::Smime => [KeyKind::UserSmime],
+        Scheme::Openpgp => [KeyKind::UserOpenpgp],
+    };
+    let key_of = |subject: &String| {
+        let answers = facts.additional_keys.iter().find(|known| known.subject == *subject);
+        let found = answers.map(|known| search(&order, &known.keys, |_| true));
+        match found {
+            Some(Search::Found(key, aead)) => Ok((key, aead)),
+            _ => Err(subject.clone()),
+        }
+    };
+    subjects.iter().map(key_of).collect()
+}
+
 /// Chooses the key to sign with, for a message that will be encrypted as `encryption` says.
+#[expect(clippy::too_many_arguments, reason = "each of them decides")]
 pub(crate) fn signature(
     sign: Sign,
     own_author: bool,
@@ -89,6 +130,7 @@ pub(crate) fn signature(
     direction: Direction,
     protection: Protection,
     encryption: &Encryption,
+    nesting: Nesting,
 ) -> Signature {
     if sign == Sign::Never {
         return Signature::Never;
@@ -99,20 +141,39 @@ pub(crate) fn signature(
     if !own_author {
         return Signature::NotOurAuthor;
     }
-    if protection != Protection::None {
+    // A domain may sign around what its author signed, if that holds (RFC 3183 section 3).
+    let around = protection == Protection::Signed && nesting == Nesting::Rfc3183 && all_valid(facts);
+    if protection != Protection::None && !around {
         return Signature::Already;
     }
     // A message signed by one standard inside the other shows as empty in Outlook (MISP/MISP#7508).
     let scheme = match encryption {
+        Encryption::To(key, _) if key.kind == KeyKind::PasswordMessage => Some(Scheme::Openpgp),
         Encryption::To(key, _) => key.kind.scheme(),
         _ => None,
     };
+    if around {
+        if scheme == Some(Scheme::Openpgp) {
+            return Signature::Already;
+        }
+        return match search(&[KeyKind::DomainSmime], &facts.signing_keys, |_| true) {
+            Search::Found(key, _) => Signature::With(key),
+            Search::None(_) => Signature::Already,
+            Search::CouldNotTell(why) => Signature::CouldNotTell(why),
+        };
+    }
     let signs = |kind: KeyKind| kind.scheme().is_some_and(|own| scheme.is_none_or(|wanted| own == wanted));
     match search(order, &facts.signing_keys, signs) {
         Search::Found(key, _) => Signature::With(key),
         Search::None(why) => Signature::NoKey(why),
         Search::CouldNotTell(why) => Signature::CouldNotTell(why),
     }
+}
+
+/// Whether there are signatures, and every one was verified and is the author's.
+fn all_valid(facts: &Facts) -> bool {
+    let mut signed = facts.layers.iter().filter(|layer| layer.kind == LayerKind::Signed).peekable();
+    signed.peek().is_some() && signed.all(|layer| layer.state == LayerState::Valid)
 }
 
 /// Whether a recipient gets the opened form: only here, where we opened something, never outside.

@@ -5,6 +5,7 @@ use crate::choose::Encryption;
 use crate::choose::Signature;
 use crate::facts::Direction;
 use crate::facts::Facts;
+use crate::facts::LayerFacts;
 use crate::facts::LayerKind;
 use crate::facts::LayerState;
 use crate::facts::OPENED_BEFORE;
@@ -29,6 +30,7 @@ pub(crate) struct Ruling<'p> {
     pub(crate) settled: Settled<'p>,
     pub(crate) encryption: Encryption,
     pub(crate) signature: Signature,
+    pub(crate) at_rest: Encryption,
     pub(crate) form: Form,
     pub(crate) reactions: Vec<(Trouble, Sourced<Reaction>)>,
     refusals: Vec<Refusal>,
@@ -41,6 +43,10 @@ pub(crate) enum Trouble {
     Unverifiable,
     /// Encrypted to us, and not to be opened.
     Undecryptable,
+    /// Opened, but nothing proves that it is what was written (RFC 8551 section 6, "EFAIL").
+    Unauthenticated,
+    /// Signed by one of ours with a signature that does not hold.
+    OwnSignature,
 }
 
 impl Trouble {
@@ -49,6 +55,8 @@ impl Trouble {
         match self {
             Self::Unverifiable => "The signature is not valid",
             Self::Undecryptable => "It is encrypted to us and cannot be decrypted",
+            Self::Unauthenticated => "Its encryption does not show changes, and no valid signature does",
+            Self::OwnSignature => "The author's own signature does not hold",
         }
     }
 
@@ -57,6 +65,8 @@ impl Trouble {
         match self {
             Self::Unverifiable => "signature not valid",
             Self::Undecryptable => "cannot be decrypted",
+            Self::Unauthenticated => "may have been changed",
+            Self::OwnSignature => "signature not valid",
         }
     }
 
@@ -65,6 +75,12 @@ impl Trouble {
         match self {
             Self::Unverifiable => Refusal::permanent("5.7.7", "the signature of the message is not valid"),
             Self::Undecryptable => Refusal::permanent("5.7.5", "the message cannot be decrypted"),
+            Self::Unauthenticated => {
+                let text =
+                    "the encryption of the message does not protect it against changes, and it is not signed";
+                Refusal::permanent("5.7.7", text)
+            }
+            Self::OwnSignature => Refusal::permanent("5.7.7", "your signature is not valid"),
         }
     }
 }
@@ -109,7 +125,19 @@ fn rule_on<'p>(policy: &'p Policy, facts: &Facts, recipient: &RecipientFacts) ->
     let order = &settled.keys.value;
     let encryption = choose::encryption(settled.encrypt.value, order, recipient, protection);
     let (sign, own) = (settled.sign.value, has_own_author(policy, facts));
-    let signature = choose::signature(sign, own, order, facts, direction, protection, &encryption);
+    let nesting = settled.style.nesting;
+    let signature = choose::signature(sign, own, order, facts, direction, protection, &encryption, nesting);
+    let at_rest = match &encryption {
+        // What stays encrypted, or is encrypted to the user by a rule, is no plaintext.
+        Encryption::Already | Encryption::To(..) => Encryption::Never,
+        _ if protection.is_encrypted() => Encryption::Never,
+        _ => choose::at_rest(settled.at_rest.value, order, recipient),
+    };
+    let scheme = match &encryption {
+        Encryption::To(key, _) => key.kind.scheme(),
+        _ => None,
+    };
+    let additional = choose::additional(&settled.additional_keys.value, scheme, facts);
     let encrypt = match &encryption {
         Encryption::To(key, aead) => Some((key.clone(), *aead)),
         _ => None,
@@ -125,13 +153,50 @@ fn rule_on<'p>(policy: &'p Policy, facts: &Facts, recipient: &RecipientFacts) ->
     let opened_before = facts.findings.iter().any(|finding| finding.id == OPENED_BEFORE);
     let reactions = reactions(facts, direction, &settled);
     let refused = reactions.iter().filter(|(_, reaction)| reaction.value == Reaction::Reject);
-    let mut refusals: Vec<Refusal> = refused.map(|(trouble, _)| trouble.refusal()).collect();
+    let mut refusals: Vec<Refusal> = refused.map(|(trouble, _)| refusal_of(*trouble, facts)).collect();
     refusals.extend(refusal::of_encryption(settled.encrypt.value, &encryption, &recipient.address));
     if opened_before && direction == Direction::Outbound && !protection.is_encrypted() {
         refusals.extend(refusal::of_opened(&encryption, &recipient.address));
     }
     refusals.extend(refusal::of_signature(&signature, originator(facts)));
-    Ruling { settled, encryption, signature, form: Form { encrypt, sign, road, opened }, reactions, refusals }
+    refusals.extend(refusal::of_at_rest(settled.at_rest.value, &at_rest, &recipient.address));
+    if let Err(subject) = &additional {
+        refusals.push(refusal::of_additional(subject));
+    }
+    let form = Form {
+        encrypt,
+        sign,
+        road,
+        opened,
+        additional: additional.unwrap_or_default(),
+        at_rest: match &at_rest {
+            Encryption::To(key, _) => Some(key.clone()),
+            _ => None,
+        },
+        disclaimer: settled
+            .disclaimer
+            .clone()
+            .filter(|_| direction == Direction::Outbound && facts.originating && own),
+        style: settled.style,
+    };
+    Ruling { settled, encryption, signature, at_rest, form, reactions, refusals }
+}
+
+/// The refusal for a trouble. Who signed is told what is wrong with the signature; a stranger is not.
+fn refusal_of(trouble: Trouble, facts: &Facts) -> Refusal {
+    let refusal = trouble.refusal();
+    let broken = facts.layers.iter().find(|layer| is_broken_signature(layer));
+    match broken.and_then(|layer| layer.why.as_deref()) {
+        Some(why) if trouble == Trouble::OwnSignature => {
+            Refusal::permanent(refusal.code, &format!("{}: {why}", refusal.text))
+        }
+        _ => refusal,
+    }
+}
+
+/// A signature that does not hold, or of which that cannot be told.
+fn is_broken_signature(layer: &LayerFacts) -> bool {
+    layer.kind == LayerKind::Signed && layer.state != LayerState::Valid
 }
 
 /// The originator as the sender of a refusal knows itself.
@@ -145,7 +210,11 @@ fn reactions(
     direction: Direction,
     settled: &Settled<'_>,
 ) -> Vec<(Trouble, Sourced<Reaction>)> {
-    if direction == Direction::Outbound || !settled.open.value {
+    if direction == Direction::Outbound {
+        let broken = facts.originating && facts.layers.iter().any(is_broken_signature);
+        return Vec::from_iter(broken.then(|| (Trouble::OwnSignature, settled.own_signatures.clone())));
+    }
+    if !settled.open.value {
         return Vec::new();
     }
     let any = |kind: LayerKind, states: &[LayerState]| {
@@ -159,6 +228,9 @@ fn reactions(
     let lost = [LayerState::Damaged, LayerState::Invalid, LayerState::Unsupported];
     if any(LayerKind::Encrypted, &lost) {
         reactions.push((Trouble::Undecryptable, settled.undecryptable.clone()));
+    }
+    if facts.layers.iter().any(|layer| layer.malleable) && !any(LayerKind::Signed, &[LayerState::Valid]) {
+        reactions.push((Trouble::Unauthenticated, settled.unauthenticated.clone()));
     }
     reactions
 }
@@ -245,6 +317,7 @@ fn report(recipient: &RecipientFacts, ruling: &Ruling<'_>) -> RecipientPlan {
         key: ruling.form.encrypt.as_ref().map(|(key, _)| key.clone()).or_else(|| ruling.form.road.clone()),
         sign_with: ruling.form.sign.clone(),
         opened: ruling.form.opened,
+        at_rest: ruling.form.at_rest.clone(),
         rules: settled.fired.iter().map(|rule| rule.id.clone()).collect(),
         reason: reason(ruling),
     }

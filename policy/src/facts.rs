@@ -41,6 +41,18 @@ pub struct Facts {
     pub findings: Vec<Finding>,
     /// The answers to "which key signs for this originator", at most one per kind.
     pub signing_keys: Vec<KeyFacts>,
+    /// The answers about the additional decryption keys that settings name.
+    #[serde(default)]
+    pub additional_keys: Vec<AdditionalKeyFacts>,
+}
+
+/// What is known about the keys of one subject that may read along.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdditionalKeyFacts {
+    /// The address or domain, as the setting names it.
+    pub subject: String,
+    /// One answer for [`KeyKind::UserSmime`] and one for [`KeyKind::UserOpenpgp`].
+    pub keys: Vec<KeyFacts>,
 }
 
 /// What is known about one recipient of the envelope.
@@ -56,6 +68,10 @@ pub struct RecipientFacts {
     /// The answers of the key directory, at most one per kind. A kind that is missing counts as
     /// [`KeyAnswer::CouldNotTell`]: what was not looked up is never "no key".
     pub keys: Vec<KeyFacts>,
+    /// The answers about the key for the recipient's mailbox at rest, which is never published: one for
+    /// [`KeyKind::UserSmime`] and one for [`KeyKind::UserOpenpgp`].
+    #[serde(default)]
+    pub at_rest: Vec<KeyFacts>,
 }
 
 /// Which way a message goes, seen from the domains of this gateway.
@@ -164,6 +180,10 @@ pub struct LayerFacts {
     pub signer: Option<String>,
     /// Why the state is what it is, for the log.
     pub why: Option<String>,
+    /// An opened layer whose encryption does not prove that nobody changed it, such as CBC (RFC 8551
+    /// section 6): without a valid signature inside it may say anything.
+    #[serde(default)]
+    pub malleable: bool,
 }
 
 /// A standard for protecting messages.

@@ -69,7 +69,11 @@ pub(crate) fn message(recipients: Vec<RecipientFacts>) -> Facts {
         protection: Some(Protection::None),
         layers: Vec::new(),
         findings: Vec::new(),
-        signing_keys: vec![found(KeyKind::UserOpenpgp, "A11CE")],
+        signing_keys: vec![
+            KeyFacts { kind: KeyKind::UserSmime, answer: KeyAnswer::None { why: Vec::new() } },
+            found(KeyKind::UserOpenpgp, "A11CE"),
+        ],
+        additional_keys: Vec::new(),
     }
 }
 
@@ -101,12 +105,18 @@ pub(crate) fn from_outside(layers: Vec<LayerFacts>) -> Facts {
 
 /// An outbound recipient that is named in To or Cc; kinds without an answer have certainly no key.
 pub(crate) fn recipient(address: &str, mut keys: Vec<KeyFacts>) -> RecipientFacts {
-    for kind in [KeyKind::UserOpenpgp, KeyKind::DomainOpenpgp] {
+    for kind in crate::settings::DEFAULT_KINDS {
         if !keys.iter().any(|key| key.kind == kind) {
             keys.push(KeyFacts { kind, answer: KeyAnswer::None { why: Vec::new() } });
         }
     }
-    RecipientFacts { address: address.to_owned(), direction: Direction::Outbound, disclosed: true, keys }
+    RecipientFacts {
+        address: address.to_owned(),
+        direction: Direction::Outbound,
+        disclosed: true,
+        keys,
+        at_rest: Vec::new(),
+    }
 }
 
 /// A key that announces AEAD.
@@ -121,5 +131,5 @@ pub(crate) fn could_not_tell(kind: KeyKind) -> KeyFacts {
 
 /// An OpenPGP layer.
 pub(crate) fn layer(kind: LayerKind, state: LayerState) -> LayerFacts {
-    LayerFacts { scheme: Scheme::Openpgp, kind, state, signer: None, why: None }
+    LayerFacts { scheme: Scheme::Openpgp, kind, state, signer: None, why: None, malleable: false }
 }

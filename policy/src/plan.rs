@@ -7,6 +7,7 @@ use crate::facts::Direction;
 use crate::facts::KeyKind;
 use crate::settings::Encrypt;
 use crate::settings::Sign;
+use crate::style::Style;
 
 /// The decision about one message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,19 +87,37 @@ pub struct Treatment {
     /// false it gets the content as it arrived; outbound recipients always do, or a forward would
     /// publish what was encrypted to us.
     pub opened: bool,
+    /// Keys among `encrypt_to` that policy adds so that somebody else can read along; always in the record and in
+    /// the result.
+    #[serde(default)]
+    pub additional: Vec<KeyChoice>,
+    /// The key that the mail is encrypted to after everything else, so that the mailbox holds no plaintext.
+    #[serde(default)]
+    pub at_rest: Option<KeyChoice>,
+    /// The name of the disclaimer that is added before sealing.
+    #[serde(default)]
+    pub disclaimer: Option<String>,
+    /// How protection looks.
+    #[serde(default)]
+    pub style: Style,
 }
 
 impl Treatment {
     /// Whether the message itself passes as it arrived: nothing sealed, nothing opened.
     pub fn is_pass(&self) -> bool {
-        self.encrypt_to.is_empty() && self.sign_with.is_none() && !self.opened
+        self.encrypt_to.is_empty()
+            && self.sign_with.is_none()
+            && !self.opened
+            && self.at_rest.is_none()
+            && self.disclaimer.is_none()
     }
 }
 
 /// A key that was chosen.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct KeyChoice {
-    /// The fingerprint in upper-case hexadecimal; for [`KeyKind::EnforcedTls`] what authenticates the road.
+    /// The fingerprint in upper-case hexadecimal; for [`KeyKind::EnforcedTls`] what authenticates the road, for
+    /// [`KeyKind::PasswordMessage`] where the password comes from.
     pub fingerprint: String,
     /// What kind of key it is.
     pub kind: KeyKind,
@@ -125,6 +144,9 @@ pub struct RecipientPlan {
     pub sign_with: Option<KeyChoice>,
     /// The recipient gets the opened form, see [`Treatment::opened`].
     pub opened: bool,
+    /// The key for the recipient's mailbox at rest, see [`Treatment::at_rest`].
+    #[serde(default)]
+    pub at_rest: Option<KeyChoice>,
     /// The ids of the rules that matched for this recipient.
     pub rules: Vec<String>,
     /// What is done and why, in plain words: one or more sentences.

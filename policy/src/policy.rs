@@ -11,6 +11,7 @@ use crate::decide;
 use crate::facts::Direction;
 use crate::facts::Facts;
 use crate::facts::KeyKind;
+use crate::facts::RecipientFacts;
 use crate::plan::Plan;
 use crate::plan::RcptDecision;
 use crate::policy_section;
@@ -20,10 +21,14 @@ use crate::rule::RuleVerdict;
 use crate::section::Section;
 use crate::settings::DEFAULT_KINDS;
 use crate::settings::Encrypt;
+use crate::settings::PasswordSource;
 use crate::settings::Reaction;
+use crate::settings::ScopeSettings;
 use crate::settings::Scopes;
 use crate::settings::Sign;
 use crate::settle::inherited;
+use crate::settle::settle;
+use crate::style::Nesting;
 
 /// The rule book of one gateway: settings by scope, and ordered rules.
 ///
@@ -126,7 +131,14 @@ impl Policy {
             let when = &rule.when;
             when.size_over.is_some() || when.size_under.is_some() || !when.finding.is_empty()
         };
-        opens || self.encrypts() || self.signs() || self.rules.iter().any(asks)
+        let at_rest = |scope: &ScopeSettings| scope.at_rest.is_some_and(|at_rest| at_rest != Encrypt::Never);
+        opens
+            || self.scopes.all().any(at_rest)
+            || !self.disclaimers().is_empty()
+            || self.looks_at_own_signatures()
+            || self.encrypts()
+            || self.signs()
+            || self.rules.iter().any(asks)
     }
 
     /// Whether any decision can put a message on hold.
@@ -137,9 +149,63 @@ impl Policy {
             matches!(rule.sets.verdict, Some(RuleVerdict::Quarantine { .. } | RuleVerdict::Discard))
                 || rule.sets.unverifiable == held
                 || rule.sets.undecryptable == held
+                || rule.sets.unauthenticated == held
+                || rule.sets.own_signatures == held
         };
-        self.scopes.all().any(|scope| scope.unverifiable == held || scope.undecryptable == held)
-            || self.rules.iter().any(by_rule)
+        let by_scope = |scope: &ScopeSettings| {
+            [scope.unverifiable, scope.undecryptable, scope.unauthenticated, scope.own_signatures]
+                .contains(&held)
+        };
+        self.scopes.all().any(by_scope) || self.rules.iter().any(by_rule)
+    }
+
+    /// Whether the signatures of mail that leaves must be verified before it is decided.
+    pub fn verifies(&self, facts: &Facts) -> bool {
+        let outside = facts.recipients.iter().filter(|recipient| recipient.direction == Direction::Outbound);
+        let asks = |recipient: &RecipientFacts| {
+            let settled = settle(self, facts, recipient);
+            settled.own_signatures.value != Reaction::Deliver || settled.style.nesting == Nesting::Rfc3183
+        };
+        facts.originating && outside.into_iter().any(asks)
+    }
+
+    fn looks_at_own_signatures(&self) -> bool {
+        let asks = |said: Option<Reaction>| said.is_some_and(|reaction| reaction != Reaction::Deliver);
+        self.scopes.all().any(|scope| asks(scope.own_signatures))
+            || self.rules.iter().any(|rule| asks(rule.sets.own_signatures))
+    }
+
+    /// Whether the mailbox of this recipient, an index into [`Facts::recipients`], may be encrypted at rest:
+    /// then [`RecipientFacts::at_rest`] must be there.
+    pub fn wants_at_rest(&self, facts: &Facts, recipient: usize) -> bool {
+        facts.recipients.get(recipient).is_some_and(|recipient| {
+            recipient.direction != Direction::Outbound
+                && inherited(self, facts, recipient).at_rest.value != Encrypt::Never
+        })
+    }
+
+    /// Everybody whose additional decryption key any setting names; all must be in [`Facts::additional_keys`].
+    pub fn additional_subjects(&self) -> BTreeSet<&str> {
+        self.scopes
+            .all()
+            .flat_map(|scope| scope.additional_keys.iter().flatten())
+            .map(String::as_str)
+            .collect()
+    }
+
+    /// Where the password for a recipient comes from, an index into [`Facts::recipients`].
+    pub fn password_for(&self, facts: &Facts, recipient: usize) -> PasswordSource {
+        match facts.recipients.get(recipient) {
+            Some(recipient) => inherited(self, facts, recipient).password,
+            None => PasswordSource::default(),
+        }
+    }
+
+    /// The names of all disclaimers that a decision can ask for.
+    pub fn disclaimers(&self) -> BTreeSet<&str> {
+        let in_scopes = self.scopes.all().filter_map(|scope| scope.disclaimer.as_deref());
+        let in_rules = self.rules.iter().filter_map(|rule| rule.sets.disclaimer.as_deref());
+        in_scopes.chain(in_rules).filter(|name| !name.is_empty()).collect()
     }
 
     /// Whether any decision can sign.

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::sample::subsequence;
 
+use crate::AdditionalKeyFacts;
 use crate::Direction;
 use crate::Encrypt;
 use crate::Facts;
@@ -50,7 +51,7 @@ const STATES: [LayerState; 8] = [
     LayerState::Unsupported,
 ];
 
-const SETTINGS: [&str; 15] = [
+const SETTINGS: [&str; 26] = [
     "encrypt = 'never'",
     "encrypt = 'opportunistic'",
     "encrypt = 'required'",
@@ -64,6 +65,17 @@ const SETTINGS: [&str; 15] = [
     "unverifiable = 'reject'",
     "undecryptable = 'quarantine'",
     "undecryptable = 'reject'",
+    "keys = ['user-openpgp', 'password-message']",
+    "keys = ['user-smime', 'user-openpgp', 'domain-smime', 'domain-openpgp', 'enforced-tls', 'password-message']",
+    "keys = ['domain-smime']",
+    "unauthenticated = 'reject'",
+    "own_signatures = 'reject'",
+    "at_rest = 'opportunistic'",
+    "at_rest = 'required'",
+    "additional_keys = ['audit@alpha.example']",
+    "disclaimer = 'short'",
+    "password = 'file:/etc/secret'",
+    "domain_signature = 'rfc3183'",
     "open = false",
     "open = true",
 ];
@@ -83,7 +95,7 @@ const CONDITIONS: [&str; 14] = [
     "finding = ['iban']",
     "remove_trigger = true",
 ];
-const EFFECTS: [&str; 13] = [
+const EFFECTS: [&str; 16] = [
     "encrypt = 'never'",
     "encrypt = 'opportunistic'",
     "encrypt = 'required'",
@@ -92,6 +104,9 @@ const EFFECTS: [&str; 13] = [
     "keys = ['domain-openpgp']",
     "keys = ['user-openpgp', 'domain-openpgp']",
     "keys = ['enforced-tls', 'domain-openpgp']",
+    "protect_header = 'baseline'",
+    "smime_signature = 'opaque'",
+    "own_signatures = 'quarantine'",
     "stop = true",
     "verdict = 'reject'",
     "verdict = 'discard'",
@@ -159,24 +174,28 @@ fn keys() -> impl Strategy<Value = Vec<KeyFacts>> {
 }
 
 fn recipients() -> impl Strategy<Value = Vec<RecipientFacts>> {
-    let recipient = (select(ADDRESSES.to_vec()), select(DIRECTIONS.to_vec()), any::<bool>(), keys());
-    let recipient = recipient.prop_map(|(address, direction, disclosed, keys)| RecipientFacts {
+    let recipient = (select(ADDRESSES.to_vec()), select(DIRECTIONS.to_vec()), any::<bool>(), keys(), keys());
+    let recipient = recipient.prop_map(|(address, direction, disclosed, keys, at_rest)| RecipientFacts {
         address: address.to_owned(),
         direction,
         disclosed,
         keys,
+        at_rest,
     });
     vec(recipient, 0..6)
 }
 
 fn layers() -> impl Strategy<Value = Vec<LayerFacts>> {
     let kinds = vec![LayerKind::Encrypted, LayerKind::Signed];
-    let layer = (select(kinds), select(STATES.to_vec())).prop_map(|(kind, state)| LayerFacts {
-        scheme: Scheme::Openpgp,
+    let schemes = vec![Scheme::Openpgp, Scheme::Smime];
+    let layer = (select(schemes), select(kinds), select(STATES.to_vec()), any::<bool>());
+    let layer = layer.prop_map(|(scheme, kind, state, malleable)| LayerFacts {
+        scheme,
         kind,
         state,
         signer: None,
         why: None,
+        malleable,
     });
     vec(layer, 0..3)
 }
@@ -201,6 +220,7 @@ prop_compose! {
         layers in layers(),
         finding in option::of(select(vec!["iban", OPENED_BEFORE])),
         signing_keys in keys(),
+        additional in option::of(keys()),
     ) -> Facts {
         Facts {
             now,
@@ -217,6 +237,10 @@ prop_compose! {
             layers,
             findings: finding.map(|id| Finding { id: id.to_owned(), detail: String::new() }).into_iter().collect(),
             signing_keys,
+            additional_keys: additional
+                .map(|keys| AdditionalKeyFacts { subject: "audit@alpha.example".to_owned(), keys })
+                .into_iter()
+                .collect(),
         }
     }
 }
@@ -295,6 +319,46 @@ proptest! {
     }
 
     #[test]
+    fn nobody_whose_mailbox_must_be_encrypted_gets_plaintext(policy in policies(), facts in facts()) {
+        let plan = policy.decide(&facts);
+        for (index, recipient) in facts.recipients.iter().enumerate() {
+            let Some(treatment) = treatment_of(&plan, index) else { continue };
+            let settled = crate::settle::settle(&policy, &facts, recipient);
+            if settled.at_rest.value != Encrypt::Required || recipient.direction == Direction::Outbound {
+                prop_assert!(recipient.direction != Direction::Outbound || treatment.at_rest.is_none());
+                continue;
+            }
+            let closed = |l: &LayerFacts| l.kind == LayerKind::Encrypted && l.state != LayerState::Opened;
+            let stays = facts.protection.is_some_and(Protection::is_encrypted)
+                && (!treatment.opened || facts.layers.iter().any(closed));
+            prop_assert!(treatment.at_rest.is_some() || !treatment.encrypt_to.is_empty() || stays);
+            if let Some(key) = &treatment.at_rest {
+                let known = recipient.at_rest.iter().any(
+                    |k| matches!(&k.answer, KeyAnswer::Found { fingerprint, .. } if *fingerprint == key.fingerprint));
+                prop_assert!(known, "another key than the user's own");
+                let group = plan.groups.iter().find(|group| group.recipients.contains(&index));
+                prop_assert_eq!(group.map(|group| group.recipients.len()), Some(1));
+            }
+        }
+    }
+
+    #[test]
+    fn what_must_be_readable_for_somebody_is_never_encrypted_without(policy in policies(), facts in facts()) {
+        let plan = policy.decide(&facts);
+        for (index, recipient) in facts.recipients.iter().enumerate() {
+            let Some(treatment) = treatment_of(&plan, index) else { continue };
+            let subjects = crate::settle::settle(&policy, &facts, recipient).additional_keys.value;
+            let sealed = treatment.encrypt_to.iter().any(|key| key.kind.scheme().is_some());
+            if sealed && !subjects.is_empty() {
+                prop_assert!(!treatment.additional.is_empty());
+            }
+            prop_assert!(treatment.additional.iter().all(|key| treatment.encrypt_to.iter().any(|k| k.fingerprint == key.fingerprint)));
+            let password = |key: &crate::KeyChoice| key.kind == KeyKind::PasswordMessage;
+            prop_assert!(!treatment.encrypt_to.iter().any(password) || treatment.encrypt_to.len() == 1);
+        }
+    }
+
+    #[test]
     fn the_opened_form_never_leaves(policy in policies(), facts in facts()) {
         let plan = policy.decide(&facts);
         for (index, recipient) in facts.recipients.iter().enumerate() {
@@ -310,7 +374,8 @@ proptest! {
             let hidden = group.recipients.iter().any(|index| !facts.recipients[*index].disclosed);
             if hidden && !group.treatment.encrypt_to.is_empty() {
                 prop_assert_eq!(group.recipients.len(), 1);
-                prop_assert_eq!(group.treatment.encrypt_to.len(), 1);
+                let own = group.treatment.encrypt_to.len() - group.treatment.additional.len();
+                prop_assert!(own <= 1, "{:?}", group.treatment);
             }
         }
     }

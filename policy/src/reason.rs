@@ -5,6 +5,7 @@ use crate::choose::Signature;
 use crate::choose::kind_in_words;
 use crate::choose::lack_in_words;
 use crate::decide::Ruling;
+use crate::facts::KeyKind;
 use crate::plan::KeyChoice;
 use crate::settings::Encrypt;
 use crate::settings::Reaction;
@@ -20,6 +21,17 @@ pub(crate) fn reason(ruling: &Ruling<'_>) -> String {
     }
     sentences.push(encryption(ruling));
     sentences.push(signature(ruling));
+    if let Some((last, others)) = ruling.form.additional.split_last() {
+        let keys =
+            others.iter().map(|(key, _)| key.fingerprint.as_str()).chain([last.0.fingerprint.as_str()]);
+        let keys: Vec<&str> = keys.collect();
+        let from = &ruling.settled.additional_keys.from;
+        sentences.push(format!("Also encrypted to the additional key {}, by {from}.", keys.join(", ")));
+    }
+    sentences.extend(at_rest(ruling));
+    if let Some(name) = &ruling.form.disclaimer {
+        sentences.push(format!("Gets the disclaimer {name}."));
+    }
     if ruling.form.opened {
         sentences.push(format!("Gets the decrypted content: {} says open.", ruling.settled.open.from));
     }
@@ -41,6 +53,9 @@ fn encryption(ruling: &Ruling<'_>) -> String {
     match &ruling.encryption {
         Encryption::Never => format!("Not encrypted: never, by {from}."),
         Encryption::Already => "Not encrypted again: it arrived encrypted.".to_owned(),
+        Encryption::To(key, _) if key.kind == KeyKind::PasswordMessage => {
+            format!("Encrypted with a password ({}), by {from}.", key.fingerprint)
+        }
         Encryption::To(key, _) => {
             let word = if setting.value == Encrypt::Required { "required" } else { "opportunistic" };
             format!("Encrypted to the {}: {word}, by {from}.", certificate(key))
@@ -61,6 +76,26 @@ fn encryption(ruling: &Ruling<'_>) -> String {
         Encryption::CouldNotTell(why) => {
             format!("Must wait: whether there is a key could not be told ({}).", list(why))
         }
+    }
+}
+
+fn at_rest(ruling: &Ruling<'_>) -> Option<String> {
+    let setting = &ruling.settled.at_rest;
+    let from = &setting.from;
+    match &ruling.at_rest {
+        Encryption::To(key, _) => Some(format!("Encrypted at rest to the {}, by {from}.", certificate(key))),
+        Encryption::NoKey(why) if setting.value == Encrypt::Required => Some(format!(
+            "Refused: encryption at rest is required by {from}, and there is no key ({}).",
+            list(why)
+        )),
+        Encryption::NoKey(_) => {
+            Some(format!("Not encrypted at rest: {from} asks for it, and there is no key."))
+        }
+        Encryption::CouldNotTell(why) => Some(format!(
+            "Must wait: whether there is a key for the mailbox could not be told ({}).",
+            list(why)
+        )),
+        Encryption::Never | Encryption::Already | Encryption::OnTheRoad(_) => None,
     }
 }
 

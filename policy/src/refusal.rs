@@ -49,6 +49,28 @@ pub(crate) fn of_encryption(encrypt: Encrypt, outcome: &Encryption, recipient: &
     }
 }
 
+/// What the outcome of encrypting the mailbox at rest refuses.
+pub(crate) fn of_at_rest(wanted: Encrypt, outcome: &Encryption, recipient: &str) -> Option<Refusal> {
+    match outcome {
+        Encryption::NoKey(_) if wanted == Encrypt::Required => {
+            let text = format!("the mailbox of {recipient} is encrypted, and there is no key for it");
+            Some(Refusal::permanent("5.7.1", &text))
+        }
+        Encryption::CouldNotTell(_) => {
+            let text =
+                format!("cannot tell whether there is a key for the mailbox of {recipient}, try again later");
+            Some(Refusal::temporary("4.7.5", &text))
+        }
+        _ => None,
+    }
+}
+
+/// The refusal when a key that must read along cannot be had. It can be made, so it is always for now.
+pub(crate) fn of_additional(subject: &str) -> Refusal {
+    let text = format!("the additional decryption key of {subject} cannot be used, try again later");
+    Refusal::temporary("4.7.5", &text)
+}
+
 /// What the outcome of encryption refuses for a message that was decrypted here and is sent on: who encrypted
 /// it did not mean it to leave in clear.
 pub(crate) fn of_opened(outcome: &Encryption, recipient: &str) -> Option<Refusal> {

@@ -11,6 +11,7 @@ use crate::pattern::Glob;
 use crate::settings::Encrypt;
 use crate::settings::Reaction;
 use crate::settings::Sign;
+use crate::style::StyleChanges;
 
 /// Whether a rule holds.
 ///
@@ -64,6 +65,10 @@ pub(crate) struct Changes {
     pub(crate) keys: Option<Vec<KeyKind>>,
     pub(crate) unverifiable: Option<Reaction>,
     pub(crate) undecryptable: Option<Reaction>,
+    pub(crate) unauthenticated: Option<Reaction>,
+    pub(crate) own_signatures: Option<Reaction>,
+    pub(crate) disclaimer: Option<String>,
+    pub(crate) style: StyleChanges,
     pub(crate) verdict: Option<RuleVerdict>,
 }
 

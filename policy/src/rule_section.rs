@@ -14,6 +14,7 @@ use crate::settings::Encrypt;
 use crate::settings::Reaction;
 use crate::settings::Sign;
 use crate::settings::take_kinds;
+use crate::style::StyleChanges;
 
 /// What the client is told when a rule refuses and has no text of its own.
 const DEFAULT_TEXT: &str = "the message is refused by the policy of this domain";
@@ -173,6 +174,10 @@ fn take_changes(section: &mut Section, kinds: Available) -> Changes {
         keys: take_kinds(section, kinds),
         unverifiable: section.take_choice("unverifiable", &Reaction::CHOICES).map(|v| v.value),
         undecryptable: section.take_choice("undecryptable", &Reaction::CHOICES).map(|v| v.value),
+        unauthenticated: section.take_choice("unauthenticated", &Reaction::CHOICES).map(|v| v.value),
+        own_signatures: section.take_choice("own_signatures", &Reaction::CHOICES).map(|v| v.value),
+        disclaimer: section.take_string("disclaimer").map(|v| v.value),
+        style: StyleChanges::take(section),
         verdict: take_verdict(section),
     }
 }
@@ -222,10 +227,20 @@ fn check(section: &mut Section, at: Position, rule: &Rule) {
         section.reject(at, "sign", message);
     }
     let outbound = rule.when.direction == Some(Direction::Outbound);
-    for (key, set) in [("unverifiable", rule.sets.unverifiable), ("undecryptable", rule.sets.undecryptable)] {
+    let of_opening = [
+        ("unverifiable", rule.sets.unverifiable),
+        ("undecryptable", rule.sets.undecryptable),
+        ("unauthenticated", rule.sets.unauthenticated),
+    ];
+    for (key, set) in of_opening {
         if outbound && set.is_some() {
             let message = format!("rule `{}` sets `{key}` for outbound mail, which is never opened", rule.id);
             section.reject(at, key, message);
         }
+    }
+    if inbound && (rule.sets.own_signatures.is_some() || rule.sets.disclaimer.is_some()) {
+        let message =
+            format!("rule `{}`: `own_signatures` and `disclaimer` are for mail that leaves", rule.id);
+        section.reject(at, "own_signatures", message);
     }
 }

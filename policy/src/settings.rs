@@ -11,6 +11,8 @@ use crate::nearest::nearest;
 use crate::pattern::DomainPattern;
 use crate::pattern::domain_of;
 use crate::section::Section;
+use crate::style::Style;
+use crate::style::StyleChanges;
 
 /// Whether outbound mail is encrypted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -73,7 +75,38 @@ impl Reaction {
 }
 
 /// The key kinds that hold where `keys` is not set, in order.
-pub(crate) const DEFAULT_KINDS: [KeyKind; 2] = [KeyKind::UserOpenpgp, KeyKind::DomainOpenpgp];
+pub(crate) const DEFAULT_KINDS: [KeyKind; 4] =
+    [KeyKind::UserSmime, KeyKind::UserOpenpgp, KeyKind::DomainSmime, KeyKind::DomainOpenpgp];
+
+/// Where the password of a password message comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PasswordSource {
+    /// Made for each message and told to its sender.
+    #[default]
+    Generated,
+    /// The first line of this file: a secret shared with the partner.
+    File(String),
+}
+
+impl PasswordSource {
+    /// As in the configuration: `generated`, or `file:` and an absolute path.
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("file:") {
+            _ if text == "generated" => Ok(Self::Generated),
+            Some(path) if path.starts_with('/') => Ok(Self::File(path.to_owned())),
+            _ => Err("must be \"generated\" or \"file:/path/to/the/secret\"".to_owned()),
+        }
+    }
+
+    /// The name under which the record tells it; never the password.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Generated => "generated".to_owned(),
+            Self::File(path) => format!("file:{path}"),
+        }
+    }
+}
 
 /// The key kinds that `keys` may name.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +122,8 @@ impl Available {
     }
 
     fn kinds(self) -> impl Iterator<Item = KeyKind> {
-        DEFAULT_KINDS.into_iter().chain(self.relay.then_some(KeyKind::EnforcedTls))
+        let road = self.relay.then_some(KeyKind::EnforcedTls);
+        DEFAULT_KINDS.into_iter().chain(road).chain([KeyKind::PasswordMessage])
     }
 
     /// Why `keys` cannot name a kind that exists.
@@ -100,10 +134,7 @@ impl Available {
             KeyKind::EnforcedTls => Some(format!(
                 "`keys`: `{name}` asks the relay which roads can be authenticated: add a [relay] section"
             )),
-            _ => {
-                let list = self.list();
-                Some(format!("`keys`: `{name}` is not available in this version; available are {list}"))
-            }
+            _ => Some(format!("`keys`: `{name}` is not available; available are {}", self.list())),
         }
     }
 
@@ -120,7 +151,14 @@ pub(crate) struct ScopeSettings {
     pub(crate) keys: Option<Vec<KeyKind>>,
     pub(crate) unverifiable: Option<Reaction>,
     pub(crate) undecryptable: Option<Reaction>,
+    pub(crate) unauthenticated: Option<Reaction>,
+    pub(crate) own_signatures: Option<Reaction>,
     pub(crate) open: Option<bool>,
+    pub(crate) at_rest: Option<Encrypt>,
+    pub(crate) additional_keys: Option<Vec<String>>,
+    pub(crate) disclaimer: Option<String>,
+    pub(crate) password: Option<PasswordSource>,
+    pub(crate) style: StyleChanges,
 }
 
 impl ScopeSettings {
@@ -132,9 +170,30 @@ impl ScopeSettings {
             keys: take_kinds(section, available),
             unverifiable: section.take_choice("unverifiable", &Reaction::CHOICES).map(|v| v.value),
             undecryptable: section.take_choice("undecryptable", &Reaction::CHOICES).map(|v| v.value),
+            unauthenticated: section.take_choice("unauthenticated", &Reaction::CHOICES).map(|v| v.value),
+            own_signatures: section.take_choice("own_signatures", &Reaction::CHOICES).map(|v| v.value),
             open: section.take_boolean("open").map(|v| v.value),
+            at_rest: section.take_choice("at_rest", &Encrypt::CHOICES).map(|v| v.value),
+            additional_keys: take_additional_keys(section),
+            disclaimer: section.take_string("disclaimer").map(|v| v.value),
+            password: section.take_parsed("password", PasswordSource::parse).map(|v| v.value),
+            style: StyleChanges::take(section),
         }
     }
+}
+
+/// Takes `additional_keys`: addresses or domains, each once.
+fn take_additional_keys(section: &mut Section) -> Option<Vec<String>> {
+    let subject = |text: &str| match text.trim() {
+        "" => Err("an empty text names nobody".to_owned()),
+        text if text.contains(char::is_whitespace) => Err(format!("`{text}` is no address and no domain")),
+        text => Ok(text.to_lowercase()),
+    };
+    let mut subjects: Vec<String> =
+        section.take_parsed_list("additional_keys", subject)?.into_iter().map(|v| v.value).collect();
+    subjects.sort();
+    subjects.dedup();
+    Some(subjects)
 }
 
 /// Takes `keys`: kinds in order of preference, each once, all available.
@@ -202,7 +261,14 @@ pub(crate) struct Inherited {
     pub(crate) keys: Sourced<Vec<KeyKind>>,
     pub(crate) unverifiable: Sourced<Reaction>,
     pub(crate) undecryptable: Sourced<Reaction>,
+    pub(crate) unauthenticated: Sourced<Reaction>,
+    pub(crate) own_signatures: Sourced<Reaction>,
     pub(crate) open: Sourced<bool>,
+    pub(crate) at_rest: Sourced<Encrypt>,
+    pub(crate) additional_keys: Sourced<Vec<String>>,
+    pub(crate) disclaimer: Option<String>,
+    pub(crate) password: PasswordSource,
+    pub(crate) style: Style,
 }
 
 impl Inherited {
@@ -214,7 +280,14 @@ impl Inherited {
             keys: Sourced::new(DEFAULT_KINDS.to_vec(), FROM),
             unverifiable: Sourced::new(Reaction::default(), FROM),
             undecryptable: Sourced::new(Reaction::default(), FROM),
+            unauthenticated: Sourced::new(Reaction::Tag, FROM),
+            own_signatures: Sourced::new(Reaction::default(), FROM),
             open: Sourced::new(true, FROM),
+            at_rest: Sourced::new(Encrypt::Never, FROM),
+            additional_keys: Sourced::new(Vec::new(), FROM),
+            disclaimer: None,
+            password: PasswordSource::default(),
+            style: Style::default(),
         }
     }
 
@@ -225,7 +298,18 @@ impl Inherited {
         self.keys.overlay(scope.keys.as_ref(), from);
         self.unverifiable.overlay(scope.unverifiable.as_ref(), from);
         self.undecryptable.overlay(scope.undecryptable.as_ref(), from);
+        self.unauthenticated.overlay(scope.unauthenticated.as_ref(), from);
+        self.own_signatures.overlay(scope.own_signatures.as_ref(), from);
         self.open.overlay(scope.open.as_ref(), from);
+        self.at_rest.overlay(scope.at_rest.as_ref(), from);
+        self.additional_keys.overlay(scope.additional_keys.as_ref(), from);
+        if let Some(disclaimer) = &scope.disclaimer {
+            self.disclaimer = Some(disclaimer.clone()).filter(|name| !name.is_empty());
+        }
+        if let Some(password) = &scope.password {
+            self.password = password.clone();
+        }
+        scope.style.overlay(&mut self.style);
     }
 
     /// An originator can have several names; what protects is as strict as the strictest of them says, what
@@ -235,6 +319,15 @@ impl Inherited {
         self.sign.tighten(other.sign);
         self.unverifiable.tighten(other.unverifiable);
         self.undecryptable.tighten(other.undecryptable);
+        self.unauthenticated.tighten(other.unauthenticated);
+        self.own_signatures.tighten(other.own_signatures);
+        self.at_rest.tighten(other.at_rest);
+        // Whoever of the originator's names must be read along is read along.
+        for subject in other.additional_keys.value {
+            if !self.additional_keys.value.contains(&subject) {
+                self.additional_keys.value.push(subject);
+            }
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::settings::Inherited;
 use crate::settings::Reaction;
 use crate::settings::Sign;
 use crate::settings::Sourced;
+use crate::style::Style;
 
 /// The settings for one recipient, each with who set it.
 pub(crate) struct Settled<'p> {
@@ -22,7 +23,13 @@ pub(crate) struct Settled<'p> {
     pub(crate) keys: Sourced<Vec<KeyKind>>,
     pub(crate) unverifiable: Sourced<Reaction>,
     pub(crate) undecryptable: Sourced<Reaction>,
+    pub(crate) unauthenticated: Sourced<Reaction>,
+    pub(crate) own_signatures: Sourced<Reaction>,
     pub(crate) open: Sourced<bool>,
+    pub(crate) at_rest: Sourced<Encrypt>,
+    pub(crate) additional_keys: Sourced<Vec<String>>,
+    pub(crate) disclaimer: Option<String>,
+    pub(crate) style: Style,
     pub(crate) verdict: Option<Sourced<RuleVerdict>>,
     /// The rules that hold, in order.
     pub(crate) fired: Vec<&'p Rule>,
@@ -49,13 +56,25 @@ pub(crate) fn settle<'p>(policy: &'p Policy, facts: &Facts, recipient: &Recipien
     let inherited = inherited(policy, facts, recipient);
     let direction = recipient.direction;
     let verdict = first(&fired, |rule| rule.sets.verdict.clone());
+    let mut style = inherited.style;
+    // The first rule wins, so it is laid on last.
+    fired.iter().rev().for_each(|rule| rule.sets.style.overlay(&mut style));
     Settled {
         encrypt: first(&fired, |rule| rule.encrypt(direction)).unwrap_or(inherited.encrypt),
         sign: first(&fired, |rule| rule.sign(direction)).unwrap_or(inherited.sign),
         keys: first(&fired, |rule| rule.sets.keys.clone()).unwrap_or(inherited.keys),
         unverifiable: first(&fired, |rule| rule.sets.unverifiable).unwrap_or(inherited.unverifiable),
         undecryptable: first(&fired, |rule| rule.sets.undecryptable).unwrap_or(inherited.undecryptable),
+        unauthenticated: first(&fired, |rule| rule.sets.unauthenticated).unwrap_or(inherited.unauthenticated),
+        own_signatures: first(&fired, |rule| rule.sets.own_signatures).unwrap_or(inherited.own_signatures),
         open: inherited.open,
+        at_rest: inherited.at_rest,
+        additional_keys: inherited.additional_keys,
+        disclaimer: match first(&fired, |rule| rule.sets.disclaimer.clone()) {
+            Some(name) => Some(name.value).filter(|name| !name.is_empty()),
+            None => inherited.disclaimer,
+        },
+        style,
         verdict,
         fired,
         undetermined,

@@ -138,16 +138,14 @@ fn an_author_in_doubt_is_signed_for_by_nobody_and_does_not_make_mail_wait() {
     let mut facts = message(vec![bob(Vec::new())]);
     facts.author_in_doubt = true;
     assert_in_clear(&policy(SIGNING).decide(&facts));
-    let none = |kind| KeyFacts { kind, answer: KeyAnswer::None { why: Vec::new() } };
-    facts.signing_keys = vec![none(KeyKind::UserOpenpgp), none(KeyKind::DomainOpenpgp)];
+    facts.signing_keys = crate::fixtures::recipient("a@b.example", Vec::new()).keys;
     assert_in_clear(&policy(SIGNING).decide(&facts));
 }
 
 #[test]
 fn mail_that_cannot_be_signed_waits() {
     let mut facts = message(vec![bob(Vec::new())]);
-    let none = |kind| KeyFacts { kind, answer: KeyAnswer::None { why: Vec::new() } };
-    facts.signing_keys = vec![none(KeyKind::UserOpenpgp), none(KeyKind::DomainOpenpgp)];
+    facts.signing_keys = crate::fixtures::recipient("a@b.example", Vec::new()).keys;
     assert_refused(&policy(SIGNING).decide(&facts), false, "4.7.5", "no signing key for alice@alpha.example");
     facts.signing_keys = vec![could_not_tell(KeyKind::UserOpenpgp)];
     assert_refused(&policy(SIGNING).decide(&facts), false, "4.7.5", "cannot tell");
@@ -406,7 +404,7 @@ fn reasons_say_what_is_done_and_who_said_so() {
     assert_eq!(
         Policy::default().decide(&message(vec![bob(Vec::new())])).recipients[0].reason,
         "Not encrypted: opportunistic, by the built-in default, and there is no usable certificate \
-         (user OpenPGP: none; domain OpenPGP: none). Not signed: never, by the built-in default."
+         (user S/MIME: none; user OpenPGP: none; domain S/MIME: none; domain OpenPGP: none). Not signed: never, by the built-in default."
     );
 }
 
@@ -473,4 +471,118 @@ fn mail_for_a_road_and_mail_in_clear_are_the_same_bytes() {
     let plan = policy.decide(&facts);
     assert_eq!(plan.groups.len(), 1, "no copy is needed");
     assert_eq!(plan.recipients[1].key, None);
+}
+
+fn none_of(kind: KeyKind) -> KeyFacts {
+    KeyFacts { kind, answer: KeyAnswer::None { why: Vec::new() } }
+}
+
+#[test]
+fn every_kind_of_key_is_tried_in_the_order_that_is_set() {
+    let text = "[policy]\nkeys = ['user-smime', 'user-openpgp', 'domain-smime', 'domain-openpgp', 'password-message']\n";
+    let kinds = [
+        KeyKind::UserSmime,
+        KeyKind::UserOpenpgp,
+        KeyKind::DomainSmime,
+        KeyKind::DomainOpenpgp,
+        KeyKind::PasswordMessage,
+    ];
+    for first in 0..kinds.len() {
+        let answers = kinds.iter().enumerate().map(|(n, kind)| match n < first {
+            true => none_of(*kind),
+            false => found(*kind, kind.name()),
+        });
+        let plan = policy(text).decide(&message(vec![bob(answers.collect())]));
+        let keys = &plan.groups[0].treatment.encrypt_to;
+        assert_eq!(keys.iter().map(|key| key.kind).collect::<Vec<_>>(), [kinds[first]]);
+    }
+}
+
+#[test]
+fn content_that_may_have_been_changed_is_never_delivered_without_a_word() {
+    let mut layer = crate::fixtures::layer(LayerKind::Encrypted, LayerState::Opened);
+    layer.malleable = true;
+    let facts = from_outside(vec![layer.clone()]);
+    let plan = Policy::default().decide(&facts);
+    assert_eq!(plan.tag.as_deref(), Some("may have been changed"));
+    let strict = policy("[policy]\nunauthenticated = 'reject'");
+    assert_refused(&strict.decide(&facts), true, "5.7.7", "does not protect it against changes");
+    let signed = from_outside(vec![layer, crate::fixtures::layer(LayerKind::Signed, LayerState::Valid)]);
+    assert_eq!(Policy::default().decide(&signed).tag, None);
+    assert_eq!(strict.decide(&signed).verdict, Verdict::Accept);
+}
+
+#[test]
+fn an_own_signature_that_does_not_hold_is_refused_with_the_reason() {
+    let mut facts = message(vec![bob(Vec::new())]);
+    facts.protection = Some(Protection::Signed);
+    let mut broken = crate::fixtures::layer(LayerKind::Signed, LayerState::Invalid);
+    broken.why = Some("the certificate was revoked on 2026-10-01".to_owned());
+    facts.layers = vec![broken];
+    let strict = policy("[policy]\nown_signatures = 'reject'");
+    assert!(strict.verifies(&facts) && !Policy::default().verifies(&facts));
+    assert_refused(&strict.decide(&facts), true, "5.7.7", "revoked on 2026-10-01");
+    assert_in_clear(&Policy::default().decide(&facts));
+}
+
+#[test]
+fn a_mailbox_at_rest_gets_its_own_key_and_nobody_elses_message() {
+    let inbound = |address: &str, key: &str| RecipientFacts {
+        direction: Direction::Inbound,
+        at_rest: vec![none_of(KeyKind::UserSmime), found(KeyKind::UserOpenpgp, key)],
+        ..recipient(address, Vec::new())
+    };
+    let mut facts = from_outside(Vec::new());
+    facts.recipients = vec![inbound("bob@alpha.example", "B"), inbound("carol@alpha.example", "C")];
+    let plan = policy("[domain.'alpha.example']\nat_rest = 'required'").decide(&facts);
+    let keys: Vec<_> = plan.groups.iter().map(|g| g.treatment.at_rest.clone().unwrap().fingerprint).collect();
+    assert_eq!(keys, ["B", "C"]);
+    facts.recipients[0].at_rest = vec![none_of(KeyKind::UserSmime), none_of(KeyKind::UserOpenpgp)];
+    let required = policy("[policy]\nat_rest = 'required'").decide(&facts);
+    assert_refused(&required, true, "5.7.1", "there is no key for it");
+    let lenient = policy("[policy]\nat_rest = 'opportunistic'").decide(&facts);
+    assert_eq!(lenient.verdict, Verdict::Accept);
+    facts.recipients[0].at_rest.clear();
+    let unknown = policy("[policy]\nat_rest = 'opportunistic'").decide(&facts);
+    assert_refused(&unknown, false, "4.7.5", "cannot tell");
+}
+
+#[test]
+fn an_additional_key_is_in_every_sealed_form_or_the_mail_waits() {
+    let text = "[policy]\nadditional_keys = ['Audit@alpha.example']\n";
+    let mut facts = message(vec![bob(vec![found(KeyKind::UserOpenpgp, "B0B")])]);
+    assert_refused(&policy(text).decide(&facts), false, "4.7.5", "audit@alpha.example");
+    facts.additional_keys = vec![crate::AdditionalKeyFacts {
+        subject: "audit@alpha.example".to_owned(),
+        keys: vec![none_of(KeyKind::UserSmime), found(KeyKind::UserOpenpgp, "AAA")],
+    }];
+    let plan = policy(text).decide(&facts);
+    let treatment = &plan.groups[0].treatment;
+    assert_eq!(treatment.encrypt_to.len(), 2);
+    assert_eq!(treatment.additional.len(), 1);
+    assert!(plan.recipients[0].reason.contains("additional key AAA"), "{}", plan.recipients[0].reason);
+    assert!(policy(text).additional_subjects().contains("audit@alpha.example"));
+}
+
+#[test]
+fn a_domain_signs_around_its_users_signature_only_strictly_and_only_if_that_holds() {
+    let mut facts = message(vec![bob(Vec::new())]);
+    facts.protection = Some(Protection::Signed);
+    facts.layers = vec![crate::fixtures::layer(LayerKind::Signed, LayerState::Valid)];
+    facts.signing_keys = vec![found(KeyKind::DomainSmime, "D0")];
+    let strict = policy("[policy]\nsign = 'always'\n[partner.'beta.example']\ndomain_signature = 'rfc3183'");
+    assert_eq!(strict.decide(&facts).groups[0].treatment.sign_with.as_ref().unwrap().fingerprint, "D0");
+    assert!(policy("[policy]\nsign = 'always'").decide(&facts).groups[0].treatment.sign_with.is_none());
+    facts.layers[0].state = LayerState::Invalid;
+    assert!(strict.decide(&facts).groups[0].treatment.sign_with.is_none());
+}
+
+#[test]
+fn a_password_message_goes_to_one_partner_alone() {
+    let text = "[policy]\nkeys = ['password-message']\n";
+    let other = recipient("eve@gamma.test", vec![found(KeyKind::PasswordMessage, "file:/g")]);
+    let facts = message(vec![bob(vec![found(KeyKind::PasswordMessage, "file:/b")]), other]);
+    let plan = policy(text).decide(&facts);
+    assert_eq!(plan.groups.len(), 2);
+    assert!(plan.recipients[0].reason.contains("password (file:/b)"));
 }

@@ -131,7 +131,7 @@ fn a_policy_says_what_it_needs() {
     let idle = policy("[policy]\nencrypt='never'\nopen=false");
     assert!(!idle.needs_body() && !idle.may_refuse_recipients());
     assert!(Policy::default().needs_body() && Policy::default().may_refuse_recipients());
-    assert_eq!(Policy::default().wanted_kinds(), [KeyKind::UserOpenpgp, KeyKind::DomainOpenpgp]);
+    assert_eq!(Policy::default().wanted_kinds(), crate::settings::DEFAULT_KINDS);
     let one =
         policy("[policy]\nkeys=['domain-openpgp']\n[[rule]]\nid='r'\nheader={X-B='1',X-A='2'}\nstop=true");
     assert_eq!(one.wanted_kinds(), [KeyKind::DomainOpenpgp]);
@@ -160,7 +160,7 @@ add a [relay] section"]
     let policy = with_relay(policy_section).unwrap();
     assert_eq!(policy.wanted_kinds(), [KeyKind::UserOpenpgp, KeyKind::EnforcedTls]);
     let near = with_relay("[policy]\nkeys = ['enforced-tl']\n").unwrap_err().to_string();
-    assert!(near.contains("valid are user-openpgp, domain-openpgp, enforced-tls"), "{near}");
+    assert!(near.contains("domain-openpgp, enforced-tls, password-message"), "{near}");
     assert!(near.contains("did you mean `enforced-tls`"), "{near}");
 }
 
