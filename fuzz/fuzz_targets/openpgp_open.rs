@@ -9,11 +9,11 @@ use libfuzzer_sys::fuzz_target;
 use mail::Address;
 use mail::Message;
 use mail::Spill;
-use sealing::openpgp::Binding;
+use sealing::Binding;
 use sealing::openpgp::GenerateOptions;
 use sealing::openpgp::Keys;
-use sealing::openpgp::LayerState;
-use sealing::openpgp::Limits;
+use sealing::LayerState;
+use sealing::Limits;
 use sealing::openpgp::SecretCert;
 use sealing::openpgp::armor;
 use sequoia_openpgp::Cert;
@@ -46,7 +46,7 @@ static KEYS: LazyLock<OneKey> = LazyLock::new(|| {
 
 fn look(message: &Message) {
     let limits = Limits { opened_bytes: 1 << 20, ..Limits::default() };
-    let opened = sealing::openpgp::open(message, &*KEYS, NOW, &Spill::default(), &limits).unwrap();
+    let opened = sealing::open(message, sealing::Keys { openpgp: &*KEYS, smime: &sealing::smime::NoKeys }, NOW, &Spill::default(), &limits).unwrap();
     if opened.layers.iter().all(|layer| layer.state != LayerState::Opened) {
         assert!(opened.edits.is_empty() && opened.message.is_none());
     }

@@ -7,7 +7,7 @@ use policy::{
     Direction, Facts, Finding, HeaderFacts, KeyFacts, LayerFacts, LayerKind, LayerState, Policy, Protection,
     RecipientFacts, Scheme,
 };
-use sealing::openpgp::{self, Layer, Recognised};
+use sealing::{Layer, Recognised};
 
 use crate::config::GatewayConfig;
 use crate::keyring::Lookup;
@@ -118,10 +118,10 @@ fn header_facts(message: &Message, wanted: &[String]) -> HeaderFacts {
 /// How the message is protected, by its structure.
 fn protection(recognised: &Recognised) -> Protection {
     match recognised.protection {
-        openpgp::Protection::None => Protection::None,
-        openpgp::Protection::Signed => Protection::Signed,
-        openpgp::Protection::Encrypted => Protection::Encrypted,
-        openpgp::Protection::SignedAndEncrypted => Protection::SignedAndEncrypted,
+        sealing::Protection::None => Protection::None,
+        sealing::Protection::Signed => Protection::Signed,
+        sealing::Protection::Encrypted => Protection::Encrypted,
+        sealing::Protection::SignedAndEncrypted => Protection::SignedAndEncrypted,
     }
 }
 
@@ -132,18 +132,18 @@ pub fn layer_facts(layers: &[Layer]) -> Vec<LayerFacts> {
         .map(|layer| LayerFacts {
             scheme: Scheme::Openpgp,
             kind: match layer.kind {
-                openpgp::LayerKind::Encrypted => LayerKind::Encrypted,
-                openpgp::LayerKind::Signed => LayerKind::Signed,
+                sealing::LayerKind::Encrypted => LayerKind::Encrypted,
+                sealing::LayerKind::Signed => LayerKind::Signed,
             },
             state: match layer.state {
-                openpgp::LayerState::Opened => LayerState::Opened,
-                openpgp::LayerState::Valid => LayerState::Valid,
-                openpgp::LayerState::Invalid => LayerState::Invalid,
-                openpgp::LayerState::WrongSigner => LayerState::WrongSigner,
-                openpgp::LayerState::UnknownSigner => LayerState::UnknownSigner,
-                openpgp::LayerState::NoKey => LayerState::NoKey,
-                openpgp::LayerState::Damaged => LayerState::Damaged,
-                openpgp::LayerState::Unsupported => LayerState::Unsupported,
+                sealing::LayerState::Opened => LayerState::Opened,
+                sealing::LayerState::Valid => LayerState::Valid,
+                sealing::LayerState::Invalid => LayerState::Invalid,
+                sealing::LayerState::WrongSigner => LayerState::WrongSigner,
+                sealing::LayerState::UnknownSigner => LayerState::UnknownSigner,
+                sealing::LayerState::NoKey => LayerState::NoKey,
+                sealing::LayerState::Damaged => LayerState::Damaged,
+                sealing::LayerState::Unsupported => LayerState::Unsupported,
             },
             signer: layer.signer.clone(),
             why: layer.why.clone(),

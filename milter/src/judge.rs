@@ -6,7 +6,8 @@ use std::sync::Arc;
 use keydir::Usable;
 use mail::{Edit, Failure, Message, Spill, apply};
 use policy::{Direction, Facts, Group, KeyChoice, Plan, Treatment, Verdict};
-use sealing::openpgp::{self, Opened, Recognised, Seal, SecretCert};
+use sealing::openpgp::{self, Seal, SecretCert};
+use sealing::{Opened, Recognised};
 
 use crate::config::Config;
 use crate::facts::{finding, gather, layer_facts};
@@ -68,7 +69,7 @@ pub fn judge(
 ) -> Result<Judgement, Box<Stopped>> {
     let spill = config.gateway.spill();
     let signing = signing_keys(config, keys, transaction, now);
-    let recognised = transaction.body_seen.then(|| openpgp::recognise(&transaction.message));
+    let recognised = transaction.body_seen.then(|| sealing::recognise(&transaction.message));
     let mut facts = gather(
         &config.gateway,
         &config.policy,
@@ -139,7 +140,7 @@ fn open(
     let ours = facts.recipients.iter().filter(|recipient| recipient.direction != Direction::Outbound);
     let recipients = ours.map(|recipient| recipient.address.clone()).collect();
     let at = KeysAt { ring: keys, now, recipients };
-    let opened = openpgp::open(&transaction.message, &at, now, spill, &openpgp::Limits::default());
+    let opened = openpgp::open(&transaction.message, &at, now, spill, &sealing::Limits::default());
     keys.telemetry.sealing("decrypt", opened.is_ok());
     opened.map(Some).map_err(|error| Failure::temporary((7, 5), "cannot open the message now").because(error))
 }

@@ -6,7 +6,8 @@ use keydir::{Answer, Known, Purpose, Record, Rejected, Scheme, Store, Subject, U
 use mail::Address;
 use policy::{KeyAnswer, KeyFacts, KeyKind};
 use sealing::custody::Custody;
-use sealing::openpgp::{Binding, Cert, Fingerprint, KeyHandle, SecretCert};
+use sealing::Binding;
+use sealing::openpgp::{Cert, Fingerprint, KeyHandle, SecretCert};
 
 use crate::telemetry::Telemetry;
 use crate::transaction::domain_of;

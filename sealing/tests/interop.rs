@@ -22,7 +22,7 @@ use std::sync::Arc;
 use mail::Message;
 use sealing::openpgp::KeySuite;
 use sealing::openpgp::KeyVersion;
-use sealing::openpgp::LayerState;
+use sealing::LayerState;
 use sealing::openpgp::Seal;
 use sealing::openpgp::SecretCert;
 use sequoia_openpgp::Cert;

@@ -27,10 +27,10 @@ use pgp::types::SymmetricAlgorithm;
 
 use super::armor::Dearmor;
 use super::armor::Kind;
-use super::result::Layer;
-use super::result::LayerKind;
-use super::result::LayerState;
-use super::result::OpenError;
+use crate::result::Layer;
+use crate::result::LayerKind;
+use crate::result::LayerState;
+use crate::result::OpenError;
 use super::secret_cert::SecretCert;
 use super::time::system_time;
 use super::verify::Examination;

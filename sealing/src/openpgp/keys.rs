@@ -9,20 +9,12 @@ use sequoia_openpgp::Fingerprint;
 use sequoia_openpgp::KeyHandle;
 
 use super::secret_cert::SecretCert;
-
-/// For whom a certificate may speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Binding {
-    /// For the whole domain of the address: the certificate of its gateway.
-    Domain,
-    /// For this very address.
-    User,
-}
+use crate::result::Binding;
 
 /// Gives certificates and secret keys to the code that opens messages.
 ///
 /// A look-up that failed is [`Answer::CouldNotTell`], never [`Answer::None`]: it makes
-/// [`open`](super::open) fail for the moment, and the mail waits.
+/// [`open`](crate::open) fail for the moment, and the mail waits.
 pub trait Keys {
     /// The certificates that hold the key with this fingerprint or key id, revoked and expired ones
     /// included: whether a signature counts is decided for the time it was made.

@@ -11,17 +11,17 @@ use mail::Message;
 use mail::Spill;
 use sequoia_openpgp::Fingerprint;
 
-use super::canonical;
+use crate::canonical;
 use super::encrypt::Encryption;
 use super::encrypt::encrypt;
-use super::recognise::Protection;
-use super::recognise::recognise;
+use crate::recognise::Protection;
+use crate::recognise::recognise;
 use super::secret_cert::PreparedKey;
 use super::secret_cert::SecretCert;
 use super::secret_cert::SecretCertError;
 use super::sign::micalg;
 use super::sign::sign_detached;
-use super::splice;
+use crate::splice;
 
 /// How a message is to be sealed.
 #[derive(Clone, Copy)]

@@ -4,9 +4,7 @@ use std::time::Duration;
 use std::time::SystemTime;
 
 use keydir::Answer;
-use mail::Address;
 use mail::Body;
-use mail::Message;
 use mail::Spill;
 use sequoia_openpgp as pgp;
 
@@ -24,11 +22,12 @@ use pgp::policy::StandardPolicy;
 
 use super::decrypt::machine_fault;
 use super::keys::Keys;
-use super::result::Layer;
-use super::result::LayerKind;
-use super::result::LayerState;
-use super::result::Limits;
-use super::result::OpenError;
+use crate::author::Author;
+use crate::result::Layer;
+use crate::result::LayerKind;
+use crate::result::LayerState;
+use crate::result::Limits;
+use crate::result::OpenError;
 use super::time::system_time;
 use super::time::unix_seconds;
 
@@ -49,30 +48,6 @@ impl Question<'_> {
     /// The time against which signatures are checked.
     pub(crate) fn tolerant_time(&self) -> SystemTime {
         system_time(self.now) + CLOCK_SKEW
-    }
-}
-
-/// Who the message says wrote it.
-#[derive(Clone, Debug)]
-pub(crate) enum Author {
-    /// The only address of the only From field.
-    Known(Address),
-    /// Nobody can say; why.
-    Unclear(&'static str),
-}
-
-impl Author {
-    pub(crate) fn of(message: &Message) -> Author {
-        let mut fields = message.header().find_all("From");
-        let (Some((_, field)), None) = (fields.next(), fields.next()) else {
-            return Author::Unclear("the message has not exactly one From field");
-        };
-        let list = mail::parse_list(&field.unfolded());
-        match <[_; 1]>::try_from(list.mailboxes) {
-            Ok([mailbox]) if !list.malformed => Author::Known(mailbox.address),
-            Ok(_) => Author::Unclear("the From field is malformed"),
-            Err(_) => Author::Unclear("the From field has not exactly one address"),
-        }
     }
 }
 
@@ -203,7 +178,7 @@ pub(crate) fn verify_detached(
         return Ok(layer);
     }
     let mut canonical = mail::BodyWriter::new(question.spill);
-    signed.write_to(&mut super::transfer::CrlfWriter::new(&mut canonical))?;
+    signed.write_to(&mut crate::transfer::CrlfWriter::new(&mut canonical))?;
     let canonical = canonical.finish()?;
     if canonical.len() == signed.len() { Ok(layer) } else { verify_bytes(signature, &canonical, question) }
 }

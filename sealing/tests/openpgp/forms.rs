@@ -1,12 +1,12 @@
 //! The forms that protected mail takes on its way, and what only looks like them.
 
 use mail::Message;
-use sealing::openpgp::FormKind;
-use sealing::openpgp::LayerKind;
-use sealing::openpgp::LayerState;
-use sealing::openpgp::Protection;
+use sealing::FormKind;
+use sealing::LayerKind;
+use sealing::LayerState;
+use sealing::Protection;
 use sealing::openpgp::armor;
-use sealing::openpgp::recognise;
+use sealing::recognise;
 use sequoia_openpgp as pgp;
 
 use pgp::serialize::stream::Encryptor;

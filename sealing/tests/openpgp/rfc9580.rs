@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use keydir::Answer;
 use mail::Address;
-use sealing::openpgp::Binding;
+use sealing::Binding;
 use sealing::openpgp::Cert;
 use sealing::openpgp::Fingerprint;
 use sealing::openpgp::KeyHandle;
 use sealing::openpgp::Keys;
-use sealing::openpgp::Layer;
-use sealing::openpgp::LayerState;
-use sealing::openpgp::Limits;
+use sealing::Layer;
+use sealing::LayerState;
+use sealing::Limits;
 use sealing::openpgp::SecretCert;
-use sealing::openpgp::open;
 use sequoia_openpgp::parse::Parse;
 
 use crate::support::*;
@@ -104,7 +103,7 @@ fn look(text: &str) -> (Vec<Layer>, Option<String>) {
     assert_eq!(secret.fingerprint().to_hex(), expected);
     let message = letter(&format!("Content-Type: text/plain\n\n{text}"));
     let keys = Sample(Arc::new(secret));
-    let opened = open(&message, &keys, NOW, &mail::Spill::default(), &Limits::default()).unwrap();
+    let opened = sealing::open(&message, sealing::Keys { openpgp: &keys, smime: &sealing::smime::NoKeys }, NOW, &mail::Spill::default(), &Limits::default()).unwrap();
     (opened.layers, opened.message.map(|message| text_of(&message)))
 }
 

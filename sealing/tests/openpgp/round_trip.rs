@@ -5,15 +5,15 @@ use std::sync::Arc;
 use mail::Message;
 use mail::Spill;
 use proptest::prelude::*;
-use sealing::openpgp::Binding;
+use sealing::Binding;
 use sealing::openpgp::KeySuite;
 use sealing::openpgp::KeyVersion;
-use sealing::openpgp::LayerKind;
-use sealing::openpgp::LayerState;
-use sealing::openpgp::Protection;
+use sealing::LayerKind;
+use sealing::LayerState;
+use sealing::Protection;
 use sealing::openpgp::Seal;
 use sealing::openpgp::SealError;
-use sealing::openpgp::recognise;
+use sealing::recognise;
 use sealing::openpgp::seal;
 use sealing::openpgp::sealed_size_estimate;
 
@@ -231,7 +231,7 @@ fn a_body_on_disk_is_sealed_and_opened_on_disk() {
         assert!(sealed.body().in_memory().is_none());
         assert!(sealed.len() <= sealed_size_estimate(message.len(), 1, true));
         let opened =
-            sealing::openpgp::open(&sealed, &world, NOW, &spill, &sealing::openpgp::Limits::default())
+            sealing::open(&sealed, sealing::Keys { openpgp: &world, smime: &sealing::smime::NoKeys }, NOW, &spill, &sealing::Limits::default())
                 .unwrap();
         assert_eq!(opened.layers[1].state, LayerState::Valid);
         let inside = opened.message.unwrap();

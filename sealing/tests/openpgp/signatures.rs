@@ -1,11 +1,11 @@
 //! Whose signature it is, and whether it holds.
 
 use mail::Message;
-use sealing::openpgp::Binding;
+use sealing::Binding;
 use sealing::openpgp::GenerateOptions;
 use sealing::openpgp::KeySuite;
 use sealing::openpgp::KeyVersion;
-use sealing::openpgp::LayerState;
+use sealing::LayerState;
 use sealing::openpgp::SealError;
 use sealing::openpgp::SecretCert;
 use sealing::openpgp::generate;
@@ -199,7 +199,7 @@ fn a_failed_look_up_is_no_verdict() {
     world.broken = true;
     for message in [signed, encrypted] {
         let error =
-            sealing::openpgp::open(&message, &world, NOW, &mail::Spill::default(), &Default::default());
+            sealing::open(&message, sealing::Keys { openpgp: &world, smime: &sealing::smime::NoKeys }, NOW, &mail::Spill::default(), &Default::default());
         assert!(matches!(error, Err(sealing::openpgp::OpenError::Keys(_))));
     }
 }

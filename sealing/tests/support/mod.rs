@@ -15,17 +15,16 @@ use keydir::Usable;
 use mail::Address;
 use mail::Message;
 use mail::Spill;
-use sealing::openpgp::Binding;
+use sealing::Binding;
 use sealing::openpgp::GenerateOptions;
 use sealing::openpgp::KeySuite;
 use sealing::openpgp::KeyVersion;
 use sealing::openpgp::Keys;
-use sealing::openpgp::Limits;
-use sealing::openpgp::Opened;
+use sealing::Limits;
+use sealing::Opened;
 use sealing::openpgp::Seal;
 use sealing::openpgp::SecretCert;
 use sealing::openpgp::generate;
-use sealing::openpgp::open;
 use sealing::openpgp::seal;
 use sequoia_openpgp::Cert;
 use sequoia_openpgp::Fingerprint;
@@ -118,7 +117,7 @@ impl World {
     }
 
     pub fn open(&self, message: &Message) -> Opened {
-        open(message, self, self.now, &Spill::default(), &Limits::default()).unwrap()
+        sealing::open(message, sealing::Keys { openpgp: self, smime: &sealing::smime::NoKeys }, self.now, &Spill::default(), &Limits::default()).unwrap()
     }
 }
 

@@ -4,7 +4,7 @@ use mail::Edit;
 use mail::HeaderSection;
 use mail::Message;
 
-use super::canonical::describes_content;
+use crate::canonical::describes_content;
 
 /// A Content-* field: name and raw value.
 pub(crate) type ContentField = (String, Vec<u8>);

@@ -2,9 +2,18 @@
 
 use std::fmt;
 
+use keydir::Scheme;
 use mail::Message;
 
-use super::keys::Binding;
+
+/// For whom a certificate may speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// For the whole domain of the address: the certificate of its gateway.
+    Domain,
+    /// For this very address.
+    User,
+}
 
 /// What a layer does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +48,8 @@ pub enum LayerState {
 /// One cryptographic layer, as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
+    /// The standard that the layer follows.
+    pub scheme: Scheme,
     /// Encryption or signature.
     pub kind: LayerKind,
     /// What became of it.
@@ -56,11 +67,20 @@ pub struct Layer {
     pub decrypted_with: Option<String>,
     /// The reason for a state that is neither `Opened` nor `Valid`, in plain words.
     pub why: Option<String>,
+    /// The layer was opened, but its encryption does not show whether anybody changed the content: CBC
+    /// (RFC 8551 section 6, known as EFAIL). Only a valid signature inside does.
+    pub malleable: bool,
 }
 
 impl Layer {
+    /// A layer of OpenPGP.
     pub(crate) fn new(kind: LayerKind, state: LayerState) -> Layer {
+        Layer::of(Scheme::Openpgp, kind, state)
+    }
+
+    pub(crate) fn of(scheme: Scheme, kind: LayerKind, state: LayerState) -> Layer {
         Layer {
+            scheme,
             kind,
             state,
             signer: None,
@@ -69,6 +89,7 @@ impl Layer {
             signed_at: None,
             decrypted_with: None,
             why: None,
+            malleable: false,
         }
     }
 

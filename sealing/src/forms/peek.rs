@@ -7,7 +7,7 @@ use mail::Spill;
 
 use crate::openpgp::armor::Dearmor;
 use crate::openpgp::armor::Kind;
-use crate::openpgp::recognise::FormKind;
+use crate::recognise::FormKind;
 
 /// Bytes of a part that are looked at.
 const HEAD: u64 = 8 * 1024;
@@ -42,10 +42,11 @@ pub(super) fn cms(part: &Entity<'_>) -> Option<FormKind> {
         _ => 1,
     };
     let oid = after_tag.get(length_octets..)?;
-    let known: [(&[u8], FormKind); 3] = [
+    let known: [(&[u8], FormKind); 4] = [
         (b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03", FormKind::SmimeEncrypted),
         (b"\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x17", FormKind::SmimeEncrypted),
-        (b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02", FormKind::SmimeSigned),
+        (b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02", FormKind::SmimeOpaque),
+        (b"\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01\x09", FormKind::SmimeCompressed),
     ];
     known.iter().find(|(prefix, _)| oid.starts_with(prefix)).map(|(_, kind)| *kind)
 }

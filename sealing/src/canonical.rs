@@ -16,10 +16,10 @@ use mail::Message;
 use mail::Spill;
 use mail::TransferEncoding;
 
-use super::transfer::Base64Writer;
-use super::transfer::CrlfWriter;
-use super::transfer::QuotedPrintableWriter;
-use super::transfer::Survey;
+use crate::transfer::Base64Writer;
+use crate::transfer::CrlfWriter;
+use crate::transfer::QuotedPrintableWriter;
+use crate::transfer::Survey;
 
 /// Whether a field describes the body, and so moves with it.
 pub(crate) fn describes_content(field: &Field<'_>) -> bool {

@@ -4,12 +4,13 @@
 //! its first packet is that of an encrypted message, and a whole message only if its outermost entity
 //! is such a form: a message with an encrypted part beside a clear one is not protected.
 
+use keydir::Scheme;
 use mail::Message;
 use mail::Spill;
 
-use super::forms;
-use super::forms::Found;
-use super::result::Limits;
+use crate::forms;
+use crate::forms::Found;
+use crate::result::Limits;
 
 /// How a whole message is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,13 +36,31 @@ pub enum FormKind {
     PgpInlineEncrypted,
     /// A text that is signed in the cleartext signature framework (RFC 9580 section 7).
     PgpInlineSigned,
+    /// CMS CompressedData (RFC 8551 section 3.6), which protects nothing.
+    SmimeCompressed,
     /// CMS EnvelopedData or AuthEnvelopedData (RFC 8551 sections 3.3, 3.4).
     SmimeEncrypted,
-    /// multipart/signed with a CMS signature, or SignedData (RFC 8551 section 3.5).
+    /// CMS SignedData with its content inside (RFC 8551 section 3.5.2).
+    SmimeOpaque,
+    /// multipart/signed with a CMS signature (RFC 8551 section 3.5.3).
     SmimeSigned,
 }
 
 impl FormKind {
+    /// The standard that the form follows.
+    pub fn scheme(self) -> Scheme {
+        match self {
+            FormKind::PgpMimeEncrypted
+            | FormKind::PgpMimeSigned
+            | FormKind::PgpInlineEncrypted
+            | FormKind::PgpInlineSigned => Scheme::Openpgp,
+            FormKind::SmimeCompressed
+            | FormKind::SmimeEncrypted
+            | FormKind::SmimeOpaque
+            | FormKind::SmimeSigned => Scheme::Smime,
+        }
+    }
+
     pub(crate) fn encrypts(self) -> bool {
         matches!(self, FormKind::PgpMimeEncrypted | FormKind::PgpInlineEncrypted | FormKind::SmimeEncrypted)
     }
@@ -82,6 +101,9 @@ fn protection(found: &[Found<'_>]) -> Protection {
     };
     if root.kind.encrypts() {
         return Protection::Encrypted;
+    }
+    if root.kind == FormKind::SmimeCompressed {
+        return Protection::None;
     }
     let inside = found.iter().any(|found| found.path == [0] && found.whole && found.kind.encrypts());
     if inside { Protection::SignedAndEncrypted } else { Protection::Signed }

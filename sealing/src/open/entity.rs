@@ -4,12 +4,16 @@ use std::io;
 use std::io::Read;
 
 use mail::Body;
+use mail::BodyWriter;
 use mail::ContentType;
 use mail::Message;
 use mail::Spill;
 
-use crate::openpgp::splice;
-use crate::openpgp::splice::ContentField;
+use crate::splice;
+use crate::splice::ContentField;
+use crate::recognise::Protection;
+use crate::recognise::recognise;
+use crate::transfer::Base64Writer;
 
 /// Where the header of decrypted content is looked for, in bytes: it is short, unless it is not.
 const HEADER: [u64; 2] = [32 << 10, 4 << 20];
@@ -35,6 +39,26 @@ impl Inner {
         let start = head.len() - head.body().len();
         let subject = protected_subject(&head);
         Ok(Inner { fields, content: content.slice(start..content.len()), subject })
+    }
+
+    /// A bare CMS object, dressed as the entity that it would be in a message (RFC 8551 section 3.2).
+    pub(crate) fn cms(object: &Body, spill: &Spill) -> io::Result<Inner> {
+        let mut text = BodyWriter::new(spill);
+        let mut writer = Base64Writer::new(&mut text);
+        object.write_to(&mut writer)?;
+        writer.finish()?;
+        let fields = vec![
+            ("Content-Type".into(), b" application/pkcs7-mime; name=\"smime.p7m\"".to_vec()),
+            ("Content-Transfer-Encoding".into(), b" base64".to_vec()),
+        ];
+        Ok(Inner { fields, content: text.finish()?, subject: None })
+    }
+
+    /// Whether the whole entity is something encrypted, of either standard.
+    pub(crate) fn holds_encrypted(&self) -> bool {
+        let fields = self.fields.iter().map(|(name, value)| (name.clone().into_bytes(), value.clone()));
+        let message = Message::from_milter(fields, self.content.clone());
+        recognise(&message).protection == Protection::Encrypted
     }
 }
 

@@ -14,27 +14,27 @@ use pgp::parse::Parse;
 use pgp::parse::stream::VerifierBuilder;
 use pgp::policy::StandardPolicy;
 
-use super::entity::Inner;
+use crate::open::entity::Inner;
 use crate::openpgp::decrypt::HELD_BACK;
 use crate::openpgp::decrypt::machine_fault;
 use crate::openpgp::inline::Inline;
-use crate::openpgp::result::Layer;
-use crate::openpgp::result::LayerKind;
-use crate::openpgp::result::LayerState;
-use crate::openpgp::result::OpenError;
-use crate::openpgp::splice;
+use crate::result::Layer;
+use crate::result::LayerKind;
+use crate::result::LayerState;
+use crate::result::OpenError;
+use crate::splice;
 use crate::openpgp::time::system_time;
-use crate::openpgp::transfer::Base64Writer;
-use crate::openpgp::transfer::CrlfWriter;
-use crate::openpgp::transfer::QuotedPrintableWriter;
-use crate::openpgp::transfer::Survey;
+use crate::transfer::Base64Writer;
+use crate::transfer::CrlfWriter;
+use crate::transfer::QuotedPrintableWriter;
+use crate::transfer::Survey;
 use crate::openpgp::verify::Examination;
 use crate::openpgp::verify::Question;
 use crate::openpgp::verify::Verifying;
 
 /// The text part that takes the place of one with an armored message: the decrypted text, then what
 /// stood after the armor.
-pub(super) fn entity(part: &Entity<'_>, plain: &Body, rest: &Body, spill: &Spill) -> io::Result<Inner> {
+pub(crate) fn entity(part: &Entity<'_>, plain: &Body, rest: &Body, spill: &Spill) -> io::Result<Inner> {
     let mut text = BodyWriter::new(spill);
     let mut lines = CrlfWriter::new(&mut text);
     plain.write_to(&mut lines)?;
@@ -72,7 +72,7 @@ pub(super) fn entity(part: &Entity<'_>, plain: &Body, rest: &Body, spill: &Spill
 
 /// Verifies a cleartext-signed text. Text outside the armor is not covered by the signature, so with
 /// such text the part as a whole is not validly signed.
-pub(super) fn verify(inline: &Inline, question: &Question<'_>) -> Result<Layer, OpenError> {
+pub(crate) fn verify(inline: &Inline, question: &Question<'_>) -> Result<Layer, OpenError> {
     let none = || Layer::new(LayerKind::Signed, LayerState::Invalid);
     if !only_hash_headers(&inline.block())? {
         return Ok(none().because("text that is not signed stands before the signed text"));

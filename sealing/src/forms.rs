@@ -6,10 +6,10 @@ use mail::Message;
 use mail::MimeError;
 use mail::Spill;
 
-use super::inline;
-use super::inline::Inline;
-use super::recognise::FormKind;
-use super::result::Limits;
+use crate::openpgp::inline;
+use crate::openpgp::inline::Inline;
+use crate::recognise::FormKind;
+use crate::result::Limits;
 
 mod peek;
 
@@ -34,8 +34,10 @@ pub(crate) enum Parts<'m> {
     Encrypted(Entity<'m>),
     /// The text part and what it holds.
     Inline(Entity<'m>, Inline),
-    /// A form of S/MIME, which is recognised here and opened elsewhere.
-    Smime,
+    /// The part that holds a CMS object with everything in it.
+    Cms(Entity<'m>),
+    /// The part that is signed, byte by byte, and the part that holds the CMS signature.
+    CmsSigned(Entity<'m>, Entity<'m>),
     /// The part that is signed, byte by byte, and the part that holds the signature.
     Signed(Entity<'m>, Entity<'m>),
 }
@@ -92,9 +94,9 @@ impl<'m> Search<'_, 'm> {
                 }
             }
             ("text", "plain") | ("application", "pgp") => self.text(entity, place)?,
-            ("application", "pkcs7-mime" | "x-pkcs7-mime") => {
+            ("application", subtype) if is_cms(subtype, entity) => {
                 if let Some(kind) = peek::cms(entity) {
-                    self.push(kind, entity, place, Parts::Smime);
+                    self.push(kind, entity, place, Parts::Cms(entity.clone()));
                 }
             }
             _ => (),
@@ -129,14 +131,14 @@ impl<'m> Search<'_, 'm> {
         let [signed, signature] = children else { return Ok(()) };
         let protocol = content_type.param("protocol").map(str::to_ascii_lowercase);
         let signature_type = signature.content_type();
-        let smime = |subtype: &str| matches!(subtype, "pkcs7-signature" | "x-pkcs7-signature");
         if signature_type.is("application", "pgp-signature")
             || protocol.as_deref() == Some("application/pgp-signature")
         {
             let parts = Parts::Signed(signed.clone(), signature.clone());
             self.push(FormKind::PgpMimeSigned, entity, place.clone(), parts);
-        } else if signature_type.kind == "application" && smime(&signature_type.subtype) {
-            self.push(FormKind::SmimeSigned, entity, place.clone(), Parts::Smime);
+        } else if signature_type.kind == "application" && is_cms_signature(&signature_type.subtype, signature) {
+            let parts = Parts::CmsSigned(signed.clone(), signature.clone());
+            self.push(FormKind::SmimeSigned, entity, place.clone(), parts);
         }
         let around = place.signed.take().unwrap_or_else(|| (entity.clone(), place.path.clone()));
         let mut child = place.child(0);
@@ -207,6 +209,32 @@ impl<'m> Search<'_, 'm> {
         let barred = place.barred;
         self.found.push(Found { path: place.path, kind, whole, barred, replaced, replaced_path, parts });
     }
+}
+
+/// Whether a part may hold a CMS object (RFC 8551 section 3.2). Some relays make `octet-stream` of what they
+/// do not know, and leave the name.
+fn is_cms(subtype: &str, part: &Entity<'_>) -> bool {
+    match subtype {
+        "pkcs7-mime" | "x-pkcs7-mime" => true,
+        "octet-stream" => has_extension(part, &[".p7m", ".p7z"]),
+        _ => false,
+    }
+}
+
+/// Whether the second part of multipart/signed is a CMS signature.
+fn is_cms_signature(subtype: &str, part: &Entity<'_>) -> bool {
+    match subtype {
+        "pkcs7-signature" | "x-pkcs7-signature" => true,
+        "octet-stream" => has_extension(part, &[".p7s"]),
+        _ => false,
+    }
+}
+
+fn has_extension(part: &Entity<'_>, extensions: &[&str]) -> bool {
+    part.filename().is_some_and(|name| {
+        let name = name.to_ascii_lowercase();
+        extensions.iter().any(|extension| name.ends_with(extension))
+    })
 }
 
 /// The first part of multipart/encrypted.

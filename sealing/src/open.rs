@@ -6,31 +6,41 @@ use mail::Edit;
 use mail::Message;
 use mail::Spill;
 
-use super::armor;
-use super::armor::Dearmor;
-use super::decrypt;
-use super::decrypt::Decrypted;
-use super::forms;
-use super::forms::Found;
-use super::forms::Parts;
-use super::keys::Keys;
-use super::recognise::FormKind;
-use super::result::Layer;
-use super::result::LayerKind;
-use super::result::LayerState;
-use super::result::Limits;
-use super::result::OpenError;
-use super::result::Opened;
-use super::splice;
-use super::splice::ContentField;
-use super::verify;
-use super::verify::Author;
-use super::verify::Question;
+use crate::openpgp::armor;
+use crate::openpgp::armor::Dearmor;
+use crate::openpgp::decrypt;
+use crate::openpgp::decrypt::Decrypted;
+use crate::forms;
+use crate::forms::Found;
+use crate::forms::Parts;
+use crate::openpgp;
+use crate::recognise::FormKind;
+use crate::result::Layer;
+use crate::result::LayerKind;
+use crate::result::LayerState;
+use crate::result::Limits;
+use crate::result::OpenError;
+use crate::result::Opened;
+use crate::splice;
+use crate::splice::ContentField;
+use crate::openpgp::verify;
+use crate::author::Author;
+use crate::openpgp::verify::Question;
+use crate::smime;
 
-mod entity;
-mod text;
+pub(crate) mod entity;
+use crate::openpgp::text;
 
 use entity::Inner;
+
+/// Where the keys for opening a message come from.
+#[derive(Clone, Copy)]
+pub struct Keys<'a> {
+    /// For OpenPGP.
+    pub openpgp: &'a dyn openpgp::Keys,
+    /// For S/MIME.
+    pub smime: &'a dyn smime::Keys,
+}
 
 /// Opens every layer of a message that a key of ours opens, outermost first, and verifies every
 /// signature on the way against the message's From.
@@ -43,22 +53,30 @@ use entity::Inner;
 /// the message itself is told by the layers, never by an error.
 pub fn open(
     message: &Message,
-    keys: &dyn Keys,
+    keys: Keys<'_>,
     now: i64,
     spill: &Spill,
     limits: &Limits,
 ) -> Result<Opened, OpenError> {
-    let question = Question { keys, author: Author::of(message), now, limits, spill };
+    let author = Author::of(message);
+    let questions = Questions {
+        openpgp: verify::Question { keys: keys.openpgp, author: author.clone(), now, limits, spill },
+        smime: smime::step::Question { keys: keys.smime, author: &author, now, limits, spill },
+    };
+    let question = &questions.openpgp;
     let mut session = Session { original: message, root: None, body: None, subject: None, done: Vec::new() };
+    let mut steps = 0;
     let mut current = message.clone();
     let mut layers = Vec::new();
     // MIME that cannot be walked within the limits holds no form that we would open.
-    while let Some(found) = session.next(&current, &question)? {
-        if layers.len() >= limits.layers {
+    while let Some(found) = session.next(&current, question)? {
+        steps += 1;
+        if layers.len() >= limits.layers || steps > 2 * limits.layers {
             layers.push(layer(found.kind, LayerState::Unsupported, "too many layers"));
             break;
         }
-        let (mut new, inner) = step(&found, &question)?;
+        let opened = layers.iter().any(|layer: &Layer| layer.state == LayerState::Opened);
+        let (mut new, inner) = step(&found, opened, &questions)?;
         layers.append(&mut new);
         match inner {
             None => session.done.push((found.path, found.kind)),
@@ -75,12 +93,20 @@ pub fn open(
 }
 
 /// Handles one form: the layers it has, and what takes its place, if anything does.
-fn step(found: &Found<'_>, question: &Question<'_>) -> Result<(Vec<Layer>, Option<Inner>), OpenError> {
+fn step(
+    found: &Found<'_>,
+    opened: bool,
+    questions: &Questions<'_>,
+) -> Result<(Vec<Layer>, Option<Inner>), OpenError> {
+    let question = &questions.openpgp;
     if let Some(why) = found.barred.filter(|_| found.kind.encrypts()) {
         return Ok((vec![layer(found.kind, LayerState::Unsupported, why)], None));
     }
     match &found.parts {
-        Parts::Smime => Ok((Vec::new(), None)),
+        Parts::Cms(part) => smime::step::object(part, found.kind, opened, &questions.smime),
+        Parts::CmsSigned(signed, signature) => {
+            smime::step::clear_signed(signed, signature, opened, &questions.smime)
+        }
         Parts::Encrypted(payload) => {
             let decrypted = decrypt::decrypt(&payload.decoded(question.spill)?, question)?;
             Ok(match accept(decrypted) {
@@ -113,6 +139,12 @@ fn step(found: &Found<'_>, question: &Question<'_>) -> Result<(Vec<Layer>, Optio
     }
 }
 
+/// What each standard asks.
+struct Questions<'a> {
+    openpgp: verify::Question<'a>,
+    smime: smime::step::Question<'a>,
+}
+
 /// In a part that claims to be encrypted, content that is not encrypted is not used.
 fn accept(decrypted: Decrypted) -> (Vec<Layer>, Option<Body>) {
     let first = decrypted.layers.first().map(|layer| layer.kind);
@@ -141,8 +173,8 @@ fn detached_signature(part: &Body) -> Result<Result<Vec<u8>, String>, OpenError>
 }
 
 fn layer(kind: FormKind, state: LayerState, why: impl Into<String>) -> Layer {
-    let kind = if kind.encrypts() { LayerKind::Encrypted } else { LayerKind::Signed };
-    Layer::new(kind, state).because(why)
+    let does = if kind.encrypts() { LayerKind::Encrypted } else { LayerKind::Signed };
+    Layer::of(kind.scheme(), does, state).because(why)
 }
 
 /// What was changed so far, told as changes to the original message.
@@ -172,7 +204,7 @@ impl Session<'_> {
         let seen = |found: &Found<'_>| {
             self.done.iter().any(|(path, kind)| *path == found.path && *kind == found.kind)
         };
-        Ok(found.into_iter().find(|found| !matches!(found.parts, Parts::Smime) && !seen(found)))
+        Ok(found.into_iter().find(|found| !seen(found)))
     }
 
     /// Puts the opened entity in the place of the protected one.
@@ -220,7 +252,7 @@ fn within(current: &Message, found: &Found<'_>, inner: &Inner, spill: &Spill) ->
     let raw = found.replaced.raw_range();
     let mut out = BodyWriter::new(spill);
     body.slice(0..raw.start).write_to(&mut out)?;
-    for field in found.replaced.header().fields().filter(|field| !super::canonical::describes_content(field))
+    for field in found.replaced.header().fields().filter(|field| !crate::canonical::describes_content(field))
     {
         out.write_all(field.raw())?;
     }

@@ -1,0 +1,133 @@
+//! Whom a signature that holds speaks for.
+//!
+//! A signature is valid when four things are: it holds, its certificate chains to an authority that is
+//! trusted and did not revoke it, the certificate was valid when it signed and is now, and it speaks for the
+//! only address in From (RFC 8551 section 4.4.1, RFC 3183 section 4.1).
+
+use keydir::Answer;
+use keydir::Certificate;
+use keydir::ChainError;
+use keydir::Speaks;
+use keydir::Use;
+use mail::Address;
+
+use super::step::Question;
+use crate::author::Author;
+use crate::cms::SignerResult;
+use crate::cms::Verified;
+use crate::result::Binding;
+use crate::result::Layer;
+use crate::result::LayerKind;
+use crate::result::LayerState;
+use crate::result::OpenError;
+
+/// A signature may be dated so far ahead of our clock, seconds.
+const CLOCK_SKEW: i64 = 5 * 60;
+
+/// One layer for each signer, in the order in which they stand; one that is not valid if there is none.
+pub(crate) fn layers(verified: &Verified, question: &Question<'_>) -> Result<Vec<Layer>, OpenError> {
+    if verified.signers.is_empty() {
+        // RFC 3183 section 3.1.1: an empty layer claims nothing.
+        return Ok(Vec::new());
+    }
+    let judge = |signer| layer(signer, &verified.certificates, question);
+    let layers: Vec<Layer> = verified.signers.iter().map(judge).collect::<Result<_, _>>()?;
+    // Several signers of one layer say the same in several algorithms: one whose certificate nobody here
+    // knows takes nothing from one that is known. One that is broken does.
+    let valid = layers.iter().any(|layer| layer.state == LayerState::Valid);
+    let known = |layer: &Layer| layer.state != LayerState::UnknownSigner;
+    Ok(if valid { layers.into_iter().filter(known).collect() } else { layers })
+}
+
+fn layer(
+    signer: &SignerResult,
+    enclosed: &[Certificate],
+    question: &Question<'_>,
+) -> Result<Layer, OpenError> {
+    let mut layer = super::step::layer(LayerKind::Signed, LayerState::Invalid);
+    layer.signed_at = signer.signing_time;
+    layer.signer = signer.certificate.as_ref().map(Certificate::fingerprint);
+    if let Err(why) = &signer.holds {
+        let known = signer.certificate.is_some();
+        layer.state = if known { LayerState::Invalid } else { LayerState::UnknownSigner };
+        return Ok(layer.because(why.clone()));
+    }
+    let Some(certificate) = &signer.certificate else {
+        layer.state = LayerState::UnknownSigner;
+        return Ok(layer.because("the signer's certificate is not known"));
+    };
+    let made = signer.signing_time.unwrap_or(question.now);
+    if made > question.now.saturating_add(CLOCK_SKEW) {
+        return Ok(layer.because("the signature says it was made in the future"));
+    }
+    let address = match question.author {
+        Author::Known(address) => Some(address),
+        Author::Unclear(_) => None,
+    };
+    let assigned = assigned(certificate, address, question)?;
+    if let Err((state, why)) = chained(certificate, enclosed, made, assigned.is_some(), question) {
+        layer.state = state;
+        return Ok(layer.because(why));
+    }
+    Ok(bind(layer, certificate, assigned, question.author))
+}
+
+/// Checks the certificate for the time of the signature and for now.
+fn chained(
+    certificate: &Certificate,
+    enclosed: &[Certificate],
+    made: i64,
+    assigned: bool,
+    question: &Question<'_>,
+) -> Result<(), (LayerState, String)> {
+    let anchors = question.keys.anchors();
+    for at in [made, question.now] {
+        certificate.may_sign(at).map_err(|reason| (LayerState::Invalid, reason.to_string()))?;
+        match anchors.verify(certificate, enclosed, at, Use::Sign) {
+            Ok(_) => {}
+            // The administrator vouches for it; that never makes up for a revocation.
+            Err(ChainError::Untrusted { .. }) if assigned => {}
+            Err(error @ (ChainError::Untrusted { .. } | ChainError::RevocationUnknown { .. })) => {
+                return Err((LayerState::UnknownSigner, error.to_string()));
+            }
+            Err(error) => return Err((LayerState::Invalid, error.to_string())),
+        }
+    }
+    Ok(())
+}
+
+fn assigned(
+    certificate: &Certificate,
+    address: Option<&Address>,
+    question: &Question<'_>,
+) -> Result<Option<Binding>, OpenError> {
+    let Some(address) = address else { return Ok(None) };
+    match question.keys.assigned(certificate, address) {
+        Answer::Found(binding) => Ok(Some(binding)),
+        Answer::None { .. } => Ok(None),
+        Answer::CouldNotTell { why } => Err(OpenError::Keys(why)),
+    }
+}
+
+/// Says for whom the signature speaks: valid for the author only.
+fn bind(mut layer: Layer, certificate: &Certificate, assigned: Option<Binding>, author: &Author) -> Layer {
+    layer.state = LayerState::WrongSigner;
+    let address = match author {
+        Author::Known(address) => address.to_string(),
+        Author::Unclear(why) => return layer.because(*why),
+    };
+    let speaks = match certificate.speaks_for(&address) {
+        Some(Speaks::User) => Some(Binding::User),
+        Some(Speaks::Domain) => Some(Binding::Domain),
+        None => assigned,
+    };
+    let Some(binding) = speaks else {
+        let names = certificate.addresses().join(", ");
+        let names = if names.is_empty() { "nobody by address".to_owned() } else { names };
+        return layer.because(format!("the certificate is for {names}, not for {address}"));
+    };
+    layer.state = LayerState::Valid;
+    layer.binding = Some(binding);
+    layer.signer_subject = Some(address);
+    layer
+}
