@@ -1,0 +1,285 @@
+//! Step 6 of the path: the forms of a message, one for each group of the plan.
+
+use std::sync::Arc;
+
+use mail::{Edit, Failure, Message, Spill, apply};
+use policy::{
+    ContentCipher, Direction, Facts, Group, KeyChoice, KeyKind, KeyTransport, Nesting, Plan, Scheme,
+    SignedForm, Treatment, Verdict,
+};
+use sealing::smime::{self, SignatureType};
+use sealing::{Opened, openpgp};
+
+use crate::config::Config;
+use crate::hashing::digest;
+use crate::keyring::{Key, KeyRing, Lookup};
+use crate::transaction::Transaction;
+use crate::{results, subject};
+
+/// The message as one group of recipients gets it.
+#[derive(Debug)]
+pub struct Form {
+    /// Indexes of the recipients.
+    pub recipients: Vec<usize>,
+    /// What was done.
+    pub treatment: Treatment,
+    /// The result.
+    pub message: Message,
+    /// False when the body is the one that came in.
+    pub body_changed: bool,
+    /// Digest of the result, if the body was changed.
+    pub digest: Option<[u8; 32]>,
+}
+
+/// Makes the forms of one message.
+pub struct Workshop<'w> {
+    /// What the administrator configured.
+    pub config: &'w Config,
+    /// Secret keys.
+    pub keys: &'w KeyRing,
+    /// The message as it arrived.
+    pub transaction: &'w Transaction,
+    /// The keys that were found for the recipients, and those that read along.
+    pub lookups: &'w [Lookup],
+    /// The keys that sign for the author.
+    pub signing: &'w Lookup,
+    /// What the decision was taken from.
+    pub facts: &'w Facts,
+    /// The decision.
+    pub plan: &'w Plan,
+    /// What opening gave.
+    pub opened: Option<Opened>,
+    /// Where bodies are kept.
+    pub spill: Spill,
+    /// Unix seconds.
+    pub now: i64,
+}
+
+impl Workshop<'_> {
+    /// All forms; none when the message goes nowhere.
+    ///
+    /// # Errors
+    /// Whatever kept a form from being made completely; nothing may then leave.
+    pub fn forms(&self) -> Result<Vec<Form>, Failure> {
+        if !matches!(self.plan.verdict, Verdict::Accept | Verdict::Quarantine { .. }) {
+            return Ok(Vec::new());
+        }
+        self.plan.groups.iter().map(|group| self.form(group)).collect()
+    }
+
+    fn form(&self, group: &Group) -> Result<Form, Failure> {
+        let treatment = &group.treatment;
+        let opened = self.opened.as_ref().filter(|_| treatment.opened).and_then(|o| o.message.as_ref());
+        let base = opened.unwrap_or(&self.transaction.message);
+        let dressed = self.dress(base, group)?;
+        let sealed = self.seal(&dressed, treatment)?;
+        let message = self.put_to_rest(sealed, treatment)?;
+        self.check_size(message.len())?;
+        let body_changed = opened.is_some() || !treatment.is_pass();
+        Ok(Form {
+            recipients: group.recipients.clone(),
+            body_changed,
+            digest: body_changed.then(|| digest(&message)).transpose().map_err(storage)?,
+            treatment: treatment.clone(),
+            message,
+        })
+    }
+
+    /// Fields out and in: forged results, our results, triggers, the warning in the Subject.
+    fn dress(&self, base: &Message, group: &Group) -> Result<Message, Failure> {
+        let name = &self.config.gateway.name;
+        let mut edits = if self.transaction.is_second_pass() {
+            results::token_removal(base)
+        } else {
+            results::forged(base, name, self.transaction.originating)
+        };
+        let is_inbound = |index: &usize| {
+            self.facts.recipients.get(*index).is_some_and(|r| r.direction == Direction::Inbound)
+        };
+        if group.recipients.iter().any(is_inbound) {
+            edits.extend(results::add(&self.facts.layers, name, &self.facts.from));
+        }
+        if !group.treatment.encrypt_to.is_empty() {
+            // Who else got it secretly is nobody's business (RFC 5322 section 3.6.3).
+            for field in ["Bcc", "Resent-Bcc"] {
+                edits.extend(base.header().find_all(field).map(|(index, _)| Edit::RemoveField { index }));
+            }
+        }
+        if group.treatment.enforced_tls {
+            // `TLS-Required: No` would waive the authentication on which policy counts (RFC 8689 section 5).
+            let waivers = base.header().find_all("TLS-Required");
+            edits.extend(waivers.map(|(index, _)| Edit::RemoveField { index }));
+        }
+        for field in &self.plan.remove_fields {
+            let indexes = base.header().find_all(field).map(|(index, _)| Edit::RemoveField { index });
+            edits.extend(indexes);
+        }
+        edits.extend(subject::edits(base, &self.plan.subject_triggers, self.plan.tag.as_deref()));
+        if edits.is_empty() {
+            return Ok(base.clone());
+        }
+        apply(base, &edits, &self.spill).map_err(storage)
+    }
+
+    fn seal(&self, message: &Message, treatment: &Treatment) -> Result<Message, Failure> {
+        if treatment.encrypt_to.is_empty() && treatment.sign_with.is_none() {
+            return Ok(message.clone());
+        }
+        let first = treatment.encrypt_to.first().or(treatment.sign_with.as_ref());
+        let edits = match first.and_then(|key| key.kind.scheme()) {
+            Some(Scheme::Smime) => self.seal_smime(message, treatment)?,
+            Some(Scheme::Openpgp) => self.seal_openpgp(message, treatment)?,
+            None => return Err(Failure::temporary((7, 5), "this way to protect a message is not ready")),
+        };
+        apply(message, &edits, &self.spill).map_err(storage)
+    }
+
+    fn seal_openpgp(&self, message: &Message, treatment: &Treatment) -> Result<Vec<Edit>, Failure> {
+        let recipients = treatment.encrypt_to.iter().map(|choice| match self.chosen(choice)? {
+            Key::Openpgp(usable) => Ok(keydir::Usable::clone(usable)),
+            Key::Smime(_) => Err(gone()),
+        });
+        let recipients = recipients.collect::<Result<Vec<_>, Failure>>()?;
+        let signed = treatment.sign_with.is_some();
+        self.check_size(openpgp::sealed_size_estimate(message.len(), recipients.len(), signed))?;
+        let signer = match &treatment.sign_with {
+            Some(choice) => {
+                self.signing_key(choice)?;
+                Some(self.keys.custody.get(&choice.fingerprint).map_err(unusable)?)
+            }
+            None => None,
+        };
+        let spec = openpgp::Seal {
+            recipients: &recipients,
+            signer: signer.as_deref(),
+            aead: treatment.aead,
+            now: self.now,
+            hide_recipients: false,
+        };
+        let edits = openpgp::seal(message, &spec, &self.spill);
+        self.keys.telemetry.sealing(operation(treatment), edits.is_ok());
+        edits.map_err(unprotected)
+    }
+
+    fn seal_smime(&self, message: &Message, treatment: &Treatment) -> Result<Vec<Edit>, Failure> {
+        let style = &treatment.style;
+        let mut recipients = Vec::new();
+        let mut announced = true;
+        for choice in &treatment.encrypt_to {
+            let Key::Smime(usable) = self.chosen(choice)? else { return Err(gone()) };
+            announced &= usable.gcm();
+            let oaep = match style.transport {
+                KeyTransport::Announced => usable.oaep(),
+                KeyTransport::Oaep => true,
+                KeyTransport::Pkcs1 => false,
+            };
+            let transport = if oaep { smime::KeyTransport::Oaep } else { smime::KeyTransport::Pkcs1v15 };
+            recipients.push((usable.certificate().clone(), transport));
+        }
+        let gcm = match style.cipher {
+            ContentCipher::Announced => announced,
+            ContentCipher::Gcm => true,
+            ContentCipher::Cbc => false,
+        };
+        let signed = treatment.sign_with.is_some();
+        self.check_size(smime::sealed_size_estimate(message.len(), recipients.len(), signed))?;
+        let signer = match &treatment.sign_with {
+            Some(choice) => {
+                let Key::Smime(usable) = self.signing_key(choice)? else { return Err(gone()) };
+                let secret = self.keys.custody.get_smime(&choice.fingerprint).map_err(unusable)?;
+                Some((choice, usable, secret))
+            }
+            None => None,
+        };
+        let signer = signer.as_ref().map(|(choice, usable, secret)| smime::Signer {
+            identity: secret,
+            chain: usable.chain(),
+            signature_type: (choice.kind == KeyKind::DomainSmime).then_some(SignatureType::Domain),
+            form: match style.signed {
+                SignedForm::Clear => smime::SignedForm::Clear,
+                SignedForm::Opaque => smime::SignedForm::Opaque,
+            },
+            nesting: match style.nesting {
+                Nesting::Rfc3183 if choice.kind == KeyKind::DomainSmime => smime::Nesting::Rfc3183,
+                Nesting::Rfc3183 | Nesting::Flat => smime::Nesting::Flat,
+            },
+        });
+        let cipher =
+            if gcm { smime::ContentCipher::Aes256Gcm } else { smime::ContentCipher::Aes256Cbc };
+        let spec = smime::Seal { recipients: &recipients, cipher, signer, now: self.now };
+        let edits = smime::seal(message, &spec, &self.spill);
+        self.keys.telemetry.sealing(operation(treatment), edits.is_ok());
+        edits.map_err(unprotected)
+    }
+
+    /// Encrypts what the recipient gets to the key of its mailbox at rest, results and all; a few of them stay
+    /// readable outside.
+    fn put_to_rest(&self, message: Message, treatment: &Treatment) -> Result<Message, Failure> {
+        let Some(key) = &treatment.at_rest else { return Ok(message) };
+        let at_rest = Treatment {
+            encrypt_to: vec![key.clone()],
+            aead: false,
+            style: treatment.style,
+            ..Treatment::default()
+        };
+        let wrapped = self.enclose(&message)?;
+        self.seal(&wrapped, &at_rest)
+    }
+
+    /// The whole message as the only part of another with the same header section: what is encrypted then
+    /// holds every byte of it.
+    fn enclose(&self, message: &Message) -> Result<Message, Failure> {
+        let edits = results::enclosing(message, &self.spill).map_err(storage)?;
+        apply(message, &edits, &self.spill).map_err(storage)
+    }
+
+    /// Exactly the certificate that was found and checked when it was looked up.
+    fn chosen(&self, choice: &KeyChoice) -> Result<&Key, Failure> {
+        self.lookups
+            .iter()
+            .flat_map(|lookup| lookup.found.iter().chain(&lookup.at_rest_found))
+            .find(|key| key.fingerprint() == choice.fingerprint)
+            .ok_or_else(gone)
+    }
+
+    fn signing_key(&self, choice: &KeyChoice) -> Result<&Key, Failure> {
+        self.signing.found.iter().find(|key| key.fingerprint() == choice.fingerprint).ok_or_else(gone)
+    }
+
+    /// The MTA would accept our answer and then refuse the grown message for good; we say so first.
+    fn check_size(&self, bytes: u64) -> Result<(), Failure> {
+        match self.config.gateway.message_size_limit {
+            Some(limit) if bytes > limit => {
+                let text = format!(
+                    "the message would be {bytes} bytes after protection, more than the limit of {limit}"
+                );
+                Err(Failure::permanent((3, 4), text))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn operation(treatment: &Treatment) -> &'static str {
+    match (treatment.encrypt_to.is_empty(), treatment.sign_with.is_some()) {
+        (true, _) => "sign",
+        (false, false) => "encrypt",
+        (false, true) => "sign+encrypt",
+    }
+}
+
+fn gone() -> Failure {
+    Failure::temporary((7, 5), "a key that was chosen is gone")
+}
+
+fn unusable(error: sealing::custody::CustodyError) -> Failure {
+    Failure::temporary((7, 5), "the signing key cannot be used now").because(error)
+}
+
+fn unprotected(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    Failure::temporary((7, 5), "cannot protect the message").because(error)
+}
+
+pub(crate) fn storage(error: std::io::Error) -> Failure {
+    Failure::temporary((3, 1), "cannot store the message").because(error)
+}
