@@ -20,6 +20,7 @@ mod listing;
 mod record;
 mod store;
 mod subject;
+mod x509;
 
 pub use answer::Answer;
 pub use answer::Known;
@@ -44,3 +45,8 @@ pub use store::Store;
 pub use store::StoreError;
 pub use subject::Purpose;
 pub use subject::Subject;
+pub use x509::Authority;
+pub use x509::Certificate;
+pub use x509::CertificateError;
+pub use x509::PublicKey;
+pub use x509::Speaks;
