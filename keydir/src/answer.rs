@@ -118,7 +118,7 @@ pub enum Reason {
 }
 
 /// The day of a time, as `YYYY-MM-DD`.
-fn date(seconds: i64) -> String {
+pub(crate) fn date(seconds: i64) -> String {
     match jiff::Timestamp::from_second(seconds) {
         Ok(time) => time.strftime("%Y-%m-%d").to_string(),
         Err(_) => format!("second {seconds}"),

@@ -7,6 +7,7 @@ use x509_cert::ext::pkix::KeyUsages;
 
 use super::Certificate;
 use super::CertificateError;
+use super::oid;
 use crate::answer::Reason;
 
 /// Shortest RSA key that is used, bits (RFC 8551, 4.2).
@@ -144,6 +145,17 @@ impl Certificate {
         }
     }
 
+    /// Whether an authority may issue certificates for mail: extended key usages of intermediate
+    /// certificates narrow those below.
+    pub(super) fn may_certify_mail(&self) -> bool {
+        self.parsed().usage.check_extended().is_ok()
+    }
+
+    /// Whether an authority may sign revocation lists.
+    pub(super) fn may_sign_crls(&self) -> bool {
+        self.parsed().usage.allows(KeyUsages::CRLSign)
+    }
+
     fn may_be_used(&self, at: i64) -> Result<(), Reason> {
         if self.is_ca() {
             return Err(Reason::Usage("it is the certificate of a certification authority".to_owned()));
@@ -212,40 +224,4 @@ fn weak_digest(signature: ObjectIdentifier) -> Option<&'static str> {
         "1.2.840.113549.1.1.5" | "1.3.14.3.2.29" | "1.2.840.10045.4.1" | "1.2.840.10040.4.3" => Some("SHA-1"),
         _ => None,
     }
-}
-
-/// Object identifiers.
-mod oid {
-    use der::asn1::ObjectIdentifier;
-
-    const fn oid(text: &str) -> ObjectIdentifier {
-        ObjectIdentifier::new_unwrap(text)
-    }
-
-    pub(super) const RSA: ObjectIdentifier = oid("1.2.840.113549.1.1.1");
-    pub(super) const PSS: ObjectIdentifier = oid("1.2.840.113549.1.1.10");
-    pub(super) const EC: ObjectIdentifier = oid("1.2.840.10045.2.1");
-    pub(super) const P256: ObjectIdentifier = oid("1.2.840.10045.3.1.7");
-    pub(super) const P384: ObjectIdentifier = oid("1.3.132.0.34");
-    pub(super) const P521: ObjectIdentifier = oid("1.3.132.0.35");
-    pub(super) const ED25519: ObjectIdentifier = oid("1.3.101.112");
-    pub(super) const X25519: ObjectIdentifier = oid("1.3.101.110");
-    pub(super) const EMAIL_PROTECTION: ObjectIdentifier = oid("1.3.6.1.5.5.7.3.4");
-    pub(super) const ANY_USAGE: ObjectIdentifier = oid("2.5.29.37.0");
-
-    /// SHA-256, SHA-384, SHA-512.
-    pub(super) const STRONG_DIGESTS: [ObjectIdentifier; 3] =
-        [oid("2.16.840.1.101.3.4.2.1"), oid("2.16.840.1.101.3.4.2.2"), oid("2.16.840.1.101.3.4.2.3")];
-
-    /// RSA PKCS#1 v1.5 and ECDSA with SHA-256, SHA-384, SHA-512; Ed25519, Ed448.
-    pub(super) const STRONG_SIGNATURES: [ObjectIdentifier; 8] = [
-        oid("1.2.840.113549.1.1.11"),
-        oid("1.2.840.113549.1.1.12"),
-        oid("1.2.840.113549.1.1.13"),
-        oid("1.2.840.10045.4.3.2"),
-        oid("1.2.840.10045.4.3.3"),
-        oid("1.2.840.10045.4.3.4"),
-        oid("1.3.101.112"),
-        oid("1.3.101.113"),
-    ];
 }
