@@ -100,16 +100,25 @@ pub enum Reason {
     /// No valid self-signature.
     #[error("no valid self-signature")]
     Unbound,
+    /// The chain of an X.509 certificate does not lead to a trust anchor, or something is wrong on the way.
+    #[error("not trusted: {0}")]
+    Untrusted(String),
+    /// Whether it is revoked could not be found out.
+    #[error("its revocation status is unknown: {0}")]
+    RevocationUnknown(String),
     /// An algorithm or version that this build cannot use.
     #[error("{0} is not supported")]
     Unsupported(String),
+    /// The certificate itself forbids this use.
+    #[error("not meant for this use: {0}")]
+    Usage(String),
     /// An algorithm or key length below the limit.
     #[error("{0} is too weak")]
     Weak(String),
 }
 
 /// The day of a time, as `YYYY-MM-DD`.
-fn date(seconds: i64) -> String {
+pub(crate) fn date(seconds: i64) -> String {
     match jiff::Timestamp::from_second(seconds) {
         Ok(time) => time.strftime("%Y-%m-%d").to_string(),
         Err(_) => format!("second {seconds}"),

@@ -329,7 +329,7 @@ impl<R: BufRead> BerReader<R> {
             let taken = chunk.len();
             out.extend_from_slice(chunk);
             octets.charge(taken as u64)?;
-            octets.take(taken);
+            octets.advance(taken);
         }
     }
 

@@ -46,7 +46,7 @@ impl<'a, R: BufRead> Octets<'a, R> {
     }
 
     /// Takes octets that [`Octets::chunk`] gave.
-    pub(crate) fn take(&mut self, octets: usize) {
+    pub(crate) fn advance(&mut self, octets: usize) {
         let octets = octets.min(usize::try_from(self.left).unwrap_or(usize::MAX));
         self.reader.advance(octets);
         self.left -= octets as u64;
@@ -59,7 +59,7 @@ impl<'a, R: BufRead> Octets<'a, R> {
             if octets == 0 {
                 return Ok(());
             }
-            self.take(octets);
+            self.advance(octets);
         }
     }
 
@@ -93,14 +93,14 @@ impl<R: BufRead> BufRead for Octets<'_, R> {
     }
 
     fn consume(&mut self, octets: usize) {
-        self.take(octets);
+        self.advance(octets);
     }
 }
 
 impl<R: BufRead> Read for Octets<'_, R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let read = self.chunk()?.read(out)?;
-        self.take(read);
+        self.advance(read);
         Ok(read)
     }
 }

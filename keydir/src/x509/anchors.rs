@@ -1,0 +1,219 @@
+//! Whom we trust to issue certificates, and what is known about revocations.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use super::Certificate;
+use super::CertificateError;
+use super::crl::Crl;
+use super::crl::CrlError;
+use super::ocsp::OcspError;
+use super::ocsp::OcspQuestion;
+use super::ocsp::OcspStatus;
+
+/// Largest file of revocations that is read, bytes.
+const MAX_FILE: u64 = 32 << 20;
+/// Most OCSP answers that are kept.
+const MAX_ANSWERS: usize = 10_000;
+
+/// Where trust comes from: files, or directories of files.
+#[derive(Clone, Debug, Default)]
+pub struct AnchorSources {
+    /// Self-signed certificates that are trusted, PEM or DER.
+    pub anchors: Vec<PathBuf>,
+    /// Certificates of issuing authorities that are known, but trusted only through an anchor.
+    pub intermediates: Vec<PathBuf>,
+    /// Certificate revocation lists, PEM or DER.
+    pub crls: Vec<PathBuf>,
+}
+
+/// Why trust anchors could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnchorsError {
+    /// A certificate was refused.
+    #[error("{}: no usable certificates", path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: CertificateError,
+    },
+    /// A revocation list was refused.
+    #[error("{}: no usable revocation list", path.display())]
+    Crl {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: CrlError,
+    },
+    /// A file cannot be read.
+    #[error("{}: cannot be read", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A trust anchor that is not the certificate of an authority, or is not self-signed: no chain could
+    /// end in it.
+    #[error("{0} is no root certificate")]
+    NotARoot(String),
+}
+
+/// Trust anchors, known intermediate certificates and revocations. Build one, share it, and replace it as
+/// a whole when the configuration or a revocation list changes.
+#[derive(Default)]
+pub struct Anchors {
+    pub(super) roots: Vec<Certificate>,
+    pub(super) intermediates: Vec<Certificate>,
+    pub(super) crls: HashMap<Vec<u8>, Vec<Crl>>,
+    answers: Mutex<HashMap<String, (OcspStatus, i64)>>,
+}
+
+impl fmt::Debug for Anchors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Anchors")
+            .field("roots", &self.roots.len())
+            .field("intermediates", &self.intermediates.len())
+            .field("crls", &self.crls.values().map(Vec::len).sum::<usize>())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Anchors {
+    /// Trusts nobody.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Reads everything from files; a directory stands for all regular files in it whose names end in
+    /// `.pem`, `.crt`, `.cer`, `.der`, `.crl` or `.p7b`.
+    ///
+    /// # Errors
+    /// If any of them cannot be read or holds something else.
+    pub fn load(sources: &AnchorSources) -> Result<Self, AnchorsError> {
+        let mut anchors = Self::default();
+        for path in files(&sources.anchors)? {
+            for certificate in certificates(&path)? {
+                anchors.add_anchor(certificate)?;
+            }
+        }
+        for path in files(&sources.intermediates)? {
+            certificates(&path)?.into_iter().for_each(|certificate| anchors.add_intermediate(certificate));
+        }
+        for path in files(&sources.crls)? {
+            let bytes = read(&path)?;
+            anchors.add_crl(&bytes).map_err(|source| AnchorsError::Crl { path, source })?;
+        }
+        Ok(anchors)
+    }
+
+    /// Trusts a root certificate.
+    ///
+    /// # Errors
+    /// [`AnchorsError::NotARoot`] if it is not self-issued or may not issue certificates.
+    pub fn add_anchor(&mut self, certificate: Certificate) -> Result<(), AnchorsError> {
+        if certificate.issuer_der() != certificate.subject_der() || !certificate.is_ca() {
+            return Err(AnchorsError::NotARoot(certificate.fingerprint()));
+        }
+        if !self.roots.contains(&certificate) {
+            self.roots.push(certificate);
+        }
+        Ok(())
+    }
+
+    /// Knows a certificate that chains may lead through.
+    pub fn add_intermediate(&mut self, certificate: Certificate) {
+        if !self.intermediates.contains(&certificate) {
+            self.intermediates.push(certificate);
+        }
+    }
+
+    /// Takes a revocation list, DER or PEM. Its signature is checked when a certificate of its issuer is
+    /// verified; of several valid ones of the same issuer the newest counts.
+    ///
+    /// # Errors
+    /// If it is malformed or of a kind that is not supported (delta or indirect lists).
+    pub fn add_crl(&mut self, bytes: &[u8]) -> Result<(), CrlError> {
+        let crl = Crl::read(bytes)?;
+        self.crls.entry(crl.issuer().to_vec()).or_default().push(crl);
+        Ok(())
+    }
+
+    /// Whether there is any trust anchor.
+    pub fn is_empty(&self) -> bool {
+        self.roots.is_empty()
+    }
+
+    /// The trusted root certificates.
+    pub fn roots(&self) -> &[Certificate] {
+        &self.roots
+    }
+
+    /// Learns what an OCSP responder answered, for [`Anchors::verify`], until the answer's nextUpdate.
+    ///
+    /// # Errors
+    /// If the answer is not valid; nothing is learned then.
+    pub fn learn(&self, question: &OcspQuestion, response: &[u8], now: i64) -> Result<OcspStatus, OcspError> {
+        let answer = question.judge(response, now)?;
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers.len() >= MAX_ANSWERS {
+            answers.clear();
+        }
+        answers.insert(question.fingerprint(), (answer.status.clone(), answer.until));
+        Ok(answer.status)
+    }
+
+    /// What was learned about a certificate and is still fresh at `now` (Unix seconds). A revocation stays
+    /// known for good.
+    pub fn learned(&self, certificate: &Certificate, now: i64) -> Option<OcspStatus> {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let (status, until) = answers.get(&certificate.fingerprint())?;
+        (now <= *until || matches!(status, OcspStatus::Revoked { .. })).then(|| status.clone())
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate>, AnchorsError> {
+    let refused = |source| AnchorsError::Certificate { path: path.to_owned(), source };
+    Certificate::read_all(&read(path)?).map_err(refused)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, AnchorsError> {
+    use io::Read;
+    let failed = |source| AnchorsError::File { path: path.to_owned(), source };
+    let mut content = Vec::new();
+    let file = fs::File::open(path).map_err(failed)?;
+    file.take(MAX_FILE).read_to_end(&mut content).map_err(failed)?;
+    Ok(content)
+}
+
+/// The files behind the paths, in order of their names.
+fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, AnchorsError> {
+    let mut found = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            found.push(path.clone());
+            continue;
+        }
+        let failed = |source| AnchorsError::File { path: path.clone(), source };
+        let entries = fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(failed)?;
+        let mut inside: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).collect();
+        inside.retain(|path| {
+            let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+            ["pem", "crt", "cer", "der", "crl", "p7b"].contains(&extension) && path.is_file()
+        });
+        inside.sort();
+        found.extend(inside);
+    }
+    Ok(found)
+}
