@@ -28,6 +28,7 @@ pub use generate::KeySuite;
 pub use generate::KeyVersion;
 pub use generate::generate;
 pub use crate::result::Binding;
+pub use crate::result::Limits;
 pub use keys::Keys;
 pub use seal::Seal;
 pub use seal::SealError;

@@ -51,7 +51,7 @@ impl Keys for NoKeys {
     }
 
     fn anchors(&self) -> Arc<Anchors> {
-        Arc::new(Anchors::default())
+        Arc::new(Anchors::none())
     }
 
     fn certificates(&self, _: &RecipientId) -> Answer<Vec<Certificate>> {

@@ -54,6 +54,8 @@ pub struct Signer<'a> {
     pub identity: &'a SecretKey,
     /// Certificates to send along, the issuer's first; no root.
     pub chain: &'a [Certificate],
+    /// The certificate to which answers are to be encrypted, if it is another one; it is sent along.
+    pub encryption: Option<&'a Certificate>,
     /// What kind of signature it is (RFC 3183 section 3.2); `None` for a user's own.
     pub signature_type: Option<SignatureType>,
     /// How it is carried.
@@ -201,6 +203,8 @@ fn sign(
         identity: signer.identity,
         chain: signer.chain,
         signature_type: signer.signature_type,
+        encryption: signer.encryption,
+        pss: false,
         now,
     };
     match (signer.nesting, signer.form) {
@@ -217,7 +221,7 @@ fn sign(
 /// RFC 8551 section 3.5.2.
 fn opaque(entity: &Body, spec: &cms::Signer<'_>, spill: &Spill) -> Result<Part, SealError> {
     let object = base64(spill, |out| {
-        cms::sign_opaque(out, spec, ContentKind::Data, entity.len(), |content| entity.write_to(content))
+        cms::sign_opaque(out, spec, |content| entity.write_to(content))
             .map_err(SealError::Sign)
     })?;
     Ok(Part::cms("signed-data", object))
@@ -244,7 +248,7 @@ fn clear(entity: &Body, spec: &cms::Signer<'_>, spill: &Spill) -> Result<Part, S
     writer.write_all(&signature)?;
     writer.finish()?;
     write!(out, "--{boundary}--\r\n")?;
-    let micalg = cms::micalg(spec);
+    let micalg = cms::micalg(spec).map_err(SealError::Sign)?;
     let content_type = format!(
         " multipart/signed; micalg={micalg};\r\n protocol=\"application/pkcs7-signature\";\r\n boundary=\"{boundary}\""
     );
@@ -257,7 +261,7 @@ fn encrypt(entity: &Body, spec: &Seal<'_>, spill: &Spill) -> Result<Part, SealEr
     let recipients = distinct(spec.recipients);
     let object = base64(spill, |out| {
         let plain = |plain: &mut dyn Write| entity.write_to(plain);
-        cms::encrypt(out, &recipients, spec.cipher, entity.len(), plain).map_err(SealError::Encrypt)
+        cms::encrypt(out, &recipients, spec.cipher, ContentKind::Data, entity.len(), plain).map_err(SealError::Encrypt)
     })?;
     let kind = match spec.cipher {
         ContentCipher::Aes256Gcm => "authEnveloped-data",

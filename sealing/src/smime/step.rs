@@ -15,6 +15,7 @@ use super::trust;
 use crate::author::Author;
 use crate::cms;
 use crate::cms::ContentKind;
+use crate::cms::DecompressError;
 use crate::cms::EnvelopeError;
 use crate::cms::RecipientId;
 use crate::cms::Verified;
@@ -145,7 +146,7 @@ fn inside(content: &Body, kind: ContentKind, spill: &Spill) -> io::Result<Inner>
 fn unverified(error: VerifyError) -> Result<Vec<Layer>, OpenError> {
     let (state, why) = match error {
         VerifyError::Io(error) => return Err(OpenError::Io(error)),
-        error @ (VerifyError::TooLarge | VerifyError::Unsupported(_)) => {
+        error @ (VerifyError::TooLarge(_) | VerifyError::Unsupported(_)) => {
             (LayerState::Unsupported, error.to_string())
         }
         error => (LayerState::Invalid, error.to_string()),
@@ -208,7 +209,7 @@ fn encrypted(object: &Body, question: &Question<'_>) -> Result<Step, OpenError> 
             (LayerState::NoKey, "encrypted to some of its recipients only".to_owned())
         }
         Err(error @ EnvelopeError::NoKey { .. }) => (LayerState::NoKey, error.to_string()),
-        Err(error @ (EnvelopeError::Unsupported(_) | EnvelopeError::TooLarge)) => {
+        Err(error @ (EnvelopeError::Unsupported(_) | EnvelopeError::TooLarge(_))) => {
             (LayerState::Unsupported, error.to_string())
         }
         Err(error) => (LayerState::Damaged, error.to_string()),
@@ -220,8 +221,8 @@ fn encrypted(object: &Body, question: &Question<'_>) -> Result<Step, OpenError> 
 fn compressed(object: &Body, question: &Question<'_>) -> Result<Step, OpenError> {
     let mut reader = object.reader(0..object.len());
     match cms::decompress(&mut reader, question.spill, question.limits) {
-        Ok(content) => Ok((Vec::new(), Some(Inner::read(&content, question.spill)?))),
-        Err(EnvelopeError::Io(error)) => Err(OpenError::Io(error)),
+        Ok(plain) => Ok((Vec::new(), Some(inside(&plain.content, plain.inner, question.spill)?))),
+        Err(DecompressError::Io(error)) => Err(OpenError::Io(error)),
         Err(_) => Ok((Vec::new(), None)),
     }
 }

@@ -86,8 +86,8 @@ fn chained(
         match anchors.verify(certificate, enclosed, at, Use::Sign) {
             Ok(_) => {}
             // The administrator vouches for it; that never makes up for a revocation.
-            Err(ChainError::Untrusted { .. }) if assigned => {}
-            Err(error @ (ChainError::Untrusted { .. } | ChainError::RevocationUnknown { .. })) => {
+            Err(ChainError::Untrusted(_)) if assigned => {}
+            Err(error @ (ChainError::Untrusted(_) | ChainError::RevocationUnknown(_))) => {
                 return Err((LayerState::UnknownSigner, error.to_string()));
             }
             Err(error) => return Err((LayerState::Invalid, error.to_string())),

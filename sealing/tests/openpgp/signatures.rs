@@ -200,6 +200,6 @@ fn a_failed_look_up_is_no_verdict() {
     for message in [signed, encrypted] {
         let error =
             sealing::open(&message, sealing::Keys { openpgp: &world, smime: &sealing::smime::NoKeys }, NOW, &mail::Spill::default(), &Default::default());
-        assert!(matches!(error, Err(sealing::openpgp::OpenError::Keys(_))));
+        assert!(matches!(error, Err(sealing::OpenError::Keys(_))));
     }
 }
