@@ -28,6 +28,7 @@ use super::Refusal;
 use super::content_cipher::NamedCipher;
 use super::key_agreement;
 use super::key_transport;
+use super::recipient::Agreement;
 use super::recipient::RecipientId;
 use super::recipient::RecipientInfo;
 use crate::openpgp::Limits;
@@ -45,7 +46,7 @@ use crate::openpgp::Limits;
 /// See [`EnvelopeError`]; `CouldNotTell` and `Io` are worth another try.
 pub fn decrypt(
     input: &mut dyn Read,
-    secrets: &mut dyn FnMut(&[RecipientId]) -> Answer<Vec<Arc<SecretKey>>>,
+    secrets: impl FnOnce(&[RecipientId]) -> Answer<Vec<Arc<SecretKey>>>,
     spill: &Spill,
     limits: &Limits,
 ) -> Result<Decrypted, EnvelopeError> {
@@ -57,13 +58,13 @@ pub fn decrypt(
         Answer::None { .. } => Vec::new(),
         Answer::CouldNotTell { why } => return Err(EnvelopeError::CouldNotTell(why)),
     };
-    let Some((content_key, opened_with)) = envelope.content_key(&ours)? else {
+    let Some(ContentKey { key, opened_with }) = envelope.content_key(&ours)? else {
         return Err(EnvelopeError::NoKey { recipients });
     };
     let Envelope { inner, cipher, .. } = envelope;
     let content = match cipher.tag_len {
-        Some(_) => authenticated(&mut ber, &cipher, &content_key, spill, limits)?,
-        None => unauthenticated(&mut ber, &cipher, &content_key, spill, limits)?,
+        Some(_) => authenticated(&mut ber, &cipher, &key, spill, limits)?,
+        None => unauthenticated(&mut ber, &cipher, &key, spill, limits)?,
     };
     let authenticated = cipher.tag_len.is_some();
     Ok(Decrypted { content, inner, cipher: cipher.seen, authenticated, recipients, opened_with })
@@ -109,7 +110,7 @@ impl Envelope {
         for (info, secret) in self.meant(ours) {
             match attempt(info, secret) {
                 Some(Ok(key)) if key.len() == self.cipher.key_len() => {
-                    return Ok(Some((key, secret.certificate.fingerprint())));
+                    return Ok(Some(ContentKey { key, opened_with: secret.certificate.fingerprint() }));
                 }
                 Some(Ok(_)) => refusal = Some(Refusal::Wrong),
                 Some(Err(why)) => refusal = Some(why),
@@ -125,8 +126,8 @@ impl Envelope {
         }
         let keys: Vec<_> = candidates.iter().map(|(secret, octets)| (&*secret.key, *octets)).collect();
         let (key, place) = key_transport::decrypt_pkcs1(&keys, self.cipher.key_len())?;
-        let fingerprint = candidates.get(place).map(|(secret, _)| secret.certificate.fingerprint());
-        Ok(fingerprint.map(|fingerprint| (key, fingerprint)))
+        let opened_with = candidates.get(place).map(|(secret, _)| secret.certificate.fingerprint());
+        Ok(opened_with.map(|opened_with| ContentKey { key, opened_with }))
     }
 
     /// Who of ours is meant by which part of the message.
@@ -140,12 +141,15 @@ impl Envelope {
 }
 
 /// A content key and the fingerprint of the certificate that opened it.
-type ContentKey = (Zeroizing<Vec<u8>>, String);
+struct ContentKey {
+    key: Zeroizing<Vec<u8>>,
+    opened_with: String,
+}
 
 /// What one recipient needs of a RecipientInfo.
 #[derive(Clone, Copy)]
 enum Part<'a> {
-    Agreement(&'a super::recipient::Agreement, &'a [u8]),
+    Agreement(&'a Agreement, &'a [u8]),
     Transport(&'a Algorithm, &'a [u8]),
 }
 

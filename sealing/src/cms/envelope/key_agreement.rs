@@ -29,6 +29,7 @@ use super::super::der_write;
 use super::super::oid;
 use super::Refusal;
 use super::recipient::Agreement;
+use super::recipient::OriginatorKey;
 
 /// A curve on which keys are agreed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,10 +119,10 @@ pub(crate) fn decrypt(
     wrapped: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, Refusal> {
     let scheme = Scheme::read(agreement)?;
-    let Some((algorithm, point)) = &agreement.originator else {
+    let Some(theirs) = &agreement.originator else {
         return Err(Refusal::Unsupported("key agreement with a certificate of the sender".into()));
     };
-    let theirs = public_key(key, algorithm, point)?;
+    let theirs = public_key(key, theirs)?;
     let shared = shared_secret(key, &theirs).map_err(|_| Refusal::Wrong)?;
     let kek = scheme.derive(&shared)?;
     // RFC 3394: blocks of eight octets, two at least; the library insists by assertion.
@@ -142,14 +143,14 @@ fn generate_ec(group: &EcGroupRef) -> Result<(PKey<Private>, Vec<u8>), ErrorStac
 }
 
 /// The sender's key, which must lie on the curve of ours.
-fn public_key(ours: &PKeyRef<Private>, algorithm: &[u8], point: &[u8]) -> Result<PKey<Public>, Refusal> {
-    match (ours.id(), algorithm) {
+fn public_key(ours: &PKeyRef<Private>, theirs: &OriginatorKey) -> Result<PKey<Public>, Refusal> {
+    match (ours.id(), theirs.kind.as_slice()) {
         (Id::X25519, oid::X25519) => {
-            PKey::public_key_from_raw_bytes(point, Id::X25519).map_err(|_| Refusal::Wrong)
+            PKey::public_key_from_raw_bytes(&theirs.point, Id::X25519).map_err(|_| Refusal::Wrong)
         }
         (Id::EC, oid::EC_PUBLIC_KEY) => {
             let group = ours.ec_key()?;
-            on_curve(group.group(), point).map_err(|_| Refusal::Wrong)
+            on_curve(group.group(), &theirs.point).map_err(|_| Refusal::Wrong)
         }
         _ => Err(Refusal::Wrong),
     }

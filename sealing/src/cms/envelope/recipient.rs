@@ -101,12 +101,21 @@ pub(crate) enum RecipientInfo {
 /// What the sender gave for a key agreement.
 #[derive(Debug)]
 pub(crate) struct Agreement {
-    /// The identifier and the octets of the sender's public key; `None`: named by a certificate.
-    pub(crate) originator: Option<(Vec<u8>, Vec<u8>)>,
+    /// The sender's public key; `None`: named by a certificate.
+    pub(crate) originator: Option<OriginatorKey>,
     /// User keying material.
     pub(crate) ukm: Option<Vec<u8>>,
     /// The scheme; its parameter is the key wrap.
     pub(crate) algorithm: Algorithm,
+}
+
+/// A public key that the sender made for one message.
+#[derive(Debug)]
+pub(crate) struct OriginatorKey {
+    /// Octets of the identifier of its kind.
+    pub(crate) kind: Vec<u8>,
+    /// Its octets: a point on a curve.
+    pub(crate) point: Vec<u8>,
 }
 
 impl RecipientInfo {
@@ -164,7 +173,7 @@ fn read_agreement<R: BufRead>(ber: &mut BerReader<R>) -> Result<RecipientInfo, B
 }
 
 /// OriginatorIdentifierOrKey: only a key made for the message is of use.
-fn read_originator<R: BufRead>(ber: &mut BerReader<R>) -> Result<Option<(Vec<u8>, Vec<u8>)>, BerError> {
+fn read_originator<R: BufRead>(ber: &mut BerReader<R>) -> Result<Option<OriginatorKey>, BerError> {
     if !ber.enter_if(Tag::context(1))? {
         return ber.skip().map(|()| None);
     }
@@ -172,7 +181,7 @@ fn read_originator<R: BufRead>(ber: &mut BerReader<R>) -> Result<Option<(Vec<u8>
     let key = ber.primitive(Tag::BIT_STRING)?;
     ber.leave()?;
     match key.split_first() {
-        Some((0, octets)) => Ok(Some((algorithm.oid, octets.to_vec()))),
+        Some((0, octets)) => Ok(Some(OriginatorKey { kind: algorithm.oid, point: octets.to_vec() })),
         _ => Err(BerError::Malformed("a public key that does not consist of whole octets")),
     }
 }
