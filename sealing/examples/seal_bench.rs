@@ -45,12 +45,12 @@ use openssl::cipher::Cipher;
 use openssl::cipher_ctx::CipherCtx;
 use openssl::rsa::Padding;
 use openssl::rsa::Rsa;
-use sealing::openpgp as sealing_openpgp;
 use sealing::Binding;
+use sealing::Limits;
+use sealing::openpgp as sealing_openpgp;
 use sealing_openpgp::GenerateOptions;
 use sealing_openpgp::KeySuite;
 use sealing_openpgp::Keys;
-use sealing::Limits;
 use sealing_openpgp::Seal;
 use sealing_openpgp::SecretCert;
 use sequoia_openpgp as pgp;
@@ -336,7 +336,14 @@ impl Person {
     }
 
     fn open(&self, sealed: &Message, spill: &Spill) {
-        let opened = sealing::open(sealed, sealing::Keys { openpgp: self, smime: &sealing::smime::NoKeys }, now(), spill, &Limits::default()).unwrap();
+        let opened = sealing::open(
+            sealed,
+            sealing::Keys { openpgp: self, smime: &sealing::smime::NoKeys },
+            now(),
+            spill,
+            &Limits::default(),
+        )
+        .unwrap();
         assert!(opened.message.is_some());
         black_box(opened);
     }

@@ -136,7 +136,8 @@ impl<'m> Search<'_, 'm> {
         {
             let parts = Parts::Signed(signed.clone(), signature.clone());
             self.push(FormKind::PgpMimeSigned, entity, place.clone(), parts);
-        } else if signature_type.kind == "application" && is_cms_signature(&signature_type.subtype, signature) {
+        } else if signature_type.kind == "application" && is_cms_signature(&signature_type.subtype, signature)
+        {
             let parts = Parts::CmsSigned(signed.clone(), signature.clone());
             self.push(FormKind::SmimeSigned, entity, place.clone(), parts);
         }

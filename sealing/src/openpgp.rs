@@ -22,13 +22,13 @@ pub(crate) mod text;
 mod time;
 pub(crate) mod verify;
 
+pub use crate::result::Binding;
+pub use crate::result::Limits;
 pub use generate::GenerateError;
 pub use generate::GenerateOptions;
 pub use generate::KeySuite;
 pub use generate::KeyVersion;
 pub use generate::generate;
-pub use crate::result::Binding;
-pub use crate::result::Limits;
 pub use keys::Keys;
 pub use seal::Seal;
 pub use seal::SealError;

@@ -5,7 +5,6 @@ use std::fmt;
 use keydir::Scheme;
 use mail::Message;
 
-
 /// For whom a certificate may speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binding {

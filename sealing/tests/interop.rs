@@ -20,9 +20,9 @@ use std::process::Output;
 use std::sync::Arc;
 
 use mail::Message;
+use sealing::LayerState;
 use sealing::openpgp::KeySuite;
 use sealing::openpgp::KeyVersion;
-use sealing::LayerState;
 use sealing::openpgp::Seal;
 use sealing::openpgp::SecretCert;
 use sequoia_openpgp::Cert;

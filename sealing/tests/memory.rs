@@ -63,7 +63,14 @@ fn a_30_mb_attachment_is_sealed_and_opened_within_32_mib() {
         assert!(grown < 32 * 1024, "sealing grew by {grown} KiB, aead {aead}");
         let sealed = sealed.unwrap();
         let grown = growth(|| {
-            let opened = sealing::open(&sealed, sealing::Keys { openpgp: &world, smime: &sealing::smime::NoKeys }, NOW, &spill, &Limits::default()).unwrap();
+            let opened = sealing::open(
+                &sealed,
+                sealing::Keys { openpgp: &world, smime: &sealing::smime::NoKeys },
+                NOW,
+                &spill,
+                &Limits::default(),
+            )
+            .unwrap();
             assert_eq!(opened.layers[0].state, LayerState::Opened);
             assert!(opened.message.unwrap().len() > 30_000_000);
         });

@@ -9,10 +9,10 @@ use mail::ContentType;
 use mail::Message;
 use mail::Spill;
 
-use crate::splice;
-use crate::splice::ContentField;
 use crate::recognise::Protection;
 use crate::recognise::recognise;
+use crate::splice;
+use crate::splice::ContentField;
 use crate::transfer::Base64Writer;
 
 /// Where the header of decrypted content is looked for, in bytes: it is short, unless it is not.

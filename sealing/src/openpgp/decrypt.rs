@@ -27,14 +27,14 @@ use pgp::types::SymmetricAlgorithm;
 
 use super::armor::Dearmor;
 use super::armor::Kind;
-use crate::result::Layer;
-use crate::result::LayerKind;
-use crate::result::LayerState;
-use crate::result::OpenError;
 use super::secret_cert::SecretCert;
 use super::time::system_time;
 use super::verify::Examination;
 use super::verify::Question;
+use crate::result::Layer;
+use crate::result::LayerKind;
+use crate::result::LayerState;
+use crate::result::OpenError;
 
 /// Plaintext that Sequoia holds back until the end is verified. What it gives out before goes to a body
 /// that is dropped if the end does not hold, so this bounds memory and nothing else. Buffers

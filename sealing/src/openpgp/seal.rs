@@ -11,16 +11,16 @@ use mail::Message;
 use mail::Spill;
 use sequoia_openpgp::Fingerprint;
 
-use crate::canonical;
 use super::encrypt::Encryption;
 use super::encrypt::encrypt;
-use crate::recognise::Protection;
-use crate::recognise::recognise;
 use super::secret_cert::PreparedKey;
 use super::secret_cert::SecretCert;
 use super::secret_cert::SecretCertError;
 use super::sign::micalg;
 use super::sign::sign_detached;
+use crate::canonical;
+use crate::recognise::Protection;
+use crate::recognise::recognise;
 use crate::splice;
 
 /// How a message is to be sealed.

@@ -18,19 +18,19 @@ use crate::open::entity::Inner;
 use crate::openpgp::decrypt::HELD_BACK;
 use crate::openpgp::decrypt::machine_fault;
 use crate::openpgp::inline::Inline;
+use crate::openpgp::time::system_time;
+use crate::openpgp::verify::Examination;
+use crate::openpgp::verify::Question;
+use crate::openpgp::verify::Verifying;
 use crate::result::Layer;
 use crate::result::LayerKind;
 use crate::result::LayerState;
 use crate::result::OpenError;
 use crate::splice;
-use crate::openpgp::time::system_time;
 use crate::transfer::Base64Writer;
 use crate::transfer::CrlfWriter;
 use crate::transfer::QuotedPrintableWriter;
 use crate::transfer::Survey;
-use crate::openpgp::verify::Examination;
-use crate::openpgp::verify::Question;
-use crate::openpgp::verify::Verifying;
 
 /// The text part that takes the place of one with an armored message: the decrypted text, then what
 /// stood after the armor.

@@ -22,14 +22,14 @@ use pgp::policy::StandardPolicy;
 
 use super::decrypt::machine_fault;
 use super::keys::Keys;
+use super::time::system_time;
+use super::time::unix_seconds;
 use crate::author::Author;
 use crate::result::Layer;
 use crate::result::LayerKind;
 use crate::result::LayerState;
 use crate::result::Limits;
 use crate::result::OpenError;
-use super::time::system_time;
-use super::time::unix_seconds;
 
 /// A signature may be dated so far ahead of our clock.
 const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);

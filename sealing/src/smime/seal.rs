@@ -134,9 +134,7 @@ pub fn seal(message: &Message, spec: &Seal<'_>, spill: &Spill) -> Result<Vec<Edi
         }
         (false, Some(signer)) => {
             // Nobody changes what is encrypted, so its bytes need no armour, only the line ends of MIME.
-            let entity = collect(spill, |out| {
-                canonical::write_exact(message, &mut CrlfWriter::new(out))
-            })?;
+            let entity = collect(spill, |out| canonical::write_exact(message, &mut CrlfWriter::new(out)))?;
             let signed = sign(entity, signed, &signer, spec.now, spill)?;
             encrypt(&collect(spill, |out| signed.write_to(out))?, spec, spill)?
         }
@@ -192,13 +190,7 @@ impl Part {
 }
 
 /// Signs an entity.
-fn sign(
-    entity: Body,
-    signed: bool,
-    signer: &Signer<'_>,
-    now: i64,
-    spill: &Spill,
-) -> Result<Part, SealError> {
+fn sign(entity: Body, signed: bool, signer: &Signer<'_>, now: i64, spill: &Spill) -> Result<Part, SealError> {
     let spec = cms::Signer {
         identity: signer.identity,
         chain: signer.chain,
@@ -221,8 +213,7 @@ fn sign(
 /// RFC 8551 section 3.5.2.
 fn opaque(entity: &Body, spec: &cms::Signer<'_>, spill: &Spill) -> Result<Part, SealError> {
     let object = base64(spill, |out| {
-        cms::sign_opaque(out, spec, |content| entity.write_to(content))
-            .map_err(SealError::Sign)
+        cms::sign_opaque(out, spec, |content| entity.write_to(content)).map_err(SealError::Sign)
     })?;
     Ok(Part::cms("signed-data", object))
 }
@@ -261,7 +252,8 @@ fn encrypt(entity: &Body, spec: &Seal<'_>, spill: &Spill) -> Result<Part, SealEr
     let recipients = distinct(spec.recipients);
     let object = base64(spill, |out| {
         let plain = |plain: &mut dyn Write| entity.write_to(plain);
-        cms::encrypt(out, &recipients, spec.cipher, ContentKind::Data, entity.len(), plain).map_err(SealError::Encrypt)
+        cms::encrypt(out, &recipients, spec.cipher, ContentKind::Data, entity.len(), plain)
+            .map_err(SealError::Encrypt)
     })?;
     let kind = match spec.cipher {
         ContentCipher::Aes256Gcm => "authEnveloped-data",

@@ -127,8 +127,7 @@ fn opaque(object: &Body, opened: bool, question: &Question<'_>) -> Result<Step, 
 
 /// Whether all signers are valid and speak for the author's domain.
 fn is_gateways(layers: &[Layer]) -> bool {
-    let gateways =
-        |layer: &Layer| layer.state == LayerState::Valid && layer.binding == Some(Binding::Domain);
+    let gateways = |layer: &Layer| layer.state == LayerState::Valid && layer.binding == Some(Binding::Domain);
     !layers.is_empty() && layers.iter().all(gateways)
 }
 

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use mail::Message;
 use proptest::prelude::*;
-use sealing::openpgp::GenerateOptions;
 use sealing::LayerKind;
 use sealing::LayerState;
 use sealing::Limits;
+use sealing::openpgp::GenerateOptions;
 use sealing::openpgp::Seal;
 use sealing::openpgp::SealError;
 use sealing::openpgp::SecretCert;
@@ -205,8 +205,14 @@ fn content_above_the_absolute_limit_is_not_opened() {
     let (world, ..) = World::alice_and_bob();
     let packets = encrypted(&world, true, |stream| literal(stream, &[b'x'; 100_000]));
     let limits = Limits { opened_bytes: 99_999, ..Limits::default() };
-    let opened =
-        sealing::open(&enclosed(&packets), sealing::Keys { openpgp: &world, smime: &sealing::smime::NoKeys }, NOW, &mail::Spill::default(), &limits).unwrap();
+    let opened = sealing::open(
+        &enclosed(&packets),
+        sealing::Keys { openpgp: &world, smime: &sealing::smime::NoKeys },
+        NOW,
+        &mail::Spill::default(),
+        &limits,
+    )
+    .unwrap();
     assert_eq!(opened.layers[0].state, LayerState::Unsupported);
     assert!(opened.message.is_none());
 }

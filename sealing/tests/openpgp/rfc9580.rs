@@ -5,13 +5,13 @@ use std::sync::Arc;
 use keydir::Answer;
 use mail::Address;
 use sealing::Binding;
+use sealing::Layer;
+use sealing::LayerState;
+use sealing::Limits;
 use sealing::openpgp::Cert;
 use sealing::openpgp::Fingerprint;
 use sealing::openpgp::KeyHandle;
 use sealing::openpgp::Keys;
-use sealing::Layer;
-use sealing::LayerState;
-use sealing::Limits;
 use sealing::openpgp::SecretCert;
 use sequoia_openpgp::parse::Parse;
 
@@ -103,7 +103,14 @@ fn look(text: &str) -> (Vec<Layer>, Option<String>) {
     assert_eq!(secret.fingerprint().to_hex(), expected);
     let message = letter(&format!("Content-Type: text/plain\n\n{text}"));
     let keys = Sample(Arc::new(secret));
-    let opened = sealing::open(&message, sealing::Keys { openpgp: &keys, smime: &sealing::smime::NoKeys }, NOW, &mail::Spill::default(), &Limits::default()).unwrap();
+    let opened = sealing::open(
+        &message,
+        sealing::Keys { openpgp: &keys, smime: &sealing::smime::NoKeys },
+        NOW,
+        &mail::Spill::default(),
+        &Limits::default(),
+    )
+    .unwrap();
     (opened.layers, opened.message.map(|message| text_of(&message)))
 }
 

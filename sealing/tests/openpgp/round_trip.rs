@@ -6,16 +6,16 @@ use mail::Message;
 use mail::Spill;
 use proptest::prelude::*;
 use sealing::Binding;
-use sealing::openpgp::KeySuite;
-use sealing::openpgp::KeyVersion;
 use sealing::LayerKind;
 use sealing::LayerState;
 use sealing::Protection;
+use sealing::openpgp::KeySuite;
+use sealing::openpgp::KeyVersion;
 use sealing::openpgp::Seal;
 use sealing::openpgp::SealError;
-use sealing::recognise;
 use sealing::openpgp::seal;
 use sealing::openpgp::sealed_size_estimate;
+use sealing::recognise;
 
 use crate::support::*;
 
@@ -230,9 +230,14 @@ fn a_body_on_disk_is_sealed_and_opened_on_disk() {
         let sealed = mail::apply(&message, &edits, &spill).unwrap();
         assert!(sealed.body().in_memory().is_none());
         assert!(sealed.len() <= sealed_size_estimate(message.len(), 1, true));
-        let opened =
-            sealing::open(&sealed, sealing::Keys { openpgp: &world, smime: &sealing::smime::NoKeys }, NOW, &spill, &sealing::Limits::default())
-                .unwrap();
+        let opened = sealing::open(
+            &sealed,
+            sealing::Keys { openpgp: &world, smime: &sealing::smime::NoKeys },
+            NOW,
+            &spill,
+            &sealing::Limits::default(),
+        )
+        .unwrap();
         assert_eq!(opened.layers[1].state, LayerState::Valid);
         let inside = opened.message.unwrap();
         assert!(inside.body().in_memory().is_none());

@@ -2,10 +2,10 @@
 
 use mail::Message;
 use sealing::Binding;
+use sealing::LayerState;
 use sealing::openpgp::GenerateOptions;
 use sealing::openpgp::KeySuite;
 use sealing::openpgp::KeyVersion;
-use sealing::LayerState;
 use sealing::openpgp::SealError;
 use sealing::openpgp::SecretCert;
 use sealing::openpgp::generate;
@@ -198,8 +198,13 @@ fn a_failed_look_up_is_no_verdict() {
     let encrypted = sealed(&text_letter(), &plain_seal(&[world.usable(BOB)], None));
     world.broken = true;
     for message in [signed, encrypted] {
-        let error =
-            sealing::open(&message, sealing::Keys { openpgp: &world, smime: &sealing::smime::NoKeys }, NOW, &mail::Spill::default(), &Default::default());
+        let error = sealing::open(
+            &message,
+            sealing::Keys { openpgp: &world, smime: &sealing::smime::NoKeys },
+            NOW,
+            &mail::Spill::default(),
+            &Default::default(),
+        );
         assert!(matches!(error, Err(sealing::OpenError::Keys(_))));
     }
 }

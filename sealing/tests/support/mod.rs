@@ -16,12 +16,12 @@ use mail::Address;
 use mail::Message;
 use mail::Spill;
 use sealing::Binding;
+use sealing::Limits;
+use sealing::Opened;
 use sealing::openpgp::GenerateOptions;
 use sealing::openpgp::KeySuite;
 use sealing::openpgp::KeyVersion;
 use sealing::openpgp::Keys;
-use sealing::Limits;
-use sealing::Opened;
 use sealing::openpgp::Seal;
 use sealing::openpgp::SecretCert;
 use sealing::openpgp::generate;
@@ -117,7 +117,14 @@ impl World {
     }
 
     pub fn open(&self, message: &Message) -> Opened {
-        sealing::open(message, sealing::Keys { openpgp: self, smime: &sealing::smime::NoKeys }, self.now, &Spill::default(), &Limits::default()).unwrap()
+        sealing::open(
+            message,
+            sealing::Keys { openpgp: self, smime: &sealing::smime::NoKeys },
+            self.now,
+            &Spill::default(),
+            &Limits::default(),
+        )
+        .unwrap()
     }
 }
 
