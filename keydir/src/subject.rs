@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use crate::identity;
 
+/// What the name of a mailbox at rest begins with.
+const AT_REST: &str = "at-rest:";
+
 /// Who a certificate belongs to.
 ///
 /// Build one with [`Subject::address`] or [`Subject::domain`], which put the domain into its canonical
@@ -19,6 +22,9 @@ pub enum Subject {
     /// A whole domain: the certificate of its gateway (RFC 3183, domain confidentiality and signing
     /// authorities).
     Domain(String),
+    /// The mailbox at rest of one user: a key under which the stored mail of `local@domain` is encrypted. It is
+    /// never published and never used for anything else.
+    AtRest(String),
 }
 
 impl Subject {
@@ -33,10 +39,19 @@ impl Subject {
         identity::canonical_domain(text).map(Self::Domain)
     }
 
+    /// The subject for the mailbox at rest of one user, or `None` if the text is no plain `local@domain`.
+    pub fn at_rest(text: &str) -> Option<Self> {
+        let (local, domain) = identity::split_address(text)?;
+        Some(Self::AtRest(format!("{local}@{domain}")))
+    }
+
     /// Reads a subject as an administrator writes it: `user@domain` is a mailbox, `domain` or `@domain` a
-    /// whole domain.
+    /// whole domain, `at-rest:user@domain` a mailbox at rest.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
+        if let Some(address) = text.strip_prefix(AT_REST) {
+            return Self::at_rest(address);
+        }
         match text.strip_prefix('@') {
             Some(domain) => Self::domain(domain),
             None if text.contains('@') => Self::address(text),
@@ -54,6 +69,7 @@ impl Subject {
         match self {
             Self::Address(address) => Self::Address(address.to_ascii_lowercase()),
             Self::Domain(domain) => Self::Domain(domain.to_ascii_lowercase()),
+            Self::AtRest(address) => Self::AtRest(address.to_ascii_lowercase()),
         }
     }
 
@@ -65,6 +81,8 @@ impl Subject {
         match self {
             Self::Address(address) => address.to_ascii_lowercase(),
             Self::Domain(domain) => format!("@{}", domain.to_ascii_lowercase()),
+            // No address has a space in it.
+            Self::AtRest(address) => format!("at rest {}", address.to_ascii_lowercase()),
         }
     }
 }
@@ -74,6 +92,7 @@ impl fmt::Display for Subject {
         match self {
             Self::Address(address) => f.write_str(address),
             Self::Domain(domain) => write!(f, "@{domain}"),
+            Self::AtRest(address) => write!(f, "{AT_REST}{address}"),
         }
     }
 }

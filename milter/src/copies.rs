@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::disposition::{Disposition, Outcome};
 use crate::hashing::Hashing;
-use crate::judge::Form;
+use crate::workshop::Form;
 use crate::spool::{Copy, Spool, Ticket};
 use crate::token::hex;
 use crate::transaction::{Recipient, Transaction, new_id};

@@ -7,7 +7,8 @@ use policy::{Direction, Facts, Plan, Treatment, Verdict};
 
 use crate::changes::changes;
 use crate::facts::direction;
-use crate::judge::{Form, Judgement, Stopped};
+use crate::judge::{Judgement, Stopped};
+use crate::workshop::Form;
 use crate::keyring::chain;
 use crate::reply::{Answer, Refusal};
 use crate::telemetry::{Event, MessageEvent, Telemetry, verdict_name};

@@ -194,8 +194,9 @@ impl Draft {
             return PendingLookup::Known(Lookup::default());
         }
         let road = self.wants_road(gateway, address).then(|| (gateway.relay.clone(), domain_of(address)));
+        let password = self.config.policy.password_for(&self.facts(gateway, address, Vec::new()), 0);
         let (keys, address, now) = (gateway.keys().clone(), address.to_owned(), gateway.now());
-        let stored = spawn_blocking(move || keys.encryption(&address, &kinds, now));
+        let stored = spawn_blocking(move || keys.encryption(&address, &kinds, &password, now));
         PendingLookup::UnderWay(match road {
             None => stored,
             Some((relay, domain)) => tokio::spawn(with_road(stored, relay, domain)),
@@ -219,6 +220,7 @@ impl Draft {
             direction: recipient_direction(&self.config.gateway, self.originating, address),
             disclosed: false,
             keys,
+            at_rest: Vec::new(),
         };
         facts_at_rcpt(
             self.originating,

@@ -56,6 +56,7 @@ pub fn gather(
             direction: recipient_direction(gateway, transaction.originating, &recipient.address),
             disclosed: named.contains(&recipient.address.to_lowercase()),
             keys: lookups.get(index).map(|lookup| lookup.facts.clone()).unwrap_or_default(),
+            at_rest: Vec::new(),
         });
     Facts {
         now,
@@ -72,6 +73,7 @@ pub fn gather(
         layers: Vec::new(),
         findings: Vec::new(),
         signing_keys: signing,
+        additional_keys: Vec::new(),
     }
 }
 
@@ -99,6 +101,7 @@ pub fn facts_at_rcpt(
         layers: Vec::new(),
         findings: Vec::new(),
         signing_keys: Vec::new(),
+        additional_keys: Vec::new(),
     }
 }
 
@@ -130,7 +133,10 @@ pub fn layer_facts(layers: &[Layer]) -> Vec<LayerFacts> {
     layers
         .iter()
         .map(|layer| LayerFacts {
-            scheme: Scheme::Openpgp,
+            scheme: match layer.scheme {
+                keydir::Scheme::Openpgp => Scheme::Openpgp,
+                keydir::Scheme::Smime => Scheme::Smime,
+            },
             kind: match layer.kind {
                 sealing::LayerKind::Encrypted => LayerKind::Encrypted,
                 sealing::LayerKind::Signed => LayerKind::Signed,
@@ -147,6 +153,7 @@ pub fn layer_facts(layers: &[Layer]) -> Vec<LayerFacts> {
             },
             signer: layer.signer.clone(),
             why: layer.why.clone(),
+            malleable: layer.malleable,
         })
         .collect()
 }

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::facts::{finding, gather, layer_facts};
 use crate::hashing::digest;
 use crate::keyring::{KeyRing, KeysAt, Lookup};
+use crate::workshop::{Form, Workshop, storage};
 use crate::transaction::Transaction;
 use crate::{results, subject};
 
@@ -27,21 +28,6 @@ pub struct Judgement {
     pub forms: Vec<Form>,
     /// Digest of the message as received, if its body was. Made here, where it may take its time.
     pub received: Option<[u8; 32]>,
-}
-
-/// The message as one group of recipients gets it.
-#[derive(Debug)]
-pub struct Form {
-    /// Indexes of the recipients.
-    pub recipients: Vec<usize>,
-    /// What was done.
-    pub treatment: Treatment,
-    /// The result.
-    pub message: Message,
-    /// False when the body is the one that came in.
-    pub body_changed: bool,
-    /// Digest of the result, if the body was changed.
-    pub digest: Option<[u8; 32]>,
 }
 
 /// A failure, with the facts and the plan as far as they were known.
@@ -85,6 +71,8 @@ pub fn judge(
     if opened_before(transaction) {
         facts.findings.push(finding(policy::OPENED_BEFORE, "the gateway decrypted it when it arrived"));
     }
+    let mut lookups = lookups.to_vec();
+    add_keys_of_policy(config, keys, &mut facts, &mut lookups);
     let opened = match open(config, keys, transaction, recognised.as_ref(), &facts, &spill) {
         Ok(opened) => opened,
         Err(failure) => return Err(Box::new(Stopped { failure, facts: Some(facts), plan: None })),
@@ -93,15 +81,45 @@ pub fn judge(
         facts.layers = layer_facts(&opened.layers);
     }
     let plan = config.policy.decide(&facts);
-    let workshop =
-        Workshop { config, keys, transaction, lookups, facts: &facts, plan: &plan, opened, spill, now };
-    let made = workshop.forms(&signing).and_then(|forms| {
+    let workshop = Workshop {
+        config,
+        keys,
+        transaction,
+        lookups: &lookups,
+        signing: &signing,
+        facts: &facts,
+        plan: &plan,
+        opened,
+        spill,
+        now,
+    };
+    let made = workshop.forms().and_then(|forms| {
         let received = transaction.body_seen.then(|| digest(&transaction.message)).transpose();
         Ok((forms, received.map_err(storage)?))
     });
     match made {
         Ok((forms, received)) => Ok(Judgement { facts, plan, forms, received }),
         Err(failure) => Err(Box::new(Stopped { failure, facts: Some(facts), plan: Some(plan) })),
+    }
+}
+
+/// Adds the keys that policy names besides those of the recipients: for mailboxes at rest, and for whoever reads
+/// along.
+fn add_keys_of_policy(config: &Config, keys: &KeyRing, facts: &mut Facts, lookups: &mut Vec<Lookup>) {
+    for index in 0..facts.recipients.len() {
+        if !config.policy.wants_at_rest(facts, index) {
+            continue;
+        }
+        if let Some(recipient) = facts.recipients.get_mut(index) {
+            let lookup = keys.at_rest(&recipient.address, facts.now);
+            recipient.at_rest = lookup.facts.clone();
+            lookups.push(lookup);
+        }
+    }
+    for name in config.policy.additional_subjects() {
+        let (answers, lookup) = keys.additional(name, facts.now);
+        facts.additional_keys.push(answers);
+        lookups.push(lookup);
     }
 }
 
@@ -134,159 +152,16 @@ fn open(
     let now = facts.now;
     // A list's footer or a part of its own may stand around what is protected, so it is not the protection
     // of the whole message that counts here.
-    if recognised.is_none_or(|recognised| recognised.forms.is_empty()) || !config.policy.opens(facts) {
+    if recognised.is_none_or(|recognised| recognised.forms.is_empty())
+        || !config.policy.opens(facts) && !config.policy.verifies(facts)
+    {
         return Ok(None);
     }
     let ours = facts.recipients.iter().filter(|recipient| recipient.direction != Direction::Outbound);
     let recipients = ours.map(|recipient| recipient.address.clone()).collect();
     let at = KeysAt { ring: keys, now, recipients };
-    let opened = openpgp::open(&transaction.message, &at, now, spill, &sealing::Limits::default());
+    let both = sealing::Keys { openpgp: &at, smime: &at };
+    let opened = sealing::open(&transaction.message, both, now, spill, &sealing::Limits::default());
     keys.telemetry.sealing("decrypt", opened.is_ok());
     opened.map(Some).map_err(|error| Failure::temporary((7, 5), "cannot open the message now").because(error))
-}
-
-/// Makes the forms of one message.
-struct Workshop<'w> {
-    config: &'w Config,
-    keys: &'w KeyRing,
-    transaction: &'w Transaction,
-    lookups: &'w [Lookup],
-    facts: &'w Facts,
-    plan: &'w Plan,
-    opened: Option<Opened>,
-    spill: Spill,
-    now: i64,
-}
-
-impl Workshop<'_> {
-    fn forms(&self, signing: &Lookup) -> Result<Vec<Form>, Failure> {
-        if !matches!(self.plan.verdict, Verdict::Accept | Verdict::Quarantine { .. }) {
-            return Ok(Vec::new());
-        }
-        self.plan.groups.iter().map(|group| self.form(group, signing)).collect()
-    }
-
-    fn form(&self, group: &Group, signing: &Lookup) -> Result<Form, Failure> {
-        let opened = self.opened.as_ref().filter(|_| group.treatment.opened).and_then(|o| o.message.as_ref());
-        let base = opened.unwrap_or(&self.transaction.message);
-        let dressed = self.dress(base, group)?;
-        let message = self.seal(&dressed, &group.treatment, signing)?;
-        self.check_size(message.len())?;
-        let body_changed =
-            opened.is_some() || !group.treatment.encrypt_to.is_empty() || group.treatment.sign_with.is_some();
-        Ok(Form {
-            recipients: group.recipients.clone(),
-            body_changed,
-            digest: body_changed.then(|| digest(&message)).transpose().map_err(storage)?,
-            treatment: group.treatment.clone(),
-            message,
-        })
-    }
-
-    /// Fields out and in: forged results, our results, triggers, the warning in the Subject.
-    fn dress(&self, base: &Message, group: &Group) -> Result<Message, Failure> {
-        let name = &self.config.gateway.name;
-        let mut edits = if self.transaction.is_second_pass() {
-            results::token_removal(base)
-        } else {
-            results::forged(base, name, self.transaction.originating)
-        };
-        let is_inbound = |index: &usize| {
-            self.facts.recipients.get(*index).is_some_and(|r| r.direction == Direction::Inbound)
-        };
-        if group.recipients.iter().any(is_inbound) {
-            edits.extend(results::add(&self.facts.layers, name, &self.facts.from));
-        }
-        if !group.treatment.encrypt_to.is_empty() {
-            // Who else got it secretly is nobody's business (RFC 5322 section 3.6.3).
-            for field in ["Bcc", "Resent-Bcc"] {
-                edits.extend(base.header().find_all(field).map(|(index, _)| Edit::RemoveField { index }));
-            }
-        }
-        if group.treatment.enforced_tls {
-            // `TLS-Required: No` would waive the authentication on which policy counts (RFC 8689 section 5).
-            let waivers = base.header().find_all("TLS-Required");
-            edits.extend(waivers.map(|(index, _)| Edit::RemoveField { index }));
-        }
-        for field in &self.plan.remove_fields {
-            let indexes = base.header().find_all(field).map(|(index, _)| Edit::RemoveField { index });
-            edits.extend(indexes);
-        }
-        edits.extend(subject::edits(base, &self.plan.subject_triggers, self.plan.tag.as_deref()));
-        if edits.is_empty() {
-            return Ok(base.clone());
-        }
-        apply(base, &edits, &self.spill).map_err(storage)
-    }
-
-    fn seal(&self, message: &Message, treatment: &Treatment, signing: &Lookup) -> Result<Message, Failure> {
-        if treatment.encrypt_to.is_empty() && treatment.sign_with.is_none() {
-            return Ok(message.clone());
-        }
-        let recipients = self.recipients(treatment)?;
-        self.check_size(openpgp::sealed_size_estimate(
-            message.len(),
-            recipients.len(),
-            treatment.sign_with.is_some(),
-        ))?;
-        let signer = treatment.sign_with.as_ref().map(|choice| self.signer(choice, signing)).transpose()?;
-        let operation = match (recipients.is_empty(), signer.is_some()) {
-            (true, _) => "sign",
-            (false, false) => "encrypt",
-            (false, true) => "sign+encrypt",
-        };
-        let spec = Seal {
-            recipients: &recipients,
-            signer: signer.as_deref(),
-            aead: treatment.aead,
-            now: self.now,
-            hide_recipients: false,
-        };
-        let edits = openpgp::seal(message, &spec, &self.spill);
-        self.keys.telemetry.sealing(operation, edits.is_ok());
-        let edits =
-            edits.map_err(|error| Failure::temporary((7, 5), "cannot protect the message").because(error))?;
-        apply(message, &edits, &self.spill).map_err(storage)
-    }
-
-    /// Exactly the certificates that were found and checked when the recipient was looked up.
-    fn recipients(&self, treatment: &Treatment) -> Result<Vec<Usable>, Failure> {
-        let find = |choice: &KeyChoice| {
-            self.lookups
-                .iter()
-                .flat_map(|lookup| &lookup.found)
-                .find(|usable| usable.record().fingerprint == choice.fingerprint)
-                .map(|usable| Usable::clone(usable))
-                .ok_or_else(|| Failure::temporary((7, 5), "a key that was chosen is gone"))
-        };
-        treatment.encrypt_to.iter().map(find).collect()
-    }
-
-    fn signer(&self, choice: &KeyChoice, signing: &Lookup) -> Result<Arc<SecretCert>, Failure> {
-        let known = signing.found.iter().any(|usable| usable.record().fingerprint == choice.fingerprint);
-        if !known {
-            return Err(Failure::temporary((7, 5), "a key that was chosen is gone"));
-        }
-        self.keys
-            .custody
-            .get(&choice.fingerprint)
-            .map_err(|error| Failure::temporary((7, 5), "the signing key cannot be used now").because(error))
-    }
-
-    /// The MTA would accept our answer and then refuse the grown message for good; we say so first.
-    fn check_size(&self, bytes: u64) -> Result<(), Failure> {
-        match self.config.gateway.message_size_limit {
-            Some(limit) if bytes > limit => {
-                let text = format!(
-                    "the message would be {bytes} bytes after protection, more than the limit of {limit}"
-                );
-                Err(Failure::permanent((3, 4), text))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-fn storage(error: std::io::Error) -> Failure {
-    Failure::temporary((3, 1), "cannot store the message").because(error)
 }

@@ -1,11 +1,11 @@
 //! Our own result fields: forged ones out, true ones in.
 //!
-//! `Authentication-Results` (RFC 8601) carries `openpgp=` for signatures. RFC 8601 has no such
-//! method registered; it is marked as local use by our authserv-id. `X-Gatepost-Result` tells what
+//! `Authentication-Results` (RFC 8601) carries `smime=` (RFC 7281) and `openpgp=` for signatures. For
+//! OpenPGP no method is registered; it is marked as local use by our authserv-id. `X-Gatepost-Result` tells what
 //! was decrypted, so that a reader can tell mail sealed by a gateway from end-to-end mail.
 
 use mail::{Edit, HeaderSection, Limits, Message};
-use policy::{LayerFacts, LayerKind, LayerState};
+use policy::{KeyChoice, LayerFacts, LayerKind, LayerState, Scheme};
 
 use crate::token;
 
@@ -101,16 +101,25 @@ fn signature_result(layer: &LayerFacts, from: Option<&String>) -> Option<String>
         LayerState::Unsupported => ("neutral", Some("not supported")),
         LayerState::NoKey | LayerState::Opened => return None,
     };
-    let mut text = format!("openpgp={result}");
+    let method = scheme_in_words(layer.scheme);
+    let mut text = format!("{method}={result}");
     if let Some(reason) = reason {
         text.push_str(&format!(" reason=\"{}\"", quoted(reason)));
     }
     if layer.state == LayerState::Valid {
+        let property = match layer.scheme {
+            // RFC 7281 section 3.2.1.
+            Scheme::Smime => "body.smime-identifier",
+            Scheme::Openpgp => "header.from",
+        };
         if let Some(from) = from {
-            text.push_str(&format!(" header.from={}", pvalue(from)));
+            text.push_str(&format!(" {property}={}", pvalue(from)));
         }
         if let Some(signer) = &layer.signer {
-            text.push_str(&format!("\r\n\t openpgp.signer={}", pvalue(signer)));
+            text.push_str(&match layer.scheme {
+                Scheme::Smime => format!("\r\n\t (certificate {})", commented(signer)),
+                Scheme::Openpgp => format!("\r\n\t openpgp.signer={}", pvalue(signer)),
+            });
         }
     }
     Some(text)
@@ -118,10 +127,36 @@ fn signature_result(layer: &LayerFacts, from: Option<&String>) -> Option<String>
 
 fn decryption_result(layer: &LayerFacts) -> Option<String> {
     match (layer.kind, layer.state) {
-        (LayerKind::Encrypted, LayerState::Opened) => Some("decrypted=openpgp".to_owned()),
-        (LayerKind::Encrypted, LayerState::Damaged) => Some("undecryptable=openpgp".to_owned()),
+        (LayerKind::Encrypted, LayerState::Opened) if layer.malleable => {
+            Some(format!("decrypted={} (not protected against changes)", scheme_in_words(layer.scheme)))
+        }
+        (LayerKind::Encrypted, LayerState::Opened) => {
+            Some(format!("decrypted={}", scheme_in_words(layer.scheme)))
+        }
+        (LayerKind::Encrypted, LayerState::Damaged) => {
+            Some(format!("undecryptable={}", scheme_in_words(layer.scheme)))
+        }
         _ => None,
     }
+}
+
+/// The edit that tells everybody who else can read a message that we encrypt.
+pub fn tell_who_reads_along(keys: &[KeyChoice]) -> Option<Edit> {
+    let keys: Vec<String> =
+        keys.iter().map(|key| format!("additional-decryption-key={}", pvalue(&key.fingerprint))).collect();
+    (!keys.is_empty()).then(|| insert(RESULT_FIELD, format!(" {}", keys.join(";\r\n\t"))))
+}
+
+fn scheme_in_words(scheme: Scheme) -> &'static str {
+    match scheme {
+        Scheme::Openpgp => "openpgp",
+        Scheme::Smime => "smime",
+    }
+}
+
+/// Inside a comment: nothing that could end it.
+fn commented(text: &str) -> String {
+    text.chars().filter(|c| c.is_ascii_alphanumeric() || ".-_@:".contains(*c)).collect()
 }
 
 fn insert(name: &str, value: String) -> Edit {
@@ -147,10 +182,9 @@ fn pvalue(text: &str) -> String {
 mod tests {
     use super::*;
     use mail::{Spill, apply};
-    use policy::Scheme;
 
     fn layer(kind: LayerKind, state: LayerState) -> LayerFacts {
-        LayerFacts { scheme: Scheme::Openpgp, kind, state, signer: Some("AB12".to_owned()), why: None }
+        LayerFacts { scheme: Scheme::Openpgp, kind, state, signer: Some("AB12".to_owned()), why: None, malleable: false }
     }
 
     fn with(message: &Message, edits: &[Edit]) -> String {

@@ -105,6 +105,7 @@ impl Workshop<'_> {
                 edits.extend(base.header().find_all(field).map(|(index, _)| Edit::RemoveField { index }));
             }
         }
+        edits.extend(results::tell_who_reads_along(&group.treatment.additional));
         if group.treatment.enforced_tls {
             // `TLS-Required: No` would waive the authentication on which policy counts (RFC 8689 section 5).
             let waivers = base.header().find_all("TLS-Required");
@@ -222,22 +223,14 @@ impl Workshop<'_> {
             style: treatment.style,
             ..Treatment::default()
         };
-        let wrapped = self.enclose(&message)?;
-        self.seal(&wrapped, &at_rest)
-    }
-
-    /// The whole message as the only part of another with the same header section: what is encrypted then
-    /// holds every byte of it.
-    fn enclose(&self, message: &Message) -> Result<Message, Failure> {
-        let edits = results::enclosing(message, &self.spill).map_err(storage)?;
-        apply(message, &edits, &self.spill).map_err(storage)
+        self.seal(&message, &at_rest)
     }
 
     /// Exactly the certificate that was found and checked when it was looked up.
     fn chosen(&self, choice: &KeyChoice) -> Result<&Key, Failure> {
         self.lookups
             .iter()
-            .flat_map(|lookup| lookup.found.iter().chain(&lookup.at_rest_found))
+            .flat_map(|lookup| &lookup.found)
             .find(|key| key.fingerprint() == choice.fingerprint)
             .ok_or_else(gone)
     }

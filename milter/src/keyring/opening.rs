@@ -1,0 +1,245 @@
+//! Which keys may open a message, and who may speak for its author.
+
+use std::sync::Arc;
+
+use keydir::{Anchors, Answer, Certificate, Known, Record, Rejected, Subject};
+use mail::Address;
+use sealing::Binding;
+use sealing::openpgp::{Cert, Fingerprint, KeyHandle, SecretCert};
+use sealing::smime::{RecipientId, SecretKey};
+
+use super::{KeyRing, chain};
+use crate::transaction::domain_of;
+
+/// What opening a message asks at a time: certificates and secret keys by key handle, and who may
+/// speak for whom.
+#[derive(Debug)]
+pub struct KeysAt<'k> {
+    /// Where the keys are.
+    pub ring: &'k KeyRing,
+    /// Unix seconds.
+    pub now: i64,
+    /// The envelope recipients in our domains: those who would get the opened message.
+    pub recipients: Vec<String>,
+}
+
+impl KeysAt<'_> {
+    /// Certificates with this key whose secret half is in our custody.
+    fn ours(&self, handle: &KeyHandle) -> Answer<Vec<Known>> {
+        match self.ring.store.by_handle(&handle.to_hex()) {
+            Answer::Found(mut known) => {
+                known.retain(|known| known.record.custody == keydir::Custody::Local);
+                Answer::Found(known)
+            }
+            other => other,
+        }
+    }
+
+    /// Fingerprints of the keys behind a handle that are meant for one of the recipients.
+    fn for_somebody(&self, handle: &KeyHandle) -> Answer<Vec<String>> {
+        match self.ours(handle) {
+            Answer::Found(known) => {
+                let meant = |known: &&Known| self.recipients.iter().any(|to| is_for(&known.record, to));
+                Answer::Found(
+                    known.iter().filter(meant).map(|known| known.record.fingerprint.clone()).collect(),
+                )
+            }
+            Answer::None { why } => Answer::None { why },
+            Answer::CouldNotTell { why } => Answer::CouldNotTell { why },
+        }
+    }
+
+    /// Fingerprints of the keys that are meant for every one of the recipients: what may be tried
+    /// when the sender hid whom the message is encrypted to.
+    fn for_everybody(&self) -> Answer<Vec<String>> {
+        let (records, kept) = match (self.ring.store.records(), self.ring.custody.list()) {
+            (Ok(records), Ok(kept)) => (records, kept),
+            (Err(error), _) => return Answer::CouldNotTell { why: chain(&error) },
+            (_, Err(error)) => return Answer::CouldNotTell { why: chain(&error) },
+        };
+        let all = records
+            .into_iter()
+            .filter(|record| kept.contains(&record.fingerprint))
+            .filter(|record| self.recipients.iter().all(|to| is_for(record, to)));
+        Answer::Found(all.map(|record| record.fingerprint).collect())
+    }
+}
+
+impl sealing::openpgp::Keys for KeysAt<'_> {
+    fn certificates(&self, handle: &KeyHandle) -> Answer<Vec<Arc<Cert>>> {
+        match self.ring.store.by_handle(&handle.to_hex()) {
+            Answer::Found(known) => Answer::Found(known.into_iter().map(|known| known.cert).collect()),
+            Answer::None { why } => Answer::None { why },
+            Answer::CouldNotTell { why } => Answer::CouldNotTell { why },
+        }
+    }
+
+    fn secrets(&self, handle: Option<&KeyHandle>) -> Answer<Vec<Arc<SecretCert>>> {
+        let found = match handle {
+            Some(handle) => self.for_somebody(handle),
+            None => self.for_everybody(),
+        };
+        let fingerprints: Vec<String> = match found {
+            Answer::Found(fingerprints) => fingerprints,
+            Answer::None { why } => return Answer::None { why },
+            Answer::CouldNotTell { why } => return Answer::CouldNotTell { why },
+        };
+        let mut secrets = Vec::new();
+        for fingerprint in fingerprints {
+            match self.ring.custody.get(&fingerprint) {
+                Ok(secret) => secrets.push(secret),
+                Err(error) => return Answer::CouldNotTell { why: chain(&error) },
+            }
+        }
+        if secrets.is_empty() { Answer::None { why: Vec::new() } } else { Answer::Found(secrets) }
+    }
+
+    fn cover(&self, named: &[KeyHandle]) -> Answer<()> {
+        let mut ours = Vec::new();
+        for handle in named {
+            match self.ours(handle) {
+                Answer::Found(known) => ours.extend(known),
+                Answer::None { .. } => {}
+                Answer::CouldNotTell { why } => return Answer::CouldNotTell { why },
+            }
+        }
+        let is_meant = |to: &String| ours.iter().any(|known| is_for(&known.record, to));
+        if self.recipients.iter().all(is_meant) {
+            Answer::Found(())
+        } else {
+            Answer::None { why: Vec::new() }
+        }
+    }
+
+    fn authorised(&self, fingerprint: &Fingerprint, from: &Address) -> Answer<Binding> {
+        let known = match self.ring.store.by_handle(&fingerprint.to_hex()) {
+            Answer::Found(known) => known,
+            Answer::None { why } => return Answer::None { why },
+            Answer::CouldNotTell { why } => return Answer::CouldNotTell { why },
+        };
+        let mut why = Vec::new();
+        for (subject, binding) in speakers(from) {
+            for known in &known {
+                match known.speaks_for(&subject, self.now) {
+                    Ok(()) => return Answer::Found(binding),
+                    Err(reason) => {
+                        why.push(Rejected { fingerprint: known.record.fingerprint.clone(), reason });
+                    }
+                }
+            }
+        }
+        Answer::None { why }
+    }
+}
+
+impl KeysAt<'_> {
+    /// Our certificates behind the names that a message gives its recipients, with the name's place.
+    fn ours_named(&self, named: &[RecipientId]) -> Answer<Vec<Record>> {
+        let mut ours = Vec::new();
+        for id in named {
+            match self.ring.certificates_by_id(id) {
+                Answer::Found(known) => ours.extend(
+                    known
+                        .into_iter()
+                        .map(|(record, _)| record)
+                        .filter(|record| record.custody == keydir::Custody::Local),
+                ),
+                Answer::None { .. } => {}
+                Answer::CouldNotTell { why } => return Answer::CouldNotTell { why },
+            }
+        }
+        Answer::Found(ours)
+    }
+}
+
+impl sealing::smime::Keys for KeysAt<'_> {
+    fn secrets(&self, named: &[RecipientId]) -> Answer<Vec<Arc<SecretKey>>> {
+        let ours = match self.ours_named(named) {
+            Answer::Found(ours) => ours,
+            Answer::None { why } => return Answer::None { why },
+            Answer::CouldNotTell { why } => return Answer::CouldNotTell { why },
+        };
+        let mut secrets = Vec::new();
+        for record in ours.iter().filter(|record| self.recipients.iter().any(|to| is_for(record, to))) {
+            match self.ring.custody.get_smime(&record.fingerprint) {
+                Ok(secret) => secrets.push(secret),
+                Err(error) => return Answer::CouldNotTell { why: chain(&error) },
+            }
+        }
+        if secrets.is_empty() { Answer::None { why: Vec::new() } } else { Answer::Found(secrets) }
+    }
+
+    fn cover(&self, named: &[RecipientId]) -> Answer<()> {
+        let ours = match self.ours_named(named) {
+            Answer::Found(ours) => ours,
+            Answer::None { why } => return Answer::None { why },
+            Answer::CouldNotTell { why } => return Answer::CouldNotTell { why },
+        };
+        let is_meant = |to: &String| ours.iter().any(|record| is_for(record, to));
+        if self.recipients.iter().all(is_meant) {
+            Answer::Found(())
+        } else {
+            Answer::None { why: Vec::new() }
+        }
+    }
+
+    fn anchors(&self) -> Arc<Anchors> {
+        self.ring.anchors.load_full()
+    }
+
+    fn certificates(&self, id: &RecipientId) -> Answer<Vec<Certificate>> {
+        match self.ring.certificates_by_id(id) {
+            Answer::Found(known) => {
+                Answer::Found(known.into_iter().map(|(_, certificate)| certificate).collect())
+            }
+            Answer::None { why } => Answer::None { why },
+            Answer::CouldNotTell { why } => Answer::CouldNotTell { why },
+        }
+    }
+
+    fn assigned(&self, certificate: &Certificate, from: &Address) -> Answer<Binding> {
+        let record = match self.ring.store.get(&certificate.fingerprint()) {
+            Ok(Some(record)) => record,
+            Ok(None) => return Answer::None { why: Vec::new() },
+            Err(error) => return Answer::CouldNotTell { why: chain(&error) },
+        };
+        let trusted = matches!(record.trust, keydir::Trust::Own | keydir::Trust::Verified);
+        let assigned = |subject: &Subject| record.assigned.iter().any(|own| own.same(subject));
+        let binding = speakers(from).into_iter().find(|(subject, _)| trusted && assigned(subject));
+        match binding {
+            Some((_, binding)) => Answer::Found(binding),
+            None => Answer::None { why: Vec::new() },
+        }
+    }
+}
+
+/// Whether a certificate of ours is meant for this recipient: its own, or its domain's.
+fn is_for(record: &Record, recipient: &str) -> bool {
+    let wanted = [Subject::address(recipient), Subject::domain(&domain_of(recipient))];
+    wanted.iter().flatten().any(|wanted| record.subjects.iter().any(|own| own.same(wanted)))
+}
+
+/// Who may speak for an address: its user, its domain, and the domains above that, compared at
+/// label borders (RFC 3183 section 3.1.1). A top-level domain speaks for nobody.
+fn speakers(from: &Address) -> Vec<(Subject, Binding)> {
+    let user = Subject::address(&from.to_string()).map(|subject| (subject, Binding::User));
+    let mut domain = from.domain().to_lowercase();
+    let mut speakers: Vec<_> = user.into_iter().collect();
+    while domain.contains('.') {
+        speakers.extend(Subject::domain(&domain).map(|subject| (subject, Binding::Domain)));
+        domain = domain.split_once('.').map(|(_, above)| above.to_owned()).unwrap_or_default();
+    }
+    speakers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_be_spoken_for_by_its_user_and_the_domains_above_it() {
+        let from = Address::parse("bob@mail.beta.example").unwrap();
+        let speakers: Vec<String> = speakers(&from).iter().map(|(who, _)| who.to_string()).collect();
+        assert_eq!(speakers, ["bob@mail.beta.example", "@mail.beta.example", "@beta.example"]);
+    }
+}
