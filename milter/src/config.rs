@@ -1,5 +1,6 @@
 //! The configuration file: its `[gateway]` section here, the policy part in the policy room.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -10,8 +11,10 @@ use ipnet::IpNet;
 use mail::Spill;
 use policy::{ConfigErrors, Located, Policy, Section, parse_document};
 
+use crate::disclaimer_config::{self, DisclaimerConfig};
 use crate::listen::Endpoint;
 use crate::relay::config::RelayConfig;
+use crate::smime_config::SmimeConfig;
 
 /// Everything that one configuration file says.
 #[derive(Debug)]
@@ -22,6 +25,10 @@ pub struct Config {
     pub policy: Policy,
     /// The `[relay]` section, if there is one.
     pub relay: Option<RelayConfig>,
+    /// The `[smime]` section.
+    pub smime: SmimeConfig,
+    /// The `[disclaimer."…"]` sections, by name.
+    pub disclaimers: BTreeMap<String, DisclaimerConfig>,
 }
 
 /// The `[gateway]` section.
@@ -110,12 +117,21 @@ impl Config {
         let mut section = root.take_section("relay");
         let relay = section.is_present().then(|| RelayConfig::take(&mut section, gateway.as_ref())).flatten();
         root.close(section);
+        let mut section = root.take_section("smime");
+        let smime = SmimeConfig::take(&mut section);
+        root.close(section);
+        let disclaimers = disclaimer_config::take(&mut root);
+        if let Some(name) = policy.as_ref().ok().and_then(|policy| disclaimer_config::missing(policy, &disclaimers)) {
+            let at = root.at();
+            let message = format!("`disclaimer` names `{name}`: write a section [disclaimer.\"{name}\"] with `text`");
+            root.reject(at, "disclaimer", message);
+        }
         let mut mistakes = ConfigErrors::default();
         let policy = mistakes.collect(policy);
         let _ = mistakes.collect(root.finish());
         mistakes.into_result()?;
         match (gateway, policy) {
-            (Some(gateway), Some(policy)) => Ok(Self { gateway, policy, relay }),
+            (Some(gateway), Some(policy)) => Ok(Self { gateway, policy, relay, smime, disclaimers }),
             // Unreachable: a missing half has left its mistakes above. An empty list says no more.
             _ => Err(ConfigErrors::default()),
         }

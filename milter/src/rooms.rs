@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
-use keydir::Store;
+use keydir::{Anchors, Store};
 use notary::{Notary, Options, Reader, system_clock};
 use sealing::custody::{Custody, MasterKey, MasterKeyError};
 use tokio::sync::Notify;
@@ -31,7 +31,7 @@ const NOTARY_PURPOSE: &str = "gatepost notary 1";
 /// What is missing, with the fix.
 pub fn open(config: Arc<Config>) -> Result<Gateway, Exit> {
     let telemetry = telemetry()?;
-    let keys = Arc::new(open_keys(&config.gateway, telemetry.clone())?);
+    let keys = Arc::new(open_keys(&config, telemetry.clone())?);
     let notary = open_notary(&config.gateway)?;
     let relay = RelayRoom::open(&config, telemetry.clone())?;
     let spool = Spool::open(&config.gateway.state.join("spool"))
@@ -71,13 +71,24 @@ pub fn telemetry() -> Result<Arc<Telemetry>, Exit> {
 ///
 /// # Errors
 /// The state directory, the database or the master key.
-pub fn open_keys(gateway: &GatewayConfig, telemetry: Arc<Telemetry>) -> Result<KeyRing, Exit> {
+pub fn open_keys(config: &Config, telemetry: Arc<Telemetry>) -> Result<KeyRing, Exit> {
+    let gateway = &config.gateway;
     prepare_state(gateway)?;
     let store = Store::open(&gateway.state.join("certificates.db"))
         .map_err(|error| Exit::unavailable("cannot open the certificate store", error))?;
     let custody = Custody::open(&gateway.state.join("secrets"), master_key(gateway)?)
         .map_err(|error| Exit::unavailable("cannot open the key custody", error))?;
-    Ok(KeyRing { store, custody, telemetry })
+    let anchors = ArcSwap::from_pointee(anchors(config)?);
+    Ok(KeyRing { store, custody, anchors, telemetry })
+}
+
+/// Whose S/MIME certificates are trusted.
+///
+/// # Errors
+/// A file of the `[smime]` section.
+pub fn anchors(config: &Config) -> Result<Anchors, Exit> {
+    Anchors::load(&config.smime.sources)
+        .map_err(|error| Exit::unavailable("cannot read the trust anchors of [smime]", error))
 }
 
 /// Opens the notary's log for reading, beside a running daemon.

@@ -28,7 +28,7 @@ pub fn run(config: &Config, command: Keys) -> Result<(), Exit> {
     if let Keys::Init = command {
         return init(config);
     }
-    let keys = rooms::open_keys(&config.gateway, rooms::telemetry()?)?;
+    let keys = rooms::open_keys(&config, rooms::telemetry()?)?;
     let now = Clock::System.seconds();
     match command {
         Keys::Init => Ok(()),
