@@ -11,11 +11,15 @@ use crate::answer::Reason;
 use crate::assess;
 use crate::record::Custody;
 use crate::record::Record;
+use crate::record::Scheme;
 use crate::record::Trust;
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::subject::Purpose;
 use crate::subject::Subject;
+use crate::x509::Anchors;
+use crate::x509::Certificate;
+use crate::x509::Use;
 
 /// Which certificates to list; every field that is set must match.
 #[derive(Clone, Debug, Default)]
@@ -34,11 +38,11 @@ pub struct Listed {
     /// What the store knows.
     #[serde(flatten)]
     pub record: Record,
-    /// Version of the primary key: 4 or 6.
+    /// Version of the primary key (4 or 6), or of the X.509 certificate (3).
     pub version: u8,
-    /// Algorithm of the primary key.
+    /// Algorithm of the primary key, or of the key in the X.509 certificate.
     pub algorithm: String,
-    /// User IDs as text; characters that are not UTF-8 are replaced.
+    /// User IDs as text, characters that are not UTF-8 replaced; or the addresses of the X.509 certificate.
     pub user_ids: Vec<String>,
     /// Subkeys that are validly bound.
     pub subkeys: Vec<ListedSubkey>,
@@ -46,7 +50,7 @@ pub struct Listed {
     pub encrypt: Standing,
     /// Whether its signatures can be verified now.
     pub verify: Standing,
-    /// Announces SEIPDv2.
+    /// Announces SEIPDv2 or, in S/MIME, AES-GCM.
     pub aead: bool,
 }
 
@@ -84,22 +88,65 @@ impl Store {
     /// # Errors
     /// If the database cannot be read or holds a damaged entry.
     pub fn list(&self, filter: &Filter, now: i64) -> Result<Vec<Listed>, StoreError> {
-        self.records()?
-            .into_iter()
-            .filter(|record| filter.matches(record))
-            .map(|r| describe(r, now))
-            .collect()
+        self.list_trusted(filter, now, None)
     }
 
-    /// One certificate in ASCII armor (RFC 9580, 6), without any secret.
+    /// As [`Store::list`], with the standing of S/MIME certificates judged up to their trust anchors. Without
+    /// anchors it is judged by what the certificates themselves say.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    pub fn list_trusted(
+        &self,
+        filter: &Filter,
+        now: i64,
+        anchors: Option<&Anchors>,
+    ) -> Result<Vec<Listed>, StoreError> {
+        let describe = |record: Record| match record.scheme {
+            Scheme::Openpgp => describe(record, now),
+            Scheme::Smime => self.describe_certificate(record, now, anchors),
+        };
+        self.records()?.into_iter().filter(|record| filter.matches(record)).map(describe).collect()
+    }
+
+    /// One certificate in ASCII armor (RFC 9580, 6) or PEM (RFC 7468), without any secret.
     ///
     /// # Errors
     /// If it is unknown or damaged.
     pub fn export(&self, fingerprint: &str) -> Result<String, StoreError> {
         let record = self.get(fingerprint)?.ok_or_else(|| StoreError::Unknown(fingerprint.to_owned()))?;
-        let cert = Cert::from_bytes(&record.bytes)
-            .map_err(|error| StoreError::Corrupt(format!("{}: {error}", record.fingerprint)))?;
-        Ok(armored(&cert))
+        let corrupt = |error: String| StoreError::Corrupt(format!("{}: {error}", record.fingerprint));
+        match record.scheme {
+            Scheme::Openpgp => {
+                Cert::from_bytes(&record.bytes).map(|cert| armored(&cert)).map_err(|e| corrupt(e.to_string()))
+            }
+            Scheme::Smime => {
+                Certificate::from_der(&record.bytes).map(|c| c.pem()).map_err(|e| corrupt(e.to_string()))
+            }
+        }
+    }
+
+    fn describe_certificate(
+        &self,
+        record: Record,
+        now: i64,
+        anchors: Option<&Anchors>,
+    ) -> Result<Listed, StoreError> {
+        let known = self.known_certificate(record)?;
+        let standing = |use_: Use| match known.judge(use_, now, anchors) {
+            Ok(_) => Standing { usable: true, key: Some(known.record.fingerprint.clone()), why: None },
+            Err(reason) => Standing { usable: false, key: None, why: Some(reason.to_string()) },
+        };
+        Ok(Listed {
+            version: u8::try_from(known.certificate.x509().version() + 1).unwrap_or_default(),
+            algorithm: known.certificate.public_key().to_string(),
+            user_ids: known.certificate.addresses().to_vec(),
+            subkeys: Vec::new(),
+            encrypt: standing(Use::Encrypt),
+            verify: standing(Use::Sign),
+            aead: known.gcm,
+            record: (*known.record).clone(),
+        })
     }
 }
 

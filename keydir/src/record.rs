@@ -119,7 +119,7 @@ words! {
 /// One certificate as the store knows it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Record {
-    /// Fingerprint of the primary key, upper-case hexadecimal.
+    /// Fingerprint of the primary key, or SHA-256 of the X.509 certificate; upper-case hexadecimal.
     pub fingerprint: String,
     /// OpenPGP or S/MIME.
     pub scheme: Scheme,

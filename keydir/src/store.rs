@@ -1,6 +1,7 @@
 //! The certificate store: one SQLite file, shared by the daemon and the command line.
 
 mod cache;
+mod certificates;
 mod error;
 mod look_up;
 mod rows;
@@ -24,6 +25,9 @@ use sequoia_openpgp::Cert;
 use sequoia_openpgp::Packet;
 use sequoia_openpgp::parse::Parse;
 
+pub use certificates::CertificateId;
+pub use certificates::KnownCertificate;
+pub use certificates::UsableCertificate;
 pub use error::StoreError;
 
 use crate::answer::Answer;

@@ -5,12 +5,22 @@ use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
 
+use crate::answer::Reason;
 use crate::intake::IntakeError;
+use crate::x509::CertificateError;
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
+    /// An X.509 certificate was refused for what it is.
+    #[error("certificate {fingerprint} is refused: {reason}")]
+    Certificate {
+        /// Its fingerprint.
+        fingerprint: String,
+        /// What is wrong with it.
+        reason: Reason,
+    },
     /// What lies in the store cannot be read back.
     #[error("the certificate store holds a damaged entry: {0}")]
     Corrupt(String),
@@ -48,12 +58,23 @@ pub enum StoreError {
         /// Newest schema this version knows.
         known: i64,
     },
+    /// The certificate does not name whom it shall be bound to.
+    #[error("certificate {fingerprint} is not made out to {wanted}")]
+    NotMadeOutTo {
+        /// Its fingerprint.
+        fingerprint: String,
+        /// The mailbox, or "any mailbox".
+        wanted: String,
+    },
     /// The signature given does not revoke the certificate.
     #[error("this is no revocation of {0}")]
     NotARevocation(String),
     /// The file or its directory is read-only.
     #[error("the certificate store is read-only")]
     ReadOnly(#[source] rusqlite::Error),
+    /// The X.509 certificates given were refused.
+    #[error("the certificates were refused")]
+    X509(#[from] CertificateError),
     /// No certificate has this fingerprint.
     #[error("no certificate {0} in the store")]
     Unknown(String),

@@ -18,6 +18,7 @@ use crate::answer::Usable;
 use crate::assess;
 use crate::assess::Fitness;
 use crate::record::Custody;
+use crate::record::Scheme;
 use crate::subject::Purpose;
 
 /// The database, and what was read from it.
@@ -32,7 +33,7 @@ impl Inner {
         if let Some(answer) = self.cache.answer(&question, now) {
             return Ok(answer);
         }
-        let bound = rows::bound_to(&self.connection, &question)?;
+        let bound = rows::bound_to(&self.connection, &question.subject, question.scheme)?;
         let known = bound.iter().map(|f| self.known(f)).collect::<Result<Vec<_>, _>>()?;
         let answer = choose(&known, &question, now);
         let span = assess::stable_span(known.iter().map(|known| &*known.cert), now);
@@ -42,7 +43,7 @@ impl Inner {
 
     pub(super) fn by_handle(&mut self, handle: &str) -> Result<Answer<Vec<Known>>, StoreError> {
         self.refresh()?;
-        let found = rows::with_component(&self.connection, &canonical_handle(handle))?;
+        let found = rows::with_component(&self.connection, &canonical_handle(handle), Scheme::Openpgp)?;
         let known = found.iter().map(|f| self.known(f)).collect::<Result<Vec<_>, _>>()?;
         Ok(if known.is_empty() { Answer::None { why: Vec::new() } } else { Answer::Found(known) })
     }

@@ -13,7 +13,6 @@ use sequoia_openpgp::serialize::SerializeInto;
 
 use super::Import;
 use super::StoreError;
-use super::cache::Question;
 use super::parse;
 use crate::assess;
 use crate::identity;
@@ -80,8 +79,20 @@ pub(super) fn save(
     record.valid_from = Some(assess::unix(cert.primary_key().key().creation_time()));
     record.valid_until = assess::expiry(cert, now);
     record.revoked = assess::revocation(cert, now);
+    write(transaction, record)?;
+    for key in cert.keys() {
+        for handle in [key.key().fingerprint().to_hex(), key.key().keyid().to_hex()] {
+            add_component(transaction, &handle, &record.fingerprint)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a record and its subjects.
+pub(super) fn write(transaction: &Transaction<'_>, record: &Record) -> Result<(), StoreError> {
     transaction.execute(
-        "INSERT INTO certificate VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+        "INSERT INTO certificate (fingerprint, scheme, origin, trust, custody, valid_from, valid_until,
+             revoked, added, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
          ON CONFLICT (fingerprint) DO UPDATE SET trust = ?4, custody = ?5, valid_from = ?6,
              valid_until = ?7, revoked = ?8, bytes = ?10",
         params![
@@ -109,12 +120,16 @@ pub(super) fn save(
             ],
         )?;
     }
-    for key in cert.keys() {
-        for handle in [key.key().fingerprint().to_hex(), key.key().keyid().to_hex()] {
-            transaction
-                .execute("INSERT OR IGNORE INTO component VALUES (?1, ?2)", [&handle, &record.fingerprint])?;
-        }
-    }
+    Ok(())
+}
+
+/// Makes a certificate known under a handle.
+pub(super) fn add_component(
+    transaction: &Transaction<'_>,
+    handle: &str,
+    fingerprint: &str,
+) -> Result<(), StoreError> {
+    transaction.execute("INSERT OR IGNORE INTO component VALUES (?1, ?2)", [handle, fingerprint])?;
     Ok(())
 }
 
@@ -145,19 +160,32 @@ pub(super) fn fingerprints(connection: &Connection) -> Result<Vec<String>, Store
     column(connection, "SELECT fingerprint FROM certificate ORDER BY fingerprint", &[])
 }
 
-/// The certificates bound to the subject of a question.
-pub(super) fn bound_to(connection: &Connection, question: &Question) -> Result<Vec<String>, StoreError> {
+/// The certificates bound to a subject.
+pub(super) fn bound_to(
+    connection: &Connection,
+    subject: &Subject,
+    scheme: Scheme,
+) -> Result<Vec<String>, StoreError> {
     column(
         connection,
         "SELECT fingerprint FROM subject JOIN certificate USING (fingerprint)
          WHERE key = ?1 AND scheme = ?2 ORDER BY fingerprint",
-        &[&question.subject.key(), question.scheme.as_str()],
+        &[&subject.key(), scheme.as_str()],
     )
 }
 
-/// The certificates that have a key with this fingerprint or key ID.
-pub(super) fn with_component(connection: &Connection, handle: &str) -> Result<Vec<String>, StoreError> {
-    column(connection, "SELECT fingerprint FROM component WHERE handle = ?1 ORDER BY fingerprint", &[handle])
+/// The certificates of a scheme that are known under this handle.
+pub(super) fn with_component(
+    connection: &Connection,
+    handle: &str,
+    scheme: Scheme,
+) -> Result<Vec<String>, StoreError> {
+    column(
+        connection,
+        "SELECT fingerprint FROM component JOIN certificate USING (fingerprint)
+         WHERE handle = ?1 AND scheme = ?2 ORDER BY fingerprint",
+        &[handle, scheme.as_str()],
+    )
 }
 
 fn column(connection: &Connection, sql: &str, values: &[&str]) -> Result<Vec<String>, StoreError> {
@@ -187,7 +215,7 @@ fn bind(record: &mut Record, cert: &Cert, import: &Import<'_>, may_add: bool) {
     }
 }
 
-fn add(subjects: &mut Vec<Subject>, subject: Subject) {
+pub(super) fn add(subjects: &mut Vec<Subject>, subject: Subject) {
     if !subjects.iter().any(|known| known.same(&subject)) {
         subjects.push(subject);
     }

@@ -6,7 +6,8 @@ use rusqlite::TransactionBehavior;
 use super::StoreError;
 
 /// Each step brings `user_version` from its index to the next number.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE certificate (
         fingerprint TEXT PRIMARY KEY,
         scheme      TEXT NOT NULL,
@@ -35,7 +36,21 @@ const STEPS: &[&str] = &["
         PRIMARY KEY (handle, fingerprint)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX component_of ON component (fingerprint);
-"];
+",
+    "
+    -- What the holder of an S/MIME certificate announced: AES-GCM and RSA-OAEP.
+    ALTER TABLE certificate ADD COLUMN gcm INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE certificate ADD COLUMN oaep INTEGER NOT NULL DEFAULT 0;
+    -- Certificates of authorities, as links of chains; never trusted by being here. subject is their
+    -- Name in DER, as the certificates below give it as issuer.
+    CREATE TABLE link (
+        fingerprint TEXT PRIMARY KEY,
+        subject     BLOB NOT NULL,
+        bytes       BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX link_subject ON link (subject);
+",
+];
 
 /// Brings the database up to date and sets what each connection needs.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), StoreError> {

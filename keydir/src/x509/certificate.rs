@@ -196,11 +196,6 @@ impl Certificate {
         String::from_utf8(pem).unwrap_or_default()
     }
 
-    /// The handle under which a CMS recipient given by issuer and serial number is looked up.
-    pub(crate) fn issuer_serial_handle(&self) -> String {
-        issuer_serial_handle(&self.0.issuer, &self.0.serial)
-    }
-
     pub(super) fn parsed(&self) -> &Parsed {
         &self.0
     }

@@ -156,19 +156,29 @@ impl Certificate {
         self.parsed().usage.allows(KeyUsages::CRLSign)
     }
 
-    fn may_be_used(&self, at: i64) -> Result<(), Reason> {
+    /// Whether it could ever serve for mail, whatever the date: it is no CA, strong enough, and meant for
+    /// e-mail.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub fn check_leaf(&self) -> Result<(), Reason> {
         if self.is_ca() {
             return Err(Reason::Usage("it is the certificate of a certification authority".to_owned()));
         }
+        let usage = &self.parsed().usage;
+        usage.check_strength()?;
+        usage.check_extended()
+    }
+
+    fn may_be_used(&self, at: i64) -> Result<(), Reason> {
+        self.check_leaf()?;
         if at < self.not_before() {
             return Err(Reason::NotYetValid(self.not_before()));
         }
         if at > self.not_after() {
             return Err(Reason::Expired(self.not_after()));
         }
-        let usage = &self.parsed().usage;
-        usage.check_strength()?;
-        usage.check_extended()
+        Ok(())
     }
 }
 
@@ -223,5 +233,20 @@ fn weak_digest(signature: ObjectIdentifier) -> Option<&'static str> {
         "1.2.840.113549.1.1.4" => Some("MD5"),
         "1.2.840.113549.1.1.5" | "1.3.14.3.2.29" | "1.2.840.10045.4.1" | "1.2.840.10040.4.3" => Some("SHA-1"),
         _ => None,
+    }
+}
+
+impl std::fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rsa(bits) => write!(f, "RSA {bits}"),
+            Self::RsaPss(bits) => write!(f, "RSA-PSS {bits}"),
+            Self::EcP256 => f.write_str("EC P-256"),
+            Self::EcP384 => f.write_str("EC P-384"),
+            Self::EcP521 => f.write_str("EC P-521"),
+            Self::Ed25519 => f.write_str("Ed25519"),
+            Self::X25519 => f.write_str("X25519"),
+            Self::Other(name) => f.write_str(name),
+        }
     }
 }
