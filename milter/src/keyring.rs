@@ -5,7 +5,7 @@ mod opening;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use keydir::{Anchors, Answer, Certificate, Purpose, Record, Rejected, Scheme, Store, Subject, Usable, UsableCertificate};
+use keydir::{Anchors, Answer, CertificateId, KnownCertificate, Purpose, Record, Rejected, Scheme, Store, Subject, Usable, UsableCertificate};
 use policy::{AdditionalKeyFacts, KeyAnswer, KeyFacts, KeyKind, PasswordSource};
 use sealing::custody::Custody;
 use sealing::smime::RecipientId;
@@ -138,13 +138,11 @@ impl KeyRing {
     }
 
     /// S/MIME certificates that the store holds under a name as messages give it.
-    pub fn certificates_by_id(&self, id: &RecipientId) -> Answer<Vec<(Record, Certificate)>> {
-        match id {
-            RecipientId::IssuerSerial { issuer, serial } => {
-                self.store.certificates_by_issuer_serial(issuer, serial)
-            }
-            RecipientId::KeyId(key_id) => self.store.certificates_by_key_id(key_id),
-        }
+    pub fn certificates_by_id(&self, id: &RecipientId) -> Answer<Vec<KnownCertificate>> {
+        self.store.certificates_by_id(&match id {
+            RecipientId::IssuerSerial { issuer, serial } => CertificateId::IssuerSerial { issuer, serial },
+            RecipientId::KeyId(key_id) => CertificateId::KeyId(key_id),
+        })
     }
 
     fn look_up(&self, address: &str, kinds: &[KeyKind], purpose: Purpose, now: i64) -> Lookup {

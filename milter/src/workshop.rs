@@ -195,6 +195,7 @@ impl Workshop<'_> {
         let signer = signer.as_ref().map(|(choice, usable, secret)| smime::Signer {
             identity: secret,
             chain: usable.chain(),
+            encryption: None,
             signature_type: (choice.kind == KeyKind::DomainSmime).then_some(SignatureType::Domain),
             form: match style.signed {
                 SignedForm::Clear => smime::SignedForm::Clear,

@@ -96,7 +96,9 @@ fn recipients(
         if transaction.envelope.recipients.iter().any(|other| other.address == address) {
             continue;
         }
-        let mut lookup = keys.encryption(&address, config.policy.wanted_kinds(), now);
+        let unknown = facts(config, transaction, &address, &Lookup::default(), now);
+        let password = config.policy.password_for(&unknown, 0);
+        let mut lookup = keys.encryption(&address, config.policy.wanted_kinds(), &password, now);
         let facts = facts(config, transaction, &address, &lookup, now);
         if config.policy.wants(KeyKind::EnforcedTls, &facts, 0) {
             let answer = relay::enforced_tls(config, &domain_of(&address));
@@ -131,6 +133,7 @@ fn facts(config: &Config, transaction: &Transaction, address: &str, lookup: &Loo
         direction: recipient_direction(&config.gateway, transaction.originating, address),
         disclosed: false,
         keys: lookup.facts.clone(),
+        at_rest: Vec::new(),
     };
     facts_at_rcpt(
         transaction.originating,

@@ -89,7 +89,7 @@ fn options(
     now: i64,
 ) -> GenerateOptions {
     let user_ids = match subject {
-        Subject::Address(address) => vec![format!("<{address}>")],
+        Subject::Address(address) | Subject::AtRest(address) => vec![format!("<{address}>")],
         // The names RFC 3183 section 3.1.1 gives to the two authorities of a domain.
         Subject::Domain(domain) => vec![
             format!("domain-confidentiality-authority <domain-confidentiality-authority@{domain}>"),
@@ -317,7 +317,7 @@ fn own_subject(config: &Config, owner: &Owner) -> Result<Subject, Exit> {
     };
     let domain = match &subject {
         Subject::Domain(domain) => domain.clone(),
-        Subject::Address(address) => crate::transaction::domain_of(address),
+        Subject::Address(address) | Subject::AtRest(address) => crate::transaction::domain_of(address),
     };
     if config.gateway.is_own(&domain) {
         return Ok(subject);

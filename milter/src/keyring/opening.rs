@@ -134,14 +134,14 @@ impl sealing::openpgp::Keys for KeysAt<'_> {
 
 impl KeysAt<'_> {
     /// Our certificates behind the names that a message gives its recipients, with the name's place.
-    fn ours_named(&self, named: &[RecipientId]) -> Answer<Vec<Record>> {
+    fn ours_named(&self, named: &[RecipientId]) -> Answer<Vec<Arc<Record>>> {
         let mut ours = Vec::new();
         for id in named {
             match self.ring.certificates_by_id(id) {
                 Answer::Found(known) => ours.extend(
                     known
                         .into_iter()
-                        .map(|(record, _)| record)
+                        .map(|known| known.record)
                         .filter(|record| record.custody == keydir::Custody::Local),
                 ),
                 Answer::None { .. } => {}
@@ -190,7 +190,9 @@ impl sealing::smime::Keys for KeysAt<'_> {
     fn certificates(&self, id: &RecipientId) -> Answer<Vec<Certificate>> {
         match self.ring.certificates_by_id(id) {
             Answer::Found(known) => {
-                Answer::Found(known.into_iter().map(|(_, certificate)| certificate).collect())
+                Answer::Found(known.into_iter().flat_map(|known| {
+                    [known.certificate].into_iter().chain(known.links)
+                }).collect())
             }
             Answer::None { why } => Answer::None { why },
             Answer::CouldNotTell { why } => Answer::CouldNotTell { why },
