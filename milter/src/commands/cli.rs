@@ -142,14 +142,26 @@ pub enum Keys {
     },
     /// Take certificates, or secret keys of our own, from a file (`-`: standard input).
     Import {
-        /// The file, armored or binary.
+        /// The file: OpenPGP, armored or binary; S/MIME as PEM, DER, PKCS#7 or PKCS#12.
         file: PathBuf,
-        /// Bind to this address instead of those in the User IDs.
+        /// Bind to this address instead of those in the certificate.
         #[arg(long = "for", value_name = "ADDRESS", conflicts_with = "domain")]
         address: Option<String>,
         /// Bind to this domain: a domain certificate.
         #[arg(long)]
         domain: Option<String>,
+        /// The key of this user's mailbox at rest; it is used for nothing else and never published.
+        #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["domain", "address"])]
+        at_rest: Option<String>,
+        /// File whose first line is the password of a PKCS#12 file.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+        /// S/MIME: the holder's software reads AES-256-GCM (AuthEnvelopedData).
+        #[arg(long)]
+        gcm: bool,
+        /// S/MIME: the holder's software reads RSA-OAEP.
+        #[arg(long)]
+        oaep: bool,
         /// How far to trust certificates; secret keys become our own.
         #[arg(long, value_enum, default_value_t = TrustLevel::Verified)]
         trust: TrustLevel,

@@ -1,5 +1,7 @@
 //! `gatepost keys`.
 
+mod smime;
+
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -8,6 +10,7 @@ use keydir::{Custody, Filter, Import, Listed, Origin, Record, Store, Subject, Tr
 use sealing::custody::{Custody as CustodyRoom, CustodyError, MasterKey, Revocation};
 use sealing::openpgp::armor;
 use sealing::openpgp::{GenerateOptions, KeySuite, KeyVersion, generate};
+use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::commands::cli::{Algorithm, Keys, Owner, Reason, TrustLevel};
@@ -38,13 +41,22 @@ pub fn run(config: &Config, command: Keys) -> Result<(), Exit> {
             let record = make(&keys, subject, &options)?;
             show(&[record], json)
         }
-        Keys::Import { file, address, domain, trust, json } => {
-            let subjects = match (address, domain) {
-                (Some(address), _) => Some(vec![subject_of(&address)?]),
-                (_, Some(domain)) => Some(vec![domain_subject(&domain)?]),
+        Keys::Import { file, address, domain, at_rest, password_file, gcm, oaep, trust, json } => {
+            let subjects = match (address, domain, at_rest) {
+                (Some(address), ..) => Some(vec![subject_of(&address)?]),
+                (_, Some(domain), _) => Some(vec![domain_subject(&domain)?]),
+                (.., Some(address)) => Some(vec![at_rest_subject(config, &address)?]),
                 _ => None,
             };
-            let records = import(&keys, &read(&file)?, subjects, trust, now)?;
+            let bytes = read(&file)?;
+            let told = smime::Told { subjects, trust, gcm, oaep, now };
+            let records = match smime::Kind::of(&bytes) {
+                smime::Kind::Certificates => smime::import(&keys, &bytes, &told)?,
+                smime::Kind::Pkcs12 => {
+                    smime::import_pkcs12(&keys, &bytes, &password(password_file.as_deref())?, &told)?
+                }
+                smime::Kind::Other => import(&keys, &bytes, told.subjects, trust, now)?,
+            };
             show(&records, json)
         }
         Keys::Export { which, domain, secret } => {
@@ -302,6 +314,27 @@ fn subjects(record: &Record) -> String {
         return "(bound to nobody: import it again with --for or --domain)".to_owned();
     }
     record.subjects.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// The first line of a password file.
+fn password(file: Option<&Path>) -> Result<Zeroizing<String>, Exit> {
+    let Some(file) = file else {
+        return Err(Exit::usage("a PKCS#12 file has a password: give --password-file FILE"));
+    };
+    let text = Zeroizing::new(
+        fs::read_to_string(file)
+            .map_err(|error| Exit::input(format!("cannot read {}", file.display()), error))?,
+    );
+    Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
+}
+
+fn at_rest_subject(config: &Config, address: &str) -> Result<Subject, Exit> {
+    let subject =
+        Subject::at_rest(address).ok_or_else(|| Exit::usage(format!("`{address}` is no address")))?;
+    match config.gateway.is_own(&crate::transaction::domain_of(address)) {
+        true => Ok(subject),
+        false => Err(Exit::usage(format!("{address} is not in one of the gateway's domains"))),
+    }
 }
 
 fn known(keys: &KeyRing, fingerprint: &str) -> Result<Record, Exit> {
