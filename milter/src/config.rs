@@ -121,9 +121,12 @@ impl Config {
         let smime = SmimeConfig::take(&mut section);
         root.close(section);
         let disclaimers = disclaimer_config::take(&mut root);
-        if let Some(name) = policy.as_ref().ok().and_then(|policy| disclaimer_config::missing(policy, &disclaimers)) {
+        if let Some(name) =
+            policy.as_ref().ok().and_then(|policy| disclaimer_config::missing(policy, &disclaimers))
+        {
             let at = root.at();
-            let message = format!("`disclaimer` names `{name}`: write a section [disclaimer.\"{name}\"] with `text`");
+            let message =
+                format!("`disclaimer` names `{name}`: write a section [disclaimer.\"{name}\"] with `text`");
             root.reject(at, "disclaimer", message);
         }
         let mut mistakes = ConfigErrors::default();

@@ -7,10 +7,10 @@ use sha2::{Digest, Sha256};
 
 use crate::disposition::{Disposition, Outcome};
 use crate::hashing::Hashing;
-use crate::workshop::Form;
 use crate::spool::{Copy, Spool, Ticket};
 use crate::token::hex;
 use crate::transaction::{Recipient, Transaction, new_id};
+use crate::workshop::Form;
 
 /// What the groups but the first need.
 #[derive(Debug, Default)]

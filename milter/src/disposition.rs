@@ -8,11 +8,11 @@ use policy::{Direction, Facts, Plan, Treatment, Verdict};
 use crate::changes::changes;
 use crate::facts::direction;
 use crate::judge::{Judgement, Stopped};
-use crate::workshop::Form;
 use crate::keyring::chain;
 use crate::reply::{Answer, Refusal};
 use crate::telemetry::{Event, MessageEvent, Telemetry, verdict_name};
 use crate::transaction::Transaction;
+use crate::workshop::Form;
 
 /// The outcome of a message.
 #[derive(Debug)]

@@ -1,21 +1,17 @@
 //! Steps 2 to 6 of the path: open, examine, gather facts, decide, seal. Nothing outside the message
 //! is changed, so `filter` and `explain` run exactly this.
 
-use std::sync::Arc;
-
-use keydir::Usable;
-use mail::{Edit, Failure, Message, Spill, apply};
-use policy::{Direction, Facts, Group, KeyChoice, Plan, Treatment, Verdict};
-use sealing::openpgp::{self, Seal, SecretCert};
+use mail::{Failure, Spill};
+use policy::{Direction, Facts, Plan};
 use sealing::{Opened, Recognised};
 
 use crate::config::Config;
 use crate::facts::{finding, gather, layer_facts};
 use crate::hashing::digest;
 use crate::keyring::{KeyRing, KeysAt, Lookup};
-use crate::workshop::{Form, Workshop, storage};
+use crate::results;
 use crate::transaction::Transaction;
-use crate::{results, subject};
+use crate::workshop::{Form, Workshop, storage};
 
 /// What was decided about a message, and the forms that came of it.
 #[derive(Debug)]

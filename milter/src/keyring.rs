@@ -5,7 +5,10 @@ mod opening;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use keydir::{Anchors, Answer, CertificateId, KnownCertificate, Purpose, Record, Rejected, Scheme, Store, Subject, Usable, UsableCertificate};
+use keydir::{
+    Anchors, Answer, CertificateId, KnownCertificate, Purpose, Record, Rejected, Scheme, Store, Subject,
+    Usable, UsableCertificate,
+};
 use policy::{AdditionalKeyFacts, KeyAnswer, KeyFacts, KeyKind, PasswordSource};
 use sealing::custody::Custody;
 use sealing::smime::RecipientId;
@@ -88,7 +91,13 @@ impl Lookup {
 
 impl KeyRing {
     /// Looks for certificates to encrypt to a recipient. Blocking: asks the database.
-    pub fn encryption(&self, address: &str, kinds: &[KeyKind], password: &PasswordSource, now: i64) -> Lookup {
+    pub fn encryption(
+        &self,
+        address: &str,
+        kinds: &[KeyKind],
+        password: &PasswordSource,
+        now: i64,
+    ) -> Lookup {
         let mut lookup = self.look_up(address, kinds, Purpose::Encrypt, now);
         if kinds.contains(&KeyKind::PasswordMessage) {
             let answer = match password::check(password) {
@@ -163,7 +172,9 @@ impl KeyRing {
             (Some(subject), Some(policy::Scheme::Smime)) => {
                 self.found_smime(self.store.find_certificate(&subject, purpose, now, &self.anchors.load()))
             }
-            (Some(subject), _) => self.found_openpgp(self.store.find(&subject, Scheme::Openpgp, purpose, now)),
+            (Some(subject), _) => {
+                self.found_openpgp(self.store.find(&subject, Scheme::Openpgp, purpose, now))
+            }
             (None, _) => Answer::None { why: Vec::new() },
         };
         let answer = match answer {

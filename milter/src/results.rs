@@ -184,7 +184,14 @@ mod tests {
     use mail::{Spill, apply};
 
     fn layer(kind: LayerKind, state: LayerState) -> LayerFacts {
-        LayerFacts { scheme: Scheme::Openpgp, kind, state, signer: Some("AB12".to_owned()), why: None, malleable: false }
+        LayerFacts {
+            scheme: Scheme::Openpgp,
+            kind,
+            state,
+            signer: Some("AB12".to_owned()),
+            why: None,
+            malleable: false,
+        }
     }
 
     fn with(message: &Message, edits: &[Edit]) -> String {

@@ -1,7 +1,5 @@
 //! Step 6 of the path: the forms of a message, one for each group of the plan.
 
-use std::sync::Arc;
-
 use mail::{Edit, Failure, Message, Spill, apply};
 use policy::{
     ContentCipher, Direction, Facts, Group, KeyChoice, KeyKind, KeyTransport, Nesting, Plan, Scheme,
@@ -206,8 +204,7 @@ impl Workshop<'_> {
                 Nesting::Rfc3183 | Nesting::Flat => smime::Nesting::Flat,
             },
         });
-        let cipher =
-            if gcm { smime::ContentCipher::Aes256Gcm } else { smime::ContentCipher::Aes256Cbc };
+        let cipher = if gcm { smime::ContentCipher::Aes256Gcm } else { smime::ContentCipher::Aes256Cbc };
         let spec = smime::Seal { recipients: &recipients, cipher, signer, now: self.now };
         let edits = smime::seal(message, &spec, &self.spill);
         self.keys.telemetry.sealing(operation(treatment), edits.is_ok());

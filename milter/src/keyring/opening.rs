@@ -189,11 +189,12 @@ impl sealing::smime::Keys for KeysAt<'_> {
 
     fn certificates(&self, id: &RecipientId) -> Answer<Vec<Certificate>> {
         match self.ring.certificates_by_id(id) {
-            Answer::Found(known) => {
-                Answer::Found(known.into_iter().flat_map(|known| {
-                    [known.certificate].into_iter().chain(known.links)
-                }).collect())
-            }
+            Answer::Found(known) => Answer::Found(
+                known
+                    .into_iter()
+                    .flat_map(|known| [known.certificate].into_iter().chain(known.links))
+                    .collect(),
+            ),
             Answer::None { why } => Answer::None { why },
             Answer::CouldNotTell { why } => Answer::CouldNotTell { why },
         }

@@ -77,7 +77,8 @@ pub(super) fn import_pkcs12(
         read_pkcs12(bytes, password).map_err(|error| Exit::data("cannot read the keys", error))?;
     let mut pem = content.certificate.pem();
     content.chain.iter().for_each(|certificate| pem.push_str(&certificate.pem()));
-    let take = |store: &Store| store.import_certificates(&told.import(pem.as_bytes(), true)).map_err(store_error);
+    let take =
+        |store: &Store| store.import_certificates(&told.import(pem.as_bytes(), true)).map_err(store_error);
     take(&Store::open_in_memory().map_err(store_error)?)?;
     keys.custody.put_smime(&content.certificate, &content.key).map_err(custody_error)?;
     let records = take(&keys.store)?;

@@ -1,0 +1,3 @@
+//! S/MIME: from domain to domain, and with the software of others.
+
+mod domains;
