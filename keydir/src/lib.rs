@@ -12,6 +12,7 @@
 
 mod answer;
 mod assess;
+mod authority;
 #[cfg(test)]
 mod forge;
 mod identity;
@@ -27,6 +28,17 @@ pub use answer::Known;
 pub use answer::Reason;
 pub use answer::Rejected;
 pub use answer::Usable;
+pub use authority::AuthorityError;
+pub use authority::AuthoritySettings;
+pub use authority::Issued;
+pub use authority::LeafRequest;
+pub use authority::LocalAuthority;
+pub use authority::Profile;
+pub use authority::PublishedCrl;
+pub use authority::RevocationReason;
+pub use authority::SignatureAlgorithm;
+pub use authority::Signs;
+pub use authority::SignsError;
 pub use intake::IntakeError;
 pub use intake::read_certificates;
 pub use intake::split_secrets;

@@ -42,10 +42,12 @@ macro_rules! words {
     };
 }
 
+pub(crate) use words;
+
 /// A word that stands for no value of the type.
 #[derive(Debug, thiserror::Error)]
 #[error("unknown word `{0}`")]
-pub struct UnknownWord(String);
+pub struct UnknownWord(pub(crate) String);
 
 words! {
     /// The family of formats a certificate belongs to.

@@ -23,12 +23,15 @@ pub use chain::ChainError;
 pub use chain::Use;
 pub use crl::CrlError;
 pub use names::Authority;
+pub(crate) use names::SMTP_UTF8_MAILBOX;
 pub use names::Speaks;
+pub(crate) use names::covers;
 pub use ocsp::OcspAnswer;
 pub use ocsp::OcspError;
 pub use ocsp::OcspQuestion;
 pub use ocsp::OcspStatus;
 pub use usage::PublicKey;
+pub(crate) use usage::kind_of_key;
 
 /// Unix seconds of a time in a certificate or revocation list.
 pub(crate) fn unix(time: &openssl::asn1::Asn1TimeRef) -> i64 {

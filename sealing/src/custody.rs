@@ -11,7 +11,10 @@
 mod envelope;
 mod files;
 mod master;
+mod pkcs12;
 mod revocation;
+mod signing;
+mod smime;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -33,11 +36,19 @@ use zeroize::Zeroizing;
 pub use self::master::MasterKey;
 pub use self::master::MasterKeyError;
 pub use self::master::MasterSource;
+pub use self::pkcs12::Pkcs12Content;
+pub use self::pkcs12::Pkcs12Error;
+pub use self::pkcs12::read_pkcs12;
+pub use self::pkcs12::write_pkcs12;
 pub use self::revocation::Revocation;
 pub use self::revocation::revoke;
+pub use self::signing::KeyKind;
+pub use self::signing::SigningKey;
+pub use self::signing::generate_key;
 
 use self::envelope::OpenFailure;
 use self::files::Stamp;
+use crate::cms::SecretKey;
 use crate::openpgp::SecretCert;
 
 /// Why custody could not do what it was asked.
@@ -75,6 +86,9 @@ pub enum CustodyError {
     /// The master key cannot be had: the key store is locked.
     #[error("the key store is locked")]
     Locked(#[from] MasterKeyError),
+    /// The secret key is not the certificate's.
+    #[error("{0}: the secret key does not belong to the certificate")]
+    Mismatch(String),
     /// The secret key of the primary key is not there, so nothing can be certified or revoked with it.
     #[error("{0}: the secret half of the primary key is not in custody")]
     NoPrimarySecret(String),
@@ -84,6 +98,9 @@ pub enum CustodyError {
     /// The secret keys are still protected by a passphrase.
     #[error("{0}: the secret key is protected by a passphrase; remove it before the import")]
     Passphrase(String),
+    /// A PKCS#12 file could not be written.
+    #[error("the key cannot be exported")]
+    Pkcs12(#[from] Pkcs12Error),
     /// No such key is in custody.
     #[error("{0}: no such key in custody")]
     Unknown(String),
@@ -115,6 +132,7 @@ pub struct Custody {
 struct State {
     master: Option<Arc<MasterKey>>,
     unlocked: HashMap<String, (Stamp, Arc<SecretCert>)>,
+    unlocked_smime: HashMap<String, (Stamp, Arc<SecretKey>)>,
 }
 
 impl fmt::Debug for Custody {
@@ -272,19 +290,30 @@ impl Custody {
     /// Reads and opens a key file.
     fn read(&self, fingerprint: &str, master: &MasterKey) -> Result<Cert, CustodyError> {
         let path = self.key_path(fingerprint)?;
-        let sealed = files::read(&path)?.ok_or_else(|| CustodyError::Unknown(fingerprint.to_owned()))?;
-        let bytes = envelope::open(&sealed, fingerprint, master).map_err(|failure| match failure {
-            OpenFailure::Crypto(error) => CustodyError::Crypto(error),
-            OpenFailure::Damaged => CustodyError::Damaged { path: path.clone() },
-            OpenFailure::OtherMaster => {
-                CustodyError::WrongMasterKey { path: path.clone(), master: master.origin().to_owned() }
-            }
-        })?;
+        let bytes = self.open_file(&path, fingerprint, fingerprint, master)?;
         let cert = Cert::from_bytes(&*bytes).map_err(|_| CustodyError::Damaged { path: path.clone() })?;
         if cert.fingerprint().to_hex() != fingerprint {
             return Err(CustodyError::Damaged { path });
         }
         Ok(cert)
+    }
+
+    /// Reads a key file and opens its envelope, which is bound to `context`.
+    fn open_file(
+        &self,
+        path: &Path,
+        fingerprint: &str,
+        context: &str,
+        master: &MasterKey,
+    ) -> Result<Zeroizing<Vec<u8>>, CustodyError> {
+        let sealed = files::read(path)?.ok_or_else(|| CustodyError::Unknown(fingerprint.to_owned()))?;
+        envelope::open(&sealed, context, master).map_err(|failure| match failure {
+            OpenFailure::Crypto(error) => CustodyError::Crypto(error),
+            OpenFailure::Damaged => CustodyError::Damaged { path: path.to_owned() },
+            OpenFailure::OtherMaster => {
+                CustodyError::WrongMasterKey { path: path.to_owned(), master: master.origin().to_owned() }
+            }
+        })
     }
 
     /// The master key, read now if it was not read before.

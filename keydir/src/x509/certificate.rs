@@ -14,6 +14,7 @@ use openssl::x509::X509;
 use openssl::x509::X509Ref;
 use x509_cert::ext::pkix::BasicConstraints;
 use x509_cert::ext::pkix::SubjectKeyIdentifier;
+use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use super::names;
 use super::names::Names;
@@ -194,6 +195,11 @@ impl Certificate {
     pub fn pem(&self) -> String {
         let pem = self.0.x509.to_pem().unwrap_or_default();
         String::from_utf8(pem).unwrap_or_default()
+    }
+
+    /// Its key as it stands in the certificate.
+    pub(crate) fn public_key_info(&self) -> Result<SubjectPublicKeyInfoOwned, CertificateError> {
+        Ok(self.0.tbs.subject_public_key_info.clone())
     }
 
     pub(super) fn parsed(&self) -> &Parsed {

@@ -16,6 +16,8 @@ pub(crate) const ED25519: ObjectIdentifier = oid("1.3.101.112");
 pub(crate) const X25519: ObjectIdentifier = oid("1.3.101.110");
 pub(crate) const EMAIL_PROTECTION: ObjectIdentifier = oid("1.3.6.1.5.5.7.3.4");
 pub(crate) const ANY_USAGE: ObjectIdentifier = oid("2.5.29.37.0");
+pub(crate) const CRL_NUMBER: ObjectIdentifier = oid("2.5.29.20");
+pub(crate) const CRL_REASON: ObjectIdentifier = oid("2.5.29.21");
 /// id-pkix-ocsp-nonce (RFC 6960, 4.4.1).
 pub(crate) const OCSP_NONCE: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1.2");
 

@@ -4,6 +4,7 @@ use der::asn1::ObjectIdentifier;
 use x509_cert::ext::pkix::ExtendedKeyUsage;
 use x509_cert::ext::pkix::KeyUsage;
 use x509_cert::ext::pkix::KeyUsages;
+use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use super::Certificate;
 use super::CertificateError;
@@ -53,7 +54,7 @@ impl Usage {
         Ok(Self {
             key_usage: tbs.get::<KeyUsage>()?.map(|(_, usage)| usage),
             extended: tbs.get::<ExtendedKeyUsage>()?.map(|(_, usage)| usage.0),
-            key: public_key(tbs)?,
+            key: public_key(&tbs.subject_public_key_info)?,
             signature: tbs.signature.oid,
             pss_digest,
         })
@@ -182,8 +183,13 @@ impl Certificate {
     }
 }
 
-fn public_key(tbs: &x509_cert::TbsCertificate) -> Result<PublicKey, CertificateError> {
-    let key = &tbs.subject_public_key_info;
+/// The kind of a key: SubjectPublicKeyInfo in DER.
+pub(crate) fn kind_of_key(info: &[u8]) -> Result<PublicKey, CertificateError> {
+    use der::Decode;
+    public_key(&SubjectPublicKeyInfoOwned::from_der(info)?)
+}
+
+fn public_key(key: &SubjectPublicKeyInfoOwned) -> Result<PublicKey, CertificateError> {
     let curve = || key.algorithm.parameters.as_ref().and_then(|any| any.decode_as::<ObjectIdentifier>().ok());
     Ok(match key.algorithm.oid {
         oid::RSA => PublicKey::Rsa(rsa_bits(key.subject_public_key.raw_bytes())?),

@@ -107,17 +107,17 @@ impl Envelope {
     /// Agreement and OAEP say whether a key is right, PKCS#1 v1.5 must not: it comes last.
     fn content_key(&self, ours: &[Arc<SecretKey>]) -> Result<Option<ContentKey>, EnvelopeError> {
         let mut refusal = None;
-        for (info, secret) in self.meant(ours) {
-            match attempt(info, secret) {
-                Some(Ok(key)) if key.len() == self.cipher.key_len() => {
+        for (part, secret) in self.meant(ours).filter(|(part, _)| part.pkcs1().is_none()).take(ATTEMPTS) {
+            match part.open(secret) {
+                Ok(key) if key.len() == self.cipher.key_len() => {
                     return Ok(Some(ContentKey { key, opened_with: secret.certificate.fingerprint() }));
                 }
-                Some(Ok(_)) => refusal = Some(Refusal::Wrong),
-                Some(Err(why)) => refusal = Some(why),
-                None => (),
+                Ok(_) => refusal = Some(Refusal::Wrong),
+                Err(why) => refusal = Some(why),
             }
         }
-        let candidates: Vec<_> = self.meant(ours).filter_map(pkcs1_candidate).take(CANDIDATES).collect();
+        let candidates = self.meant(ours).filter_map(|(part, secret)| Some((secret, part.pkcs1()?)));
+        let candidates: Vec<_> = candidates.take(CANDIDATES).collect();
         if candidates.is_empty() {
             return match refusal {
                 Some(refusal) => Err(refusal.into()),
@@ -165,22 +165,24 @@ fn parts(info: &RecipientInfo) -> Vec<(&RecipientId, Part<'_>)> {
     }
 }
 
-/// Looks for the content key where a wrong key shows; `None` where it must not.
-fn attempt(part: Part<'_>, secret: &SecretKey) -> Option<Result<Zeroizing<Vec<u8>>, Refusal>> {
-    match part {
-        Part::Agreement(agreement, wrapped) => Some(key_agreement::decrypt(&secret.key, agreement, wrapped)),
-        Part::Transport(algorithm, octets) => match algorithm.oid.as_slice() {
-            oid::RSA => None,
-            oid::RSA_OAEP => Some(key_transport::decrypt_oaep(&secret.key, algorithm, octets)),
-            other => Some(Err(Refusal::unsupported("key transport", other))),
-        },
+impl<'a> Part<'a> {
+    /// What PKCS#1 v1.5 encrypted, if it did.
+    fn pkcs1(self) -> Option<&'a [u8]> {
+        match self {
+            Part::Transport(algorithm, octets) if algorithm.oid == oid::RSA => Some(octets),
+            Part::Transport(..) | Part::Agreement(..) => None,
+        }
     }
-}
 
-fn pkcs1_candidate<'a>((part, secret): (Part<'a>, &'a SecretKey)) -> Option<(&'a SecretKey, &'a [u8])> {
-    match part {
-        Part::Transport(algorithm, octets) if algorithm.oid == oid::RSA => Some((secret, octets)),
-        Part::Transport(..) | Part::Agreement(..) => None,
+    /// Looks for the content key where a wrong key may show: everywhere but with PKCS#1 v1.5.
+    fn open(self, secret: &SecretKey) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+        match self {
+            Part::Agreement(agreement, wrapped) => key_agreement::decrypt(&secret.key, agreement, wrapped),
+            Part::Transport(algorithm, octets) if algorithm.oid == oid::RSA_OAEP => {
+                key_transport::decrypt_oaep(&secret.key, algorithm, octets)
+            }
+            Part::Transport(algorithm, _) => Err(Refusal::unsupported("key transport", &algorithm.oid)),
+        }
     }
 }
 
@@ -333,5 +335,7 @@ const PIECE: usize = 64 * 1024;
 const BLOCK: usize = 16;
 /// Recipients named in one message.
 const RECIPIENTS: usize = 1000;
+/// Ways to the content key that are tried where a wrong key shows: the sender says how many there are.
+const ATTEMPTS: usize = 16;
 /// Keys of ours that are tried with PKCS#1 v1.5, all of them always.
 const CANDIDATES: usize = 4;
