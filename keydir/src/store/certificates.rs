@@ -125,7 +125,8 @@ impl KnownCertificate {
         let bound = self.record.subjects.iter().any(|known| known.same(subject));
         let assigned = self.record.assigned.iter().any(|known| known.same(subject));
         let made_out = claims(&self.certificate, purpose).iter().any(|claim| claim.same(subject));
-        match bound && (made_out || (assigned && matches!(subject, Subject::Domain(_) | Subject::AtRest(_)))) {
+        match bound && (made_out || (assigned && matches!(subject, Subject::Domain(_) | Subject::AtRest(_))))
+        {
             true => Ok(()),
             false => Err(Reason::NoUserId(subject.to_string())),
         }
