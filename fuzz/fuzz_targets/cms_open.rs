@@ -18,12 +18,12 @@ use openssl::nid::Nid;
 use openssl::pkey::PKey;
 use openssl::x509::X509Builder;
 use openssl::x509::X509Name;
+use sealing::Limits;
 use sealing::cms::ContentCipher;
 use sealing::cms::ContentKind;
 use sealing::cms::KeyTransport;
 use sealing::cms::Recipient;
 use sealing::cms::SecretKey;
-use sealing::openpgp::Limits;
 
 const TEXT: &[u8] = b"Content-Type: text/plain\r\n\r\nfuzz\r\n";
 

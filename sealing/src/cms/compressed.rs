@@ -20,7 +20,7 @@ use super::content_info;
 use super::content_info::ContentKind;
 use super::envelope::is_damage;
 use super::oid;
-use crate::openpgp::Limits;
+use crate::Limits;
 
 /// What decompressing gave.
 #[derive(Clone, Debug)]

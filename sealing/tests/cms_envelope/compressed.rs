@@ -3,11 +3,11 @@
 use std::process::Command;
 
 use mail::Spill;
+use sealing::Limits;
 use sealing::cms::ContentKind;
 use sealing::cms::DecompressError;
 use sealing::cms::Decompressed;
 use sealing::cms::decompress;
-use sealing::openpgp::Limits;
 
 use crate::world::run;
 

@@ -8,10 +8,10 @@ use mail::Spill;
 use openssl::pkey::PKey;
 use openssl::pkey::Private;
 use openssl::rsa::Padding;
+use sealing::Limits;
 use sealing::cms::ContentCipher;
 use sealing::cms::EnvelopeError;
 use sealing::cms::KeyTransport;
-use sealing::openpgp::Limits;
 
 use crate::world::*;
 
@@ -161,9 +161,6 @@ fn a_key_that_is_not_the_recipients_opens_nothing() {
             let serial = alice.certificate().serial().to_vec();
             let at = position(&message, &serial);
             let others = mallory.certificate().serial();
-            if others.len() != serial.len() {
-                continue;
-            }
             message[at..at + serial.len()].copy_from_slice(others);
             assert!(matches!(decrypt(&message, &[&mallory]), Err(EnvelopeError::Damaged(_))), "{kind:?}");
             assert!(matches!(decrypt(&message, &[&alice]), Err(EnvelopeError::NoKey { .. })), "{kind:?}");

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use keydir::Answer;
 use mail::Spill;
 use proptest::prelude::*;
+use sealing::Limits;
 use sealing::cms::CipherSeen;
 use sealing::cms::ContentCipher;
 use sealing::cms::ContentKind;
@@ -13,7 +14,6 @@ use sealing::cms::KeyTransport;
 use sealing::cms::RecipientId;
 use sealing::cms::SecretKey;
 use sealing::cms::SecretKeyError;
-use sealing::openpgp::Limits;
 
 use crate::world::*;
 

@@ -28,6 +28,7 @@ use openssl::x509::extension::BasicConstraints;
 use openssl::x509::extension::KeyUsage;
 use openssl::x509::extension::SubjectAlternativeName;
 use openssl::x509::extension::SubjectKeyIdentifier;
+use sealing::Limits;
 use sealing::cms::ContentCipher;
 use sealing::cms::ContentKind;
 use sealing::cms::Decrypted;
@@ -36,7 +37,6 @@ use sealing::cms::KeyTransport;
 use sealing::cms::Recipient;
 use sealing::cms::RecipientId;
 use sealing::cms::SecretKey;
-use sealing::openpgp::Limits;
 
 pub const TEXT: &[u8] = b"Content-Type: text/plain; charset=utf-8\r\n\r\nGr\xc3\xbc\xc3\x9fe, test only\r\n";
 
@@ -179,7 +179,8 @@ fn name(common_name: &str) -> X509Name {
 fn builder(subject: &str, issuer: &openssl::x509::X509NameRef, key: &PKey<Private>) -> X509Builder {
     let mut builder = X509Builder::new().unwrap();
     let mut serial = BigNum::new().unwrap();
-    serial.rand(127, MsbOption::MAYBE_ZERO, false).unwrap();
+    // Sixteen octets, always.
+    serial.rand(127, MsbOption::ONE, false).unwrap();
     builder.set_version(2).unwrap();
     builder.set_serial_number(&serial.to_asn1_integer().unwrap()).unwrap();
     builder.set_issuer_name(issuer).unwrap();

@@ -31,7 +31,7 @@ use super::key_transport;
 use super::recipient::Agreement;
 use super::recipient::RecipientId;
 use super::recipient::RecipientInfo;
-use crate::openpgp::Limits;
+use crate::Limits;
 
 /// Decrypts an EnvelopedData or AuthEnvelopedData, from its ContentInfo on.
 ///
