@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use mail::Spill;
 use policy::{ConfigErrors, Located, Policy, Section, parse_document};
 
+use crate::authority::config::CaConfig;
 use crate::disclaimer_config::{self, DisclaimerConfig};
 use crate::listen::Endpoint;
 use crate::relay::config::RelayConfig;
@@ -27,6 +28,8 @@ pub struct Config {
     pub relay: Option<RelayConfig>,
     /// The `[smime]` section.
     pub smime: SmimeConfig,
+    /// The `[ca]` section.
+    pub ca: CaConfig,
     /// The `[disclaimer."…"]` sections, by name.
     pub disclaimers: BTreeMap<String, DisclaimerConfig>,
 }
@@ -120,6 +123,9 @@ impl Config {
         let mut section = root.take_section("smime");
         let smime = SmimeConfig::take(&mut section);
         root.close(section);
+        let mut section = root.take_section("ca");
+        let ca = CaConfig::take(&mut section);
+        root.close(section);
         let disclaimers = disclaimer_config::take(&mut root);
         if let Some(name) =
             policy.as_ref().ok().and_then(|policy| disclaimer_config::missing(policy, &disclaimers))
@@ -134,7 +140,7 @@ impl Config {
         let _ = mistakes.collect(root.finish());
         mistakes.into_result()?;
         match (gateway, policy) {
-            (Some(gateway), Some(policy)) => Ok(Self { gateway, policy, relay, smime, disclaimers }),
+            (Some(gateway), Some(policy)) => Ok(Self { gateway, policy, relay, smime, ca, disclaimers }),
             // Unreachable: a missing half has left its mistakes above. An empty list says no more.
             _ => Err(ConfigErrors::default()),
         }
@@ -248,7 +254,7 @@ fn network(text: &str) -> Result<IpNet, String> {
         .map_err(|_| format!("`{text}` is not a network such as 192.0.2.0/24"))
 }
 
-fn socket_address(text: &str) -> Result<SocketAddr, String> {
+pub(crate) fn socket_address(text: &str) -> Result<SocketAddr, String> {
     text.replacen("localhost:", "127.0.0.1:", 1)
         .parse()
         .map_err(|_| format!("`{text}` is not address:port with an IP address"))

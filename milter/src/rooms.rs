@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
-use keydir::{Anchors, Store};
+use keydir::{Anchors, LocalAuthority, Store};
 use notary::{Notary, Options, Reader, system_clock};
 use sealing::custody::{Custody, MasterKey, MasterKeyError};
 use tokio::sync::Notify;
 
+use crate::authority::AuthorityRoom;
 use crate::clock::Clock;
 use crate::config::{Config, GatewayConfig, MasterKeySource};
 use crate::exit::Exit;
@@ -78,7 +79,11 @@ pub fn open_keys(config: &Config, telemetry: Arc<Telemetry>) -> Result<KeyRing, 
         .map_err(|error| Exit::unavailable("cannot open the certificate store", error))?;
     let custody = Custody::open(&gateway.state.join("secrets"), master_key(gateway)?)
         .map_err(|error| Exit::unavailable("cannot open the key custody", error))?;
-    let anchors = ArcSwap::from_pointee(anchors(config)?);
+    let authority = match AuthorityRoom::exists(&gateway.state) {
+        true => Some(open_authority(gateway)?),
+        false => None,
+    };
+    let anchors = ArcSwap::from_pointee(anchors(config, authority.as_ref())?);
     Ok(KeyRing { store, custody, anchors, telemetry })
 }
 
@@ -86,9 +91,20 @@ pub fn open_keys(config: &Config, telemetry: Arc<Telemetry>) -> Result<KeyRing, 
 ///
 /// # Errors
 /// A file of the `[smime]` section.
-pub fn anchors(config: &Config) -> Result<Anchors, Exit> {
-    Anchors::load(&config.smime.sources)
-        .map_err(|error| Exit::unavailable("cannot read the trust anchors of [smime]", error))
+pub fn anchors(config: &Config, authority: Option<&LocalAuthority>) -> Result<Anchors, Exit> {
+    let mut anchors = Anchors::load(&config.smime.sources)
+        .map_err(|error| Exit::unavailable("cannot read the trust anchors of [smime]", error))?;
+    if let Some(authority) = authority {
+        authority
+            .add_to(&mut anchors)
+            .map_err(|error| Exit::unavailable("cannot read the local authority", error))?;
+    }
+    Ok(anchors)
+}
+
+fn open_authority(gateway: &GatewayConfig) -> Result<LocalAuthority, Exit> {
+    LocalAuthority::open(&gateway.state.join("ca.db"))
+        .map_err(|error| Exit::unavailable("cannot open the local authority", error))
 }
 
 /// Opens the notary's log for reading, beside a running daemon.

@@ -12,6 +12,8 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, interval, sleep};
 
+use crate::authority::config::CaConfig;
+use crate::authority::{self, AuthorityRoom};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::gateway::Gateway;
@@ -77,6 +79,7 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
         let status = http::Status { telemetry: gateway.telemetry.clone(), ready: ready.clone() };
         tokio::spawn(http::serve(listener, status));
     }
+    look_after_authority(&gateway, &config).await?;
     let relay = gateway.relay.as_ref().map(|room| {
         let notary = gateway.clone();
         let recorder = Recorder::new(move |entry| notary.notary.append(entry));
@@ -113,6 +116,24 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
     }
     tracing::info!("stopped");
     served.map_err(|error| Exit::unavailable("the milter stopped", error))
+}
+
+/// Starts what the local authority needs: renewals, revocation lists, and a listener for them.
+async fn look_after_authority(gateway: &Arc<Gateway>, config: &Config) -> Result<(), Exit> {
+    if config.ca == CaConfig::default() && !AuthorityRoom::exists(&config.gateway.state) {
+        return Ok(());
+    }
+    let room = AuthorityRoom::open(&config.gateway.state, gateway.keys().clone())
+        .map_err(|error| Exit::unavailable("cannot open the local authority", error))?;
+    let room = Arc::new(room);
+    tokio::spawn(authority::tasks::look_after(gateway.clone(), room.clone()));
+    if let Some(address) = config.ca.listen {
+        let listener = http::bind(address)
+            .await
+            .map_err(|error| Exit::unavailable(format!("cannot listen on {address} for [ca]"), error))?;
+        tokio::spawn(authority::http::serve(listener, room, gateway.clock.clone()));
+    }
+    Ok(())
 }
 
 /// Forgets old marks of unanswered submissions, now and then.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use keydir::{Profile, RevocationReason};
 use mail::Address;
 
 /// Gatepost, the Trusted Mail Gateway: signs, encrypts, decrypts and verifies the mail of whole domains.
@@ -35,6 +36,12 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: Keys,
+    },
+    /// The local certification authority: S/MIME certificates for our own domains.
+    Ca {
+        /// What to do.
+        #[command(subcommand)]
+        command: Ca,
     },
     /// Look into the record of decisions.
     Notary {
@@ -112,6 +119,85 @@ fn forward_path(text: &str) -> Result<String, String> {
         Ok(None) => Err("a recipient cannot be empty".to_owned()),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Commands on the local authority.
+#[derive(Debug, Subcommand)]
+pub enum Ca {
+    /// Make the root and the first issuing authority for the gateway's domains.
+    Init {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Issue a certificate for a new key, which goes into custody.
+    Issue {
+        /// user, user-sign, user-encrypt, domain-signing-authority, domain-confidentiality-authority,
+        /// review-authority, attribute-authority, gateway or ocsp-responder.
+        #[arg(value_parser = crate::commands::ca::profile)]
+        profile: Profile,
+        /// The mailbox, domain or host name.
+        subject: String,
+        /// Name of the person, for people who look at the certificate.
+        #[arg(long)]
+        name: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a certificate and publish the revocation list that says so.
+    Revoke {
+        /// Fingerprint.
+        fingerprint: String,
+        /// Why: key-compromise, superseded, cessation-of-operation, …
+        #[arg(long, default_value = "unspecified", value_parser = crate::commands::ca::reason)]
+        reason: RevocationReason,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List what was issued, the newest first.
+    List {
+        /// Only for this mailbox, domain or host.
+        subject: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Renew what expires within seven days. The daemon does so by itself.
+    Renew {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make and print a revocation list.
+    Crl {
+        /// `issuing`, `root` or a fingerprint.
+        #[arg(default_value = "issuing")]
+        authority: String,
+        /// DER instead of PEM.
+        #[arg(long)]
+        der: bool,
+    },
+    /// Answer an OCSP request (RFC 6960) from a file (`-`: standard input).
+    Ocsp {
+        /// The request in DER.
+        request: PathBuf,
+    },
+    /// Print a certificate; with --p12 write it with its secret key to a PKCS#12 file.
+    Export {
+        /// `root`, `issuing`, a fingerprint, mailbox, domain or host.
+        which: String,
+        /// The PKCS#12 file to make.
+        #[arg(long, value_name = "FILE", requires = "password_file")]
+        p12: Option<PathBuf>,
+        /// File whose first line is the password for it.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+        /// Then take the key out of custody, for an offline root.
+        #[arg(long, requires = "p12")]
+        remove_key: bool,
+    },
 }
 
 /// Commands on keys.

@@ -54,7 +54,7 @@ pub fn explain(config: &Config, args: &TransactionArgs, as_json: bool) -> Result
 
 fn run(config: &Config, args: &TransactionArgs) -> Result<Trial, Exit> {
     let now = Clock::System.seconds();
-    let keys = rooms::open_keys(&config, rooms::telemetry()?)?;
+    let keys = rooms::open_keys(config, rooms::telemetry()?)?;
     let message = Message::read(&mut io::stdin().lock(), &config.gateway.spill())
         .map_err(|error| Exit::input("cannot read the message", error))?;
     let mut transaction = transaction(config, args, message);

@@ -31,7 +31,7 @@ pub fn run(config: &Config, command: Keys) -> Result<(), Exit> {
     if let Keys::Init = command {
         return init(config);
     }
-    let keys = rooms::open_keys(&config, rooms::telemetry()?)?;
+    let keys = rooms::open_keys(config, rooms::telemetry()?)?;
     let now = Clock::System.seconds();
     match command {
         Keys::Init => Ok(()),
@@ -317,7 +317,7 @@ fn subjects(record: &Record) -> String {
 }
 
 /// The first line of a password file.
-fn password(file: Option<&Path>) -> Result<Zeroizing<String>, Exit> {
+pub(super) fn password(file: Option<&Path>) -> Result<Zeroizing<String>, Exit> {
     let Some(file) = file else {
         return Err(Exit::usage("a PKCS#12 file has a password: give --password-file FILE"));
     };
@@ -367,7 +367,7 @@ fn domain_subject(domain: &str) -> Result<Subject, Exit> {
     Subject::domain(domain).ok_or_else(|| Exit::usage(format!("`{domain}` is no domain")))
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Exit> {
+pub(super) fn read(file: &Path) -> Result<Vec<u8>, Exit> {
     let mut bytes = Vec::new();
     let read = if file == Path::new("-") {
         std::io::stdin().lock().take(INPUT_LIMIT).read_to_end(&mut bytes)

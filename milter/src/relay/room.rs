@@ -230,6 +230,7 @@ mod tests {
             key: Some(KeyChoice { fingerprint: "DANE".to_owned(), kind }),
             sign_with: None,
             opened: false,
+            at_rest: None,
             rules: Vec::new(),
             reason: String::new(),
         }

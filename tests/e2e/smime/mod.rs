@@ -1,3 +1,4 @@
 //! S/MIME: from domain to domain, and with the software of others.
 
+mod authority;
 mod domains;

@@ -1,0 +1,219 @@
+//! The local certification authority as the gateway uses it: keys in custody, certificates in the store,
+//! revocation lists and OCSP answers for everybody.
+
+pub mod config;
+pub mod http;
+pub mod tasks;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use keydir::{
+    AuthorityError, AuthoritySettings, Certificate, Custody, Import, Issued, LeafRequest, LocalAuthority,
+    Origin, Profile, PublishedCrl, RevocationReason, SignsError, StoreError, Subject, Trust,
+};
+use sealing::custody::{CustodyError, KeyKind, SigningKey, generate_key};
+
+use crate::keyring::KeyRing;
+
+/// The file of what was issued and revoked, in the state directory.
+const FILE: &str = "ca.db";
+
+/// The authority with its keys.
+#[derive(Debug)]
+pub struct AuthorityRoom {
+    /// What was issued and revoked.
+    pub authority: LocalAuthority,
+    keys: Arc<KeyRing>,
+}
+
+/// Why the authority could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RoomError {
+    /// The authority itself.
+    #[error("the local authority failed")]
+    Authority(#[from] AuthorityError),
+    /// A key of it.
+    #[error("a key of the local authority cannot be used")]
+    Custody(#[from] CustodyError),
+    /// A key does not do what it must.
+    #[error("a key of the local authority cannot be used")]
+    Key(#[from] SignsError),
+    /// The certificate store.
+    #[error("the certificate store failed")]
+    Store(#[from] StoreError),
+}
+
+impl AuthorityRoom {
+    /// Opens it; makes the file if there is none.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn open(state: &Path, keys: Arc<KeyRing>) -> Result<Self, RoomError> {
+        Ok(Self { authority: LocalAuthority::open(&state.join(FILE))?, keys })
+    }
+
+    /// Whether there may be an authority here.
+    pub fn exists(state: &Path) -> bool {
+        state.join(FILE).exists()
+    }
+
+    /// Makes root and first issuing authority, both keys in custody, and their first revocation lists.
+    ///
+    /// # Errors
+    /// There is one already, or anything fails; then nothing is recorded.
+    pub fn init(
+        &self,
+        settings: &AuthoritySettings,
+        now: i64,
+    ) -> Result<(Certificate, Certificate), RoomError> {
+        let (root, issuing) = (generate_key(KeyKind::P384)?, generate_key(KeyKind::P256)?);
+        let keep = |root_certificate: &Certificate, issuing_certificate: &Certificate| {
+            let custody = &self.keys.custody;
+            custody.put_smime(root_certificate, &root).map_err(SignsError::new)?;
+            custody.put_smime(issuing_certificate, &issuing).map_err(SignsError::new)
+        };
+        let lent = (SigningKey::new(root.clone()), SigningKey::new(issuing.clone()));
+        let made = self.authority.init(settings, &lent.0, &lent.1, now, keep)?;
+        self.publish(&made.0, now)?;
+        self.publish(&made.1, now)?;
+        Ok(made)
+    }
+
+    /// Issues a certificate for a new key, which goes into custody, and puts the certificate into the store.
+    ///
+    /// # Errors
+    /// The name is not one of ours, or anything fails.
+    pub fn issue(
+        &self,
+        profile: Profile,
+        subject: &str,
+        name: Option<&str>,
+        kind: KeyKind,
+        now: i64,
+    ) -> Result<Certificate, RoomError> {
+        let key = generate_key(kind)?;
+        let public_key = key.public_key_to_der().map_err(SignsError::new)?;
+        let request = LeafRequest { profile, subject, name, public_key: &public_key, now };
+        let certificate = self.authority.issue(&self.issuer()?, &request)?;
+        let kept = self.keys.custody.put_smime(&certificate, &key);
+        if let Err(error) = kept {
+            // A certificate whose key is lost helps nobody.
+            self.authority.revoke(&certificate.fingerprint(), RevocationReason::Superseded, now)?;
+            return Err(error.into());
+        }
+        if profile.signs() || profile.encrypts() {
+            self.store(&certificate, profile, subject, now)?;
+        }
+        Ok(certificate)
+    }
+
+    fn store(
+        &self,
+        certificate: &Certificate,
+        profile: Profile,
+        subject: &str,
+        now: i64,
+    ) -> Result<(), RoomError> {
+        self.keys.store.add_link(&self.authority.issuing()?)?;
+        let domain = matches!(profile, Profile::SigningAuthority | Profile::ConfidentialityAuthority);
+        let subjects = if domain { Subject::domain(subject).map(|domain| vec![domain]) } else { None };
+        let pem = certificate.pem();
+        self.keys.store.import_certificates(&Import {
+            bytes: pem.as_bytes(),
+            subjects,
+            origin: Origin::Generated,
+            trust: Trust::Own,
+            custody: Custody::Local,
+            now,
+        })?;
+        // What we make we can read.
+        self.keys.store.set_capabilities(&certificate.fingerprint(), true, true)?;
+        Ok(())
+    }
+
+    /// Revokes a certificate and publishes the revocation list that says so.
+    ///
+    /// # Errors
+    /// It is unknown, or anything fails.
+    pub fn revoke(
+        &self,
+        fingerprint: &str,
+        reason: RevocationReason,
+        now: i64,
+    ) -> Result<(Issued, PublishedCrl), RoomError> {
+        let issued = self.authority.revoke(fingerprint, reason, now)?;
+        match self.keys.store.revoke_certificate(&issued.fingerprint, "by its authority") {
+            Ok(()) | Err(StoreError::Unknown(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let issuer = self.authority.find(&issued.issuer)?.ok_or(AuthorityError::NoAuthority)?;
+        let list = self.publish(&issuer.certificate, now)?;
+        Ok((issued, list))
+    }
+
+    /// Makes a new revocation list of one of our authorities.
+    ///
+    /// # Errors
+    /// Its key is not in custody (an offline root), or anything fails.
+    pub fn publish(&self, authority: &Certificate, now: i64) -> Result<PublishedCrl, RoomError> {
+        let fingerprint = authority.fingerprint();
+        let key = self.keys.custody.get_smime(&fingerprint)?;
+        Ok(self.authority.crl(&fingerprint, &SigningKey::from(&*key), now)?)
+    }
+
+    /// Makes the revocation lists that are due, where we have the key.
+    ///
+    /// # Errors
+    /// One of them failed; the others were made.
+    pub fn publish_due(&self, now: i64) -> Result<usize, RoomError> {
+        let (mut made, mut failed) = (0, None);
+        for issued in self.authority.crls_due(now)? {
+            match self.publish(&issued.certificate, now) {
+                Ok(_) => made += 1,
+                // A root that was taken offline.
+                Err(RoomError::Custody(CustodyError::Unknown(_))) => {}
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(made), Err)
+    }
+
+    /// Renews the leaves that are due: each gets a new key; the old one stays in custody to decrypt.
+    ///
+    /// # Errors
+    /// One of them failed; those before it are renewed.
+    pub fn renew_due(&self, now: i64) -> Result<Vec<Certificate>, RoomError> {
+        let mut renewed = Vec::new();
+        for due in self.authority.due(now)? {
+            let kind = key_kind_of(due.profile);
+            let name = due.certificate.common_names().first().cloned();
+            let person = matches!(due.profile, Profile::User | Profile::UserSign | Profile::UserEncrypt);
+            let name = name.filter(|name| person && *name != due.subject);
+            renewed.push(self.issue(due.profile, &due.subject, name.as_deref(), kind, now)?);
+        }
+        Ok(renewed)
+    }
+
+    /// Answers an OCSP request.
+    pub fn ocsp(&self, request: &[u8], now: i64) -> Vec<u8> {
+        match self.issuer() {
+            Ok(key) => self.authority.ocsp(&key, None, request, now),
+            // OCSPResponse { responseStatus tryLater } (RFC 6960 section 4.2.1).
+            Err(_) => vec![0x30, 0x03, 0x0a, 0x01, 0x03],
+        }
+    }
+
+    fn issuer(&self) -> Result<SigningKey, RoomError> {
+        let issuing = self.authority.issuing()?;
+        Ok(SigningKey::from(&*self.keys.custody.get_smime(&issuing.fingerprint())?))
+    }
+}
+
+/// The kind of key that suits a profile: what every client in use can read.
+pub fn key_kind_of(profile: Profile) -> KeyKind {
+    match profile {
+        Profile::Gateway | Profile::OcspResponder | Profile::Issuing | Profile::Root => KeyKind::P256,
+        _ => KeyKind::Rsa3072,
+    }
+}

@@ -1,0 +1,54 @@
+//! What the daemon does for the authority by itself: new revocation lists, renewals, fresh trust anchors.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::interval;
+
+use super::AuthorityRoom;
+use crate::gateway::Gateway;
+use crate::keyring::chain;
+use crate::rooms;
+
+/// How often it looks; a revocation made by a command is in force after this time.
+const PAUSE: Duration = Duration::from_secs(15);
+
+/// Looks after the authority until the process ends.
+pub async fn look_after(gateway: Arc<Gateway>, room: Arc<AuthorityRoom>) {
+    let mut tick = interval(PAUSE);
+    loop {
+        tick.tick().await;
+        let (gateway, room) = (gateway.clone(), room.clone());
+        if spawn_blocking(move || round(&gateway, &room)).await.is_err() {
+            tracing::error!("looking after the local authority ended abnormally");
+        }
+    }
+}
+
+fn round(gateway: &Gateway, room: &AuthorityRoom) {
+    let now = gateway.now();
+    if room.authority.root().is_err() {
+        // `gatepost ca init` was not called yet.
+        return;
+    }
+    if let Err(error) = room.publish_due(now) {
+        tracing::error!("a revocation list is due and was not made: {}", chain(&error));
+    }
+    match room.renew_due(now) {
+        Ok(renewed) => {
+            for certificate in renewed {
+                tracing::info!(
+                    "renewed the certificate of {}: {}",
+                    certificate.addresses().join(" "),
+                    certificate.fingerprint()
+                );
+            }
+        }
+        Err(error) => tracing::error!("a certificate is due and was not renewed: {}", chain(&error)),
+    }
+    match rooms::anchors(&gateway.config(), Some(&room.authority)) {
+        Ok(anchors) => gateway.keys().anchors.store(Arc::new(anchors)),
+        Err(error) => tracing::error!("the trust anchors stay as they were: {error}"),
+    }
+}
