@@ -15,13 +15,13 @@ use openssl::nid::Nid;
 use openssl::pkey::PKey;
 use openssl::x509::X509;
 use openssl::x509::X509Name;
+use sealing::Limits;
 use sealing::cms::SecretKey;
 use sealing::cms::Signer;
 use sealing::cms::Verified;
 use sealing::cms::sign_opaque;
 use sealing::cms::verify_detached;
 use sealing::cms::verify_opaque;
-use sealing::openpgp::Limits;
 
 const NOW: i64 = 1_787_900_000;
 const CONTENT: &[u8] = b"Content-Type: text/plain\r\n\r\nHello\r\n";

@@ -19,6 +19,7 @@ use std::io::Write;
 
 use mail::BodyWriter;
 use mail::Spill;
+use sealing::Limits;
 use sealing::cms::OpaqueSigned;
 use sealing::cms::Signer;
 use sealing::cms::empty_layer;
@@ -26,7 +27,6 @@ use sealing::cms::sign_detached;
 use sealing::cms::sign_opaque;
 use sealing::cms::verify_detached;
 use sealing::cms::verify_opaque;
-use sealing::openpgp::Limits;
 
 use pki::*;
 

@@ -6,13 +6,13 @@ use std::sync::LazyLock;
 
 use mail::Spill;
 use proptest::prelude::*;
+use sealing::Limits;
 use sealing::cms::SecretKey;
 use sealing::cms::Signer;
 use sealing::cms::VerifyError;
 use sealing::cms::sign_opaque;
 use sealing::cms::verify_detached;
 use sealing::cms::verify_opaque;
-use sealing::openpgp::Limits;
 
 use crate::forge::*;
 use crate::openssl::sign_both;

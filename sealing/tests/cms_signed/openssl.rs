@@ -237,3 +237,22 @@ fn a_bag_of_certificates_is_read() {
     assert_eq!(verified.certificates.len(), 2);
     assert!(verified.certificates.iter().any(|one| one.der() == alice.certificate().der()));
 }
+
+#[test]
+fn revocation_lists_that_come_along_are_handed_on() {
+    let ca = Ca::new();
+    let desk = Desk::new(&ca);
+    desk.put_identity("alice", &ca.identity(ALICE, Kind::P256));
+    desk.put("ca.key", &ca.key.private_key_to_pem_pkcs8().unwrap());
+    desk.put("index", b"");
+    desk.put(
+        "ca.conf",
+        b"[ca]\ndefault_ca=own\n[own]\ndatabase=index\ndefault_md=sha256\ndefault_crl_days=7\n",
+    );
+    desk.openssl_ok("ca -config ca.conf -gencrl -keyfile ca.key -cert ca.pem -out crl.pem");
+    desk.openssl_ok("crl2pkcs7 -in crl.pem -certfile alice.pem -outform DER -out bag.p7c");
+    let verified = opaque(&desk.get("bag.p7c"), &[]).unwrap();
+    let crl = ::openssl::x509::X509Crl::from_pem(&desk.get("crl.pem")).unwrap();
+    assert_eq!(verified.crls, [crl.to_der().unwrap()]);
+    assert_eq!(verified.certificates.len(), 1);
+}

@@ -29,10 +29,10 @@ use ::openssl::x509::extension::SubjectAlternativeName;
 use ::openssl::x509::extension::SubjectKeyIdentifier;
 use keydir::Certificate;
 use mail::Spill;
+use sealing::Limits;
 use sealing::cms::SecretKey;
 use sealing::cms::Verified;
 use sealing::cms::VerifyError;
-use sealing::openpgp::Limits;
 use tempfile::TempDir;
 
 pub const ALICE: &str = "alice@alpha.example";
