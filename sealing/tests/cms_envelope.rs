@@ -23,3 +23,5 @@ mod hostile;
 mod openssl_cms;
 #[path = "cms_envelope/round_trip.rs"]
 mod round_trip;
+#[path = "cms_envelope/vectors.rs"]
+mod vectors;

@@ -65,7 +65,7 @@ fn an_authority_below_the_issuing_one_is_refused() {
     );
     assert!(made.0, "{}", made.1);
     let leaf = keydir::Certificate::read_all(&std::fs::read(world.path("l.pem")).unwrap()).unwrap().remove(0);
-    let refused = anchors.verify(&leaf, &[authority.clone()], now(), Use::Sign).unwrap_err();
+    let refused = anchors.verify(&leaf, std::slice::from_ref(&authority), now(), Use::Sign).unwrap_err();
     assert!(matches!(refused, ChainError::Usage(_)), "{refused}");
     let as_leaf = anchors.verify(&authority, &[], now(), Use::Encrypt).unwrap_err();
     assert!(as_leaf.to_string().contains("certification authority"), "{as_leaf}");

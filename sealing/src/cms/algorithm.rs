@@ -45,11 +45,6 @@ impl Algorithm {
         Ok(Algorithm { oid, parameters })
     }
 
-    /// Reads an algorithm that is a value already.
-    pub(crate) fn from_der(der: &[u8]) -> Result<Algorithm, BerError> {
-        Algorithm::read(&mut BerReader::new(der, BerLimits::default()))
-    }
-
     pub(crate) fn to_der(&self) -> Vec<u8> {
         let parameters = self.parameters.as_deref().unwrap_or_default();
         der_write::sequence(&[&der_write::object_id(&self.oid), parameters])

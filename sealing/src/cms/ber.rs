@@ -19,7 +19,6 @@ pub(crate) use octets::Octets;
 pub(crate) struct Tag(u8);
 
 impl Tag {
-    pub(crate) const BOOLEAN: Tag = Tag(0x01);
     pub(crate) const INTEGER: Tag = Tag(0x02);
     pub(crate) const BIT_STRING: Tag = Tag(0x03);
     pub(crate) const OCTET_STRING: Tag = Tag(0x04);

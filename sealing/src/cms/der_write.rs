@@ -61,4 +61,4 @@ pub(crate) fn object_id(oid: &[u8]) -> Vec<u8> {
 }
 
 /// NULL.
-pub(crate) const NULL: [u8; 2] = [0x05, 0x00];
+pub(crate) const NULL: [u8; 2] = [Tag::NULL.primitive(), 0];

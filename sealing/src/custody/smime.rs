@@ -149,3 +149,6 @@ fn pkcs8(key: &PKey<Private>) -> Result<Zeroizing<Vec<u8>>, CustodyError> {
     let der = key.private_key_to_pkcs8().map_err(|error| CustodyError::Crypto(error.into()))?;
     Ok(Zeroizing::new(der))
 }
+
+#[cfg(test)]
+mod tests;

@@ -299,7 +299,7 @@ fn points_off_the_curve_are_refused() {
 
 /// An AuthEnvelopedData with authenticated attributes, made by hand: no tool at hand makes one.
 fn with_attributes(alice: &Person, attributes: &[u8], protected: &[u8]) -> Vec<u8> {
-    let message = encrypt(&[&alice], KeyTransport::Oaep, GCM, TEXT);
+    let message = encrypt(&[alice], KeyTransport::Oaep, GCM, TEXT);
     let key = content_key(&message, alice.secret.key());
     let nonce = position(&message, &[0x30, 0x11, 0x04, 0x0c]) + 4;
     let mut tag = [0; 16];

@@ -121,20 +121,15 @@ fn signer(info: &SignerInfo, content: &Content<'_>, pools: &Pools<'_>) -> Result
     let scheme = Scheme::identify(&info.algorithm, *digest)?;
     let meant = meant_certificates(info.attributes.as_ref())?;
     let check = Check { info, digest: *digest, value, scheme, meant };
-    let in_message = check.by_one_of(&candidates(&info.id, pools.message));
-    match in_message {
-        Err(NotBy::Nobody(_)) => {
-            check.by_one_of(&candidates(&info.id, pools.known)).or_else(|other| match (in_message, other) {
-                (Err(NotBy::Nobody(Some(why))), NotBy::Nobody(None)) => Err(why),
-                (_, NotBy::Nobody(why)) => {
-                    Err(why.unwrap_or_else(|| "the signer's certificate is not known".into()))
-                }
-                (_, NotBy::Several) => Err(SEVERAL.into()),
-            })
-        }
-        Err(NotBy::Several) => Err(SEVERAL.into()),
-        Ok(certificate) => Ok(certificate),
-    }
+    let by_message = check.by_one_of(&candidates(&info.id, pools.message));
+    let Err(NotBy::Nobody(reason)) = by_message else {
+        return by_message.map_err(NotBy::why);
+    };
+    let by_known = check.by_one_of(&candidates(&info.id, pools.known));
+    by_known.map_err(|none| match none {
+        NotBy::Nobody(None) => NotBy::Nobody(reason).why(),
+        other => other.why(),
+    })
 }
 
 /// Why no certificate could be taken for the signer's.
@@ -143,6 +138,16 @@ enum NotBy {
     Nobody(Option<String>),
     /// It holds by several.
     Several,
+}
+
+impl NotBy {
+    fn why(self) -> String {
+        match self {
+            NotBy::Nobody(Some(why)) => why,
+            NotBy::Nobody(None) => "the signer's certificate is not known".into(),
+            NotBy::Several => "the signer's name fits several certificates".into(),
+        }
+    }
 }
 
 /// A signature and everything it is checked against but a certificate.
@@ -225,4 +230,3 @@ fn meant_certificates(attributes: Option<&Attributes>) -> Result<Vec<MeantCertif
 
 /// Certificates with one name that are tried; more are an attack on our time.
 const CANDIDATES: usize = 8;
-const SEVERAL: &str = "the signer's name fits several certificates";

@@ -12,6 +12,7 @@ use mail::BodyWriter;
 use mail::Spill;
 use openssl::error::ErrorStack;
 
+use crate::Limits;
 use crate::cms::ContentKind;
 use crate::cms::algorithm::Algorithm;
 use crate::cms::ber::BerError;
@@ -19,7 +20,6 @@ use crate::cms::ber::BerLimits;
 use crate::cms::ber::BerReader;
 use crate::cms::ber::Tag;
 use crate::cms::content_info;
-use crate::openpgp::Limits;
 
 use super::digest::ContentDigests;
 use super::digest::Digest;
