@@ -18,6 +18,7 @@ mod draft;
 mod error;
 mod ocsp;
 mod profile;
+mod request;
 mod rows;
 mod signs;
 
@@ -32,6 +33,7 @@ use rusqlite::Connection;
 pub use crl::PublishedCrl;
 pub use error::AuthorityError;
 pub use profile::Profile;
+pub use request::requested_key;
 pub use rows::Issued;
 pub use signs::SignatureAlgorithm;
 pub use signs::Signs;

@@ -39,6 +39,7 @@ pub use authority::RevocationReason;
 pub use authority::SignatureAlgorithm;
 pub use authority::Signs;
 pub use authority::SignsError;
+pub use authority::requested_key;
 pub use intake::IntakeError;
 pub use intake::read_certificates;
 pub use intake::split_secrets;

@@ -421,7 +421,8 @@ fn a_weak_or_foreign_intermediate_breaks_the_chain() {
         draft.extended = Some(ExtendedKeyUsage::new().server_auth().build().unwrap());
     };
     let no_authority = |draft: &mut Draft| draft.ca = false;
-    let changes: [(&str, &dyn Fn(&mut Draft)); 5] = [
+    type Change<'a> = &'a dyn Fn(&mut Draft);
+    let changes: [(&str, Change<'_>); 5] = [
         ("good", &|_| ()),
         ("digest", &weak_digest),
         ("key", &weak_key),
@@ -531,6 +532,56 @@ fn trust_revocation_and_custody_decide_in_the_store() {
     assert_eq!(listed[0].encrypt.why.as_deref(), Some("revoked: key compromised"));
     assert_eq!(listed[0].user_ids, ["bob@beta.example"]);
     assert!(store.export(&bob.fingerprint()).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
+}
+
+#[test]
+fn an_answer_is_kept_until_store_anchors_or_time_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, command) = {
+        let path = dir.path().join("keys.db");
+        (Store::open(&path).unwrap(), Store::open(&path).unwrap())
+    };
+    let root = Draft::authority("Root");
+    let mut draft = Draft::new(p256());
+    draft.issuer = Some((root.x509(), root.key.clone()));
+    draft.until = now() + 30;
+    let bob = draft.certificate();
+    let subject = Subject::address("bob@beta.example").unwrap();
+    let usable = |anchors: &Anchors, at| {
+        let answer = store.find_certificate(&subject, Purpose::Encrypt, at, anchors);
+        matches!(answer, Answer::Found(_))
+    };
+    let mut anchors = Anchors::none();
+    assert!(!usable(&anchors, now()));
+    import(&command, bob.der(), None).unwrap();
+    assert!(!usable(&anchors, now()), "no anchor yet");
+    anchors.add_anchor(root.certificate()).unwrap();
+    for _ in 0..3 {
+        assert!(usable(&anchors, now()));
+    }
+    assert!(!usable(&Anchors::none(), now()));
+    assert!(!usable(&anchors, now() + 40), "expired within the minute");
+    assert!(usable(&anchors, now()));
+    command.revoke_certificate(&bob.fingerprint(), "superseded").unwrap();
+    assert!(!usable(&anchors, now()));
+}
+
+#[test]
+fn requests_of_others_give_their_key_only_with_proof() {
+    let (mine, other) = (p256(), p256());
+    let request = |holder: &PKey<Private>, signer: &PKey<Private>| {
+        let mut builder = openssl::x509::X509Req::builder().unwrap();
+        builder.set_pubkey(holder).unwrap();
+        builder.sign(signer, MessageDigest::sha256()).unwrap();
+        builder.build()
+    };
+    let good = request(&mine, &mine);
+    for form in [good.to_der().unwrap(), good.to_pem().unwrap()] {
+        assert_eq!(keydir::requested_key(&form).unwrap(), mine.public_key_to_der().unwrap());
+    }
+    assert!(keydir::requested_key(&request(&mine, &other).to_der().unwrap()).is_err());
+    assert!(keydir::requested_key(b"junk").is_err());
+    assert!(keydir::requested_key(&vec![0x30; 100_000]).is_err());
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What was read and judged before, as long as the database stays the same.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use super::UsableCertificate;
 use crate::answer::Answer;
 use crate::answer::Known;
 use crate::answer::Usable;
@@ -14,6 +16,9 @@ const MAX_ANSWERS: usize = 20_000;
 /// Most parsed certificates that are kept; about 30 kB each.
 const MAX_KNOWN: usize = 2_000;
 
+/// Most answers about S/MIME certificates that are kept; about 10 kB each.
+const MAX_JUDGED: usize = 2_000;
+
 /// A question to the store.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct Question {
@@ -23,18 +28,28 @@ pub(super) struct Question {
     pub(super) purpose: Purpose,
 }
 
+/// An answer about an S/MIME certificate: until when it holds, and for which anchors.
+struct Judged {
+    from: i64,
+    until: i64,
+    anchors: Arc<()>,
+    answer: Answer<UsableCertificate>,
+}
+
 #[derive(Default)]
 pub(super) struct Cache {
     /// SQLite's `data_version` to which the content belongs.
     version: i64,
     answers: HashMap<Question, (i64, i64, Answer<Usable>)>,
     known: HashMap<String, Known>,
+    judged: HashMap<Question, Judged>,
 }
 
 impl Cache {
     pub(super) fn clear(&mut self) {
         self.answers.clear();
         self.known.clear();
+        self.judged.clear();
     }
 
     /// Drops everything that belongs to another version of the database.
@@ -56,6 +71,31 @@ impl Cache {
             self.answers.clear();
         }
         self.answers.insert(question, (from, until, answer));
+    }
+
+    /// The answer about an S/MIME certificate given before, if it still holds.
+    pub(super) fn judged(
+        &self,
+        question: &Question,
+        anchors: &Arc<()>,
+        now: i64,
+    ) -> Option<Answer<UsableCertificate>> {
+        let judged = self.judged.get(question)?;
+        let holds = (judged.from..judged.until).contains(&now) && Arc::ptr_eq(&judged.anchors, anchors);
+        holds.then(|| judged.answer.clone())
+    }
+
+    pub(super) fn remember_judged(
+        &mut self,
+        question: Question,
+        (from, until): (i64, i64),
+        anchors: Arc<()>,
+        answer: Answer<UsableCertificate>,
+    ) {
+        if self.judged.len() >= MAX_JUDGED {
+            self.judged.clear();
+        }
+        self.judged.insert(question, Judged { from, until, anchors, answer });
     }
 
     pub(super) fn known(&self, fingerprint: &str) -> Option<Known> {

@@ -9,6 +9,7 @@ use rusqlite::Transaction;
 use super::Import;
 use super::Store;
 use super::StoreError;
+use super::cache::Question;
 use super::canonical_handle;
 use super::could_not_tell;
 use super::rows;
@@ -31,6 +32,9 @@ use crate::x509::Use;
 
 /// Most links that are followed upwards from a certificate.
 const MAX_LINKS: usize = 16;
+
+/// Longest time for which an answer is kept, seconds.
+const MAX_AGE: i64 = 60;
 
 /// How a CMS message names a certificate (RFC 5652, 5.3 and 6.2).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -185,40 +189,22 @@ impl Store {
         now: i64,
         anchors: &Anchors,
     ) -> Result<Answer<UsableCertificate>, StoreError> {
-        let known: Vec<KnownCertificate> = {
-            let inner = self.lock();
-            let bound = rows::bound_to(&inner.connection, subject, Scheme::Smime)?;
-            bound.iter().map(|f| load(&inner.connection, f)).collect::<Result<_, _>>()?
-        };
-        let use_ = match purpose {
-            Purpose::Encrypt => Use::Encrypt,
-            Purpose::Sign | Purpose::Verify => Use::Sign,
-        };
-        let (mut why, mut usable) = (Vec::new(), Vec::new());
-        for known in known {
-            let judged = known.speaks_for(subject, purpose).and_then(|()| {
-                match purpose == Purpose::Sign && known.record.custody != Custody::Local {
-                    true => Err(Reason::NoSecretKey),
-                    false => known.judge(use_, now, Some(anchors)),
-                }
-            });
-            match judged {
-                Ok(chain) => usable.push(UsableCertificate { known, chain }),
-                Err(reason) => why.push(Rejected { fingerprint: known.record.fingerprint.clone(), reason }),
-            }
+        let question = Question { subject: subject.folded(), scheme: Scheme::Smime, purpose };
+        let version = anchors.version();
+        // Held throughout: a change in between must not be overtaken by an answer from before.
+        let mut inner = self.lock();
+        inner.refresh()?;
+        if let Some(answer) = inner.cache.judged(&question, &version, now) {
+            return Ok(answer);
         }
-        let preference = |usable: &UsableCertificate| {
-            let record = usable.record();
-            (u8::MAX - record.trust.rank(), usable.certificate().not_before(), record.fingerprint.clone())
-        };
-        if let Some(best) = usable.into_iter().max_by_key(preference) {
-            return Ok(Answer::Found(best));
+        let bound = rows::bound_to(&inner.connection, subject, Scheme::Smime)?;
+        let known = bound.iter().map(|f| load(&inner.connection, f)).collect::<Result<Vec<_>, _>>()?;
+        let span = stable_span(&known, now);
+        let answer = choose(known, subject, purpose, now, anchors);
+        if !matches!(answer, Answer::CouldNotTell { .. }) {
+            inner.cache.remember_judged(question, span, version, answer.clone());
         }
-        let unknown = why.iter().find(|rejected| matches!(rejected.reason, Reason::RevocationUnknown(_)));
-        Ok(match unknown {
-            Some(rejected) => Answer::CouldNotTell { why: rejected.to_string() },
-            None => Answer::None { why },
-        })
+        Ok(answer)
     }
 
     /// All S/MIME certificates that a message means by this name. Usable or not; the caller judges.
@@ -311,6 +297,58 @@ impl Store {
     pub(crate) fn known_certificate(&self, record: Record) -> Result<KnownCertificate, StoreError> {
         read(&self.lock().connection, record)
     }
+}
+
+/// Judges the certificates of a subject and picks the best.
+fn choose(
+    known: Vec<KnownCertificate>,
+    subject: &Subject,
+    purpose: Purpose,
+    now: i64,
+    anchors: &Anchors,
+) -> Answer<UsableCertificate> {
+    let use_ = match purpose {
+        Purpose::Encrypt => Use::Encrypt,
+        Purpose::Sign | Purpose::Verify => Use::Sign,
+    };
+    let (mut why, mut usable) = (Vec::new(), Vec::new());
+    for known in known {
+        let judged = known.speaks_for(subject, purpose).and_then(|()| {
+            match purpose == Purpose::Sign && known.record.custody != Custody::Local {
+                true => Err(Reason::NoSecretKey),
+                false => known.judge(use_, now, Some(anchors)),
+            }
+        });
+        match judged {
+            Ok(chain) => usable.push(UsableCertificate { known, chain }),
+            Err(reason) => why.push(Rejected { fingerprint: known.record.fingerprint.clone(), reason }),
+        }
+    }
+    let preference = |usable: &UsableCertificate| {
+        let record = usable.record();
+        (u8::MAX - record.trust.rank(), usable.certificate().not_before(), record.fingerprint.clone())
+    };
+    if let Some(best) = usable.into_iter().max_by_key(preference) {
+        return Answer::Found(best);
+    }
+    let unknown = why.iter().find(|rejected| matches!(rejected.reason, Reason::RevocationUnknown(_)));
+    match unknown {
+        Some(rejected) => Answer::CouldNotTell { why: rejected.to_string() },
+        None => Answer::None { why },
+    }
+}
+
+/// The span around `now` in which the answer cannot change but by revocation lists that become stale; those
+/// are looked at once a minute.
+fn stable_span(known: &[KnownCertificate], now: i64) -> (i64, i64) {
+    let mut until = now + MAX_AGE;
+    for known in known {
+        for certificate in std::iter::once(&known.certificate).chain(&known.links) {
+            let edges = [certificate.not_before(), certificate.not_after() + 1];
+            until = edges.into_iter().filter(|edge| *edge > now).fold(until, i64::min);
+        }
+    }
+    (now, until)
 }
 
 /// Whom a certificate is made out to, for one purpose.

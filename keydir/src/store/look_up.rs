@@ -49,7 +49,7 @@ impl Inner {
     }
 
     /// Forgets the cache if another process changed the database.
-    fn refresh(&mut self) -> Result<(), StoreError> {
+    pub(super) fn refresh(&mut self) -> Result<(), StoreError> {
         let version: i64 =
             self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         self.cache.at_version(version);

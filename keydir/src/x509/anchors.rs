@@ -6,7 +6,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use super::Certificate;
@@ -77,7 +79,15 @@ pub struct Anchors {
     pub(super) roots: Vec<Certificate>,
     pub(super) intermediates: Vec<Certificate>,
     pub(super) crls: HashMap<Vec<u8>, Vec<Crl>>,
-    answers: Mutex<HashMap<String, (OcspStatus, i64)>>,
+    learned: Mutex<Learned>,
+}
+
+/// What OCSP responders answered.
+#[derive(Default)]
+struct Learned {
+    answers: HashMap<String, (OcspStatus, i64)>,
+    /// Another one after each change of the anchors: see [`Anchors::version`].
+    version: Arc<()>,
 }
 
 impl fmt::Debug for Anchors {
@@ -128,6 +138,7 @@ impl Anchors {
         }
         if !self.roots.contains(&certificate) {
             self.roots.push(certificate);
+            self.lock().version = Arc::default();
         }
         Ok(())
     }
@@ -136,6 +147,7 @@ impl Anchors {
     pub fn add_intermediate(&mut self, certificate: Certificate) {
         if !self.intermediates.contains(&certificate) {
             self.intermediates.push(certificate);
+            self.lock().version = Arc::default();
         }
     }
 
@@ -147,6 +159,7 @@ impl Anchors {
     pub fn add_crl(&mut self, bytes: &[u8]) -> Result<(), CrlError> {
         let crl = Crl::read(bytes)?;
         self.crls.entry(crl.issuer().to_vec()).or_default().push(crl);
+        self.lock().version = Arc::default();
         Ok(())
     }
 
@@ -166,20 +179,34 @@ impl Anchors {
     /// If the answer is not valid; nothing is learned then.
     pub fn learn(&self, question: &OcspQuestion, response: &[u8], now: i64) -> Result<OcspStatus, OcspError> {
         let answer = question.judge(response, now)?;
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        if answers.len() >= MAX_ANSWERS {
-            answers.clear();
+        let mut learned = self.lock();
+        if learned.answers.len() >= MAX_ANSWERS {
+            learned.answers.clear();
         }
-        answers.insert(question.fingerprint(), (answer.status.clone(), answer.until));
+        learned.answers.insert(question.fingerprint(), (answer.status.clone(), answer.until));
+        learned.version = Arc::default();
         Ok(answer.status)
     }
 
     /// What was learned about a certificate and is still fresh at `now` (Unix seconds). A revocation stays
     /// known for good.
     pub fn learned(&self, certificate: &Certificate, now: i64) -> Option<OcspStatus> {
-        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let (status, until) = answers.get(&certificate.fingerprint())?;
+        let learned = self.lock();
+        if learned.answers.is_empty() {
+            return None;
+        }
+        let (status, until) = learned.answers.get(&certificate.fingerprint())?;
         (now <= *until || matches!(status, OcspStatus::Revoked { .. })).then(|| status.clone())
+    }
+
+    /// Stands for everything that is known now; after any change it is another one.
+    pub(crate) fn version(&self) -> Arc<()> {
+        self.lock().version.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Learned> {
+        // Each change is one assignment or insertion; a panic elsewhere leaves it whole.
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

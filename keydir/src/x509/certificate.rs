@@ -191,6 +191,14 @@ impl Certificate {
         self.0.not_after
     }
 
+    /// Where it says that revocation lists of its issuer are (RFC 5280, 4.2.1.13); http and https only.
+    pub fn crl_urls(&self) -> Vec<String> {
+        let Some(points) = self.0.x509.crl_distribution_points() else { return Vec::new() };
+        let names = points.iter().filter_map(|point| point.distpoint()?.fullname());
+        let urls = names.flat_map(|names| names.iter().filter_map(|name| name.uri().map(str::to_owned)));
+        urls.filter(|url| url.starts_with("http://") || url.starts_with("https://")).collect()
+    }
+
     /// The certificate in PEM (RFC 7468).
     pub fn pem(&self) -> String {
         let pem = self.0.x509.to_pem().unwrap_or_default();

@@ -87,7 +87,7 @@ pub fn read_pkcs12(file: &[u8], password: &str) -> Result<Pkcs12Content, Pkcs12E
     };
     let key = parsed.pkey.ok_or(Pkcs12Error::Incomplete("secret key"))?;
     let certificate = read(&*parsed.cert.ok_or(Pkcs12Error::Incomplete("certificate of its key"))?)?;
-    let chain = parsed.ca.iter().flatten().map(|x509| read(x509)).collect::<Result<_, _>>()?;
+    let chain = parsed.ca.iter().flatten().map(read).collect::<Result<_, _>>()?;
     Ok(Pkcs12Content { certificate, key, chain })
 }
 
