@@ -1,13 +1,23 @@
-//! A message of somebody else that no tool of Debian makes: with user keying material.
+//! Key agreement, where no tool of Debian can be asked: with user keying material, and with X25519.
 
 use std::sync::Arc;
 
 use keydir::Answer;
 use keydir::Certificate;
 use mail::Spill;
+use openssl::aes;
+use openssl::derive::Deriver;
+use openssl::hash::MessageDigest;
+use openssl::pkey::Id;
 use openssl::pkey::PKey;
+use openssl::sign::Signer;
+use openssl::symm;
 use sealing::Limits;
+use sealing::cms::ContentCipher;
+use sealing::cms::KeyTransport;
 use sealing::cms::SecretKey;
+
+use crate::world::*;
 
 fn octets(hex: &str) -> Vec<u8> {
     let digits: Vec<_> = hex.chars().map(|digit| digit.to_digit(16).unwrap() as u8).collect();
@@ -32,6 +42,49 @@ fn user_keying_material_goes_into_the_key() {
     let at = message.windows(16).position(|window| window == material).unwrap();
     message[at] ^= 1;
     assert!(open(&message).is_err());
+}
+
+fn hmac(key: &[u8], data: &[u8]) -> Vec<u8> {
+    let key = PKey::hmac(key).unwrap();
+    let mut signer = Signer::new(MessageDigest::sha256(), &key).unwrap();
+    signer.sign_oneshot_to_vec(data).unwrap()
+}
+
+/// A message to X25519 opened by hand, step by step as RFC 8418 sections 2.2 and 3 and RFC 5753 section 7.2
+/// say, from octets written out: RFC 8418 has no test vector, and BouncyCastle 1.72 and OpenSSL 3.0 do
+/// not have its schemes.
+#[test]
+fn x25519_is_what_rfc_8418_says() {
+    let world = World::new();
+    let alice = world.person("alice", KeyKind::X25519);
+    let message = encrypt(&[&alice], KeyTransport::Oaep, ContentCipher::Aes256Gcm, TEXT);
+    let behind = |mark: &[u8], length: usize| {
+        let at = message.windows(mark.len()).position(|window| window == mark).unwrap() + mark.len();
+        message[at..at + length].to_vec()
+    };
+    // OriginatorPublicKey: id-X25519 without parameters, BIT STRING.
+    let point = behind(&octets("300506032b656e032100"), 32);
+    // dhSinglePass-stdDH-hkdf-sha256-scheme with id-aes256-wrap; then the recipients.
+    let scheme = "301a060b2a864886f70d0109100313300b060960864801650304012d";
+    let keys = behind(&octets(scheme), 4);
+    assert_eq!(keys[0], 0x30);
+    let wrapped = behind(&[0x04, 0x28], 40);
+
+    let theirs = PKey::public_key_from_raw_bytes(&point, Id::X25519).unwrap();
+    let mut deriver = Deriver::new(alice.secret.key()).unwrap();
+    deriver.set_peer(&theirs).unwrap();
+    let prk = hmac(&[0; 32], &deriver.derive_to_vec().unwrap());
+    // ECC-CMS-SharedInfo: id-aes256-wrap, [2] 256.
+    let info = octets("3015300b060960864801650304012da206040400000100");
+    let kek = hmac(&prk, &[&info[..], &[1]].concat());
+    let mut content_key = [0; 32];
+    let kek = aes::AesKey::new_decrypt(&kek).unwrap();
+    aes::unwrap_key(&kek, None, &mut content_key, &wrapped).unwrap();
+    let nonce = behind(&[0x30, 0x11, 0x04, 0x0c], 12);
+    let (content, tag) = message[message.len() - 18 - TEXT.len()..].split_at(TEXT.len());
+    let cipher = symm::Cipher::aes_256_gcm();
+    let opened = symm::decrypt_aead(cipher, &content_key, Some(&nonce), &[], content, &tag[2..]).unwrap();
+    assert_eq!(opened, TEXT);
 }
 
 /// Test only.
