@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::disposition::{Disposition, Outcome};
 use crate::hashing::Hashing;
+use crate::notice;
 use crate::spool::{Copy, Spool, Ticket};
 use crate::token::hex;
 use crate::transaction::{Recipient, Transaction, new_id};
@@ -34,10 +35,14 @@ pub fn of(
     disposition: &Disposition,
     transaction: &Transaction,
     spool: &Spool,
+    name: &str,
     now: i64,
 ) -> Result<Copies, Failure> {
     let mut copies = Copies::default();
     let others = disposition.forms.get(1..).unwrap_or_default();
+    if let Some(first) = disposition.forms.first() {
+        copies.to_spool.extend(receipt(first, transaction, name, now));
+    }
     if others.is_empty() {
         return Ok(copies);
     }
@@ -76,8 +81,17 @@ pub fn of(
             },
             message: form.message.clone(),
         });
+        copies.to_spool.extend(receipt(form, transaction, name, now));
     }
     Ok(copies)
+}
+
+/// The message that tells the sender a password, if one was made.
+fn receipt(form: &Form, transaction: &Transaction, name: &str, now: i64) -> Option<Copy> {
+    let password = form.password.as_ref()?;
+    let addresses: Vec<&str> =
+        recipients(transaction, form).iter().map(|recipient| recipient.address.as_str()).collect();
+    Some(notice::password_receipt(transaction, &addresses, password, name, now))
 }
 
 fn recipients<'t>(transaction: &'t Transaction, form: &Form) -> Vec<&'t Recipient> {

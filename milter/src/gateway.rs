@@ -179,7 +179,7 @@ impl Gateway {
         {
             relay.promise(plan).await?;
         }
-        let copies = copies::of(disposition, transaction, &self.spool, self.now())?;
+        let copies = copies::of(disposition, transaction, &self.spool, &config.gateway.name, self.now())?;
         disposition.idempotency = copies.idempotency;
         let copies = copies.to_spool;
         if copies.is_empty() {

@@ -1,10 +1,11 @@
-//! The notice a sender gets when the MTA refuses a copy for good: a delivery status notification
-//! (RFC 3462, RFC 3464).
+//! What we write to senders: when the MTA refuses a copy for good, a delivery status notification
+//! (RFC 3462, RFC 3464); when a password was made for a message, the password.
 
 use mail::Message;
 
+use crate::password::Password;
 use crate::spool::{Copy, Ticket};
-use crate::transaction::{address_of_path, new_id};
+use crate::transaction::{Transaction, address_of_path, new_id};
 
 /// Builds the notice about the refused recipients (forward-path, reply) of a copy.
 ///
@@ -66,6 +67,64 @@ pub fn undeliverable(copy: &Copy, refused: &[(String, String)], name: &str, now:
             notice: true,
             created: now,
             ..copy.ticket.clone()
+        },
+        message: Message::parse(text.as_bytes()),
+    }
+}
+
+/// Tells a sender the password that was made for its message. It goes to the sender only, over the MTA's own
+/// re-injection listener.
+pub fn password_receipt(
+    transaction: &Transaction,
+    recipients: &[&str],
+    password: &Password,
+    name: &str,
+    now: i64,
+) -> Copy {
+    let id = new_id();
+    let sender = &transaction.envelope.reverse_path;
+    let subject: String =
+        transaction.message.subject().chars().filter(|c| !c.is_control()).take(120).collect();
+    let text = format!(
+        "From: Mail gateway <MAILER-DAEMON@{name}>\r\n\
+         To: <{sender}>\r\n\
+         Subject: The password of your message\r\n\
+         Date: {date}\r\n\
+         Message-ID: <{id}@{name}>\r\n\
+         Auto-Submitted: auto-generated\r\n\
+         MIME-Version: 1.0\r\n\
+         Content-Type: text/plain; charset=utf-8\r\n\
+         Content-Transfer-Encoding: 8bit\r\n\
+         \r\n\
+         Your message\r\n\
+         \r\n\
+         \u{20} {subject}\r\n\
+         \r\n\
+         was encrypted with a password, because there is no key for\r\n\
+         \r\n\
+         \u{20} {to}\r\n\
+         \r\n\
+         The password is\r\n\
+         \r\n\
+         \u{20} {password}\r\n\
+         \r\n\
+         Tell it to them by telephone or another way, not by mail.\r\n",
+        date = date(now),
+        to = recipients.join("\r\n  "),
+        password = password.reveal(),
+    );
+    Copy {
+        ticket: Ticket {
+            idempotency: id.clone(),
+            id,
+            transaction: transaction.id.clone(),
+            queue_id: transaction.log_id().to_owned(),
+            reverse_path: String::new(),
+            parameters: Vec::new(),
+            recipients: vec![(format!("<{sender}>"), Vec::new())],
+            hold: None,
+            notice: true,
+            created: now,
         },
         message: Message::parse(text.as_bytes()),
     }

@@ -1,5 +1,6 @@
 //! Passwords of password messages: where they come from.
 
+use std::fmt;
 use std::fs;
 use std::io::{self, Read};
 
@@ -44,15 +45,33 @@ pub fn check(source: &PasswordSource) -> Result<(), PasswordError> {
     }
 }
 
+/// A password, which no log shows.
+#[derive(Clone)]
+pub struct Password(Zeroizing<String>);
+
+impl Password {
+    /// The password itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password")
+    }
+}
+
 /// The password for one message.
 ///
 /// # Errors
 /// The file cannot be read or holds no password; the system gives no randomness.
-pub fn obtain(source: &PasswordSource) -> Result<Zeroizing<String>, PasswordError> {
-    match source {
+pub fn obtain(source: &PasswordSource) -> Result<Password, PasswordError> {
+    let password = match source {
         PasswordSource::Generated => generate(),
         PasswordSource::File(path) => read(path),
-    }
+    };
+    password.map(Password)
 }
 
 /// Five groups of four letters: 100 bits, to be read over the telephone.
@@ -89,9 +108,10 @@ mod tests {
     fn generated_passwords_differ_and_can_be_read_aloud() {
         let one = obtain(&PasswordSource::Generated).unwrap();
         let other = obtain(&PasswordSource::Generated).unwrap();
-        assert_ne!(*one, *other);
-        assert_eq!(one.split('-').map(str::len).collect::<Vec<_>>(), [4; 5]);
-        assert!(one.bytes().all(|byte| byte == b'-' || LETTERS.contains(&byte)));
+        assert_ne!(one.reveal(), other.reveal());
+        assert_eq!(format!("{one:?}"), "Password");
+        assert_eq!(one.reveal().split('-').map(str::len).collect::<Vec<_>>(), [4; 5]);
+        assert!(one.reveal().bytes().all(|byte| byte == b'-' || LETTERS.contains(&byte)));
     }
 
     #[test]
@@ -101,7 +121,7 @@ mod tests {
         let source = PasswordSource::File(path.clone());
         assert!(matches!(check(&source), Err(PasswordError::Read { .. })));
         fs::write(&path, "correct horse battery\nsecond line\n").unwrap();
-        assert_eq!(&**obtain(&source).unwrap(), "correct horse battery");
+        assert_eq!(obtain(&source).unwrap().reveal(), "correct horse battery");
         fs::write(&path, "short\n").unwrap();
         assert!(matches!(obtain(&source), Err(PasswordError::Short(_))));
     }

@@ -2,8 +2,8 @@
 
 use mail::{Edit, Failure, Message, Spill, apply};
 use policy::{
-    ContentCipher, Direction, Facts, Group, KeyChoice, KeyKind, KeyTransport, Nesting, Plan, Scheme,
-    SignedForm, Treatment, Verdict,
+    ContentCipher, Direction, Facts, Group, KeyChoice, KeyKind, KeyTransport, Nesting, PasswordForm,
+    PasswordSource, Plan, Scheme, SignedForm, Treatment, Verdict,
 };
 use sealing::smime::{self, SignatureType};
 use sealing::{Opened, openpgp};
@@ -11,6 +11,7 @@ use sealing::{Opened, openpgp};
 use crate::config::Config;
 use crate::hashing::digest;
 use crate::keyring::{Key, KeyRing, Lookup};
+use crate::password::{self, Password};
 use crate::transaction::Transaction;
 use crate::{results, subject};
 
@@ -23,6 +24,8 @@ pub struct Form {
     pub treatment: Treatment,
     /// The result.
     pub message: Message,
+    /// The password that was made for this form, which its sender must be told.
+    pub password: Option<Password>,
     /// False when the body is the one that came in.
     pub body_changed: bool,
     /// Digest of the result, if the body was changed.
@@ -70,7 +73,10 @@ impl Workshop<'_> {
         let opened = self.opened.as_ref().filter(|_| treatment.opened).and_then(|o| o.message.as_ref());
         let base = opened.unwrap_or(&self.transaction.message);
         let dressed = self.dress(base, group)?;
-        let sealed = self.seal(&dressed, treatment)?;
+        let (sealed, password) = match self.password_source(group) {
+            Some(source) => self.seal_with_password(&dressed, treatment, &source)?,
+            None => (self.seal(&dressed, treatment)?, None),
+        };
         let message = self.put_to_rest(sealed, treatment)?;
         self.check_size(message.len())?;
         let body_changed = opened.is_some() || !treatment.is_pass();
@@ -79,6 +85,7 @@ impl Workshop<'_> {
             body_changed,
             digest: body_changed.then(|| digest(&message)).transpose().map_err(storage)?,
             treatment: treatment.clone(),
+            password,
             message,
         })
     }
@@ -131,6 +138,51 @@ impl Workshop<'_> {
             None => return Err(Failure::temporary((7, 5), "this way to protect a message is not ready")),
         };
         apply(message, &edits, &self.spill).map_err(storage)
+    }
+
+    /// Where the password of a group comes from, if it gets a password message.
+    fn password_source(&self, group: &Group) -> Option<PasswordSource> {
+        let wanted = group.treatment.encrypt_to.iter().any(|key| key.kind == KeyKind::PasswordMessage);
+        let recipient = group.recipients.first().filter(|_| wanted)?;
+        Some(self.config.policy.password_for(self.facts, *recipient))
+    }
+
+    fn seal_with_password(
+        &self,
+        message: &Message,
+        treatment: &Treatment,
+        source: &PasswordSource,
+    ) -> Result<(Message, Option<Password>), Failure> {
+        let generated = *source == PasswordSource::Generated;
+        if generated && self.transaction.envelope.reverse_path.is_empty() {
+            let text = "a password was to be made for the message, and there is no sender to be told";
+            return Err(Failure::permanent((7, 1), text));
+        }
+        let password = password::obtain(source)
+            .map_err(|error| Failure::temporary((7, 5), "the password cannot be had now").because(error))?;
+        self.check_size(openpgp::sealed_size_estimate(message.len(), 1, treatment.sign_with.is_some()))?;
+        let signer = match &treatment.sign_with {
+            Some(choice) => {
+                self.signing_key(choice)?;
+                Some(self.keys.custody.get(&choice.fingerprint).map_err(unusable)?)
+            }
+            None => None,
+        };
+        let cover = cover(&self.config.gateway.name, self.facts.from.first().map(String::as_str), generated);
+        let spec = openpgp::PasswordSeal {
+            password: password.reveal(),
+            form: match treatment.style.password {
+                PasswordForm::Iterated => openpgp::PasswordForm::Iterated,
+                PasswordForm::Argon2 => openpgp::PasswordForm::Argon2,
+            },
+            signer: signer.as_deref(),
+            cover: &cover,
+            now: self.now,
+        };
+        let edits = openpgp::seal_with_password(message, &spec, &self.spill);
+        self.keys.telemetry.sealing(operation(treatment), edits.is_ok());
+        let sealed = apply(message, &edits.map_err(unprotected)?, &self.spill).map_err(storage)?;
+        Ok((sealed, generated.then_some(password)))
     }
 
     fn seal_openpgp(&self, message: &Message, treatment: &Treatment) -> Result<Vec<Edit>, Failure> {
@@ -249,6 +301,25 @@ impl Workshop<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// What the recipient of a password message reads first.
+fn cover(gateway: &str, from: Option<&str>, generated: bool) -> String {
+    let from = from.unwrap_or("the sender");
+    let told = if generated {
+        format!("You get the password from {from}, by telephone or another way.")
+    } else {
+        format!("It is the password that you agreed upon with {from}.")
+    };
+    format!(
+        "This message from {from} is encrypted with a password.\n\n\
+         {told}\n\n\
+         Save the attachment message.eml.asc and open it with any OpenPGP program, for example\n\n\
+         \u{20}   gpg --output message.eml --decrypt message.eml.asc\n\n\
+         or with Kleopatra (Windows), GPG Suite (macOS) or OpenKeychain (Android).\n\
+         The mail program opens message.eml. Never answer to a message that asks you for a password.\n\n\
+         The mail gateway at {gateway}\n"
+    )
 }
 
 fn operation(treatment: &Treatment) -> &'static str {

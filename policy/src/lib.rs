@@ -73,5 +73,6 @@ pub use crate::style::ContentCipher;
 pub use crate::style::HeaderProtection;
 pub use crate::style::KeyTransport;
 pub use crate::style::Nesting;
+pub use crate::style::PasswordForm;
 pub use crate::style::SignedForm;
 pub use crate::style::Style;

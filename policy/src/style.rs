@@ -86,6 +86,16 @@ choice! {
     }
 }
 
+choice! {
+    /// How the key of a password message is derived (RFC 9580 section 3.7.1).
+    PasswordForm, Iterated {
+        /// Iterated and salted: `gpg -d` opens it.
+        Iterated = "iterated",
+        /// Argon2: stronger, and GnuPG cannot open it.
+        Argon2 = "argon2",
+    }
+}
+
 /// How the protection of one message looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -100,6 +110,8 @@ pub struct Style {
     pub nesting: Nesting,
     /// `protect_header`.
     pub header: HeaderProtection,
+    /// `password_form`.
+    pub password: PasswordForm,
 }
 
 /// What one scope or rule says about the style; `None` where it says nothing.
@@ -110,6 +122,7 @@ pub(crate) struct StyleChanges {
     transport: Option<KeyTransport>,
     nesting: Option<Nesting>,
     header: Option<HeaderProtection>,
+    password: Option<PasswordForm>,
 }
 
 impl StyleChanges {
@@ -120,6 +133,7 @@ impl StyleChanges {
             transport: section.take_choice("smime_key_transport", KeyTransport::CHOICES).map(|v| v.value),
             nesting: section.take_choice("domain_signature", Nesting::CHOICES).map(|v| v.value),
             header: section.take_choice("protect_header", HeaderProtection::CHOICES).map(|v| v.value),
+            password: section.take_choice("password_form", PasswordForm::CHOICES).map(|v| v.value),
         }
     }
 
@@ -135,5 +149,6 @@ impl StyleChanges {
         put(self.transport, &mut style.transport);
         put(self.nesting, &mut style.nesting);
         put(self.header, &mut style.header);
+        put(self.password, &mut style.password);
     }
 }

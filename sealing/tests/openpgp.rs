@@ -16,6 +16,8 @@ mod support;
 mod forms;
 #[path = "openpgp/hostile.rs"]
 mod hostile;
+#[path = "openpgp/password.rs"]
+mod password;
 #[path = "openpgp/rfc9580.rs"]
 mod rfc9580;
 #[path = "openpgp/round_trip.rs"]

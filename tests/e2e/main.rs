@@ -18,6 +18,7 @@ mod forward;
 mod inbound;
 mod other_ways;
 mod outbound;
+mod password;
 mod patience;
 mod peers;
 mod postfix_plain;

@@ -8,6 +8,7 @@ use keydir::Usable;
 use sequoia_openpgp as pgp;
 
 use pgp::Packet;
+use pgp::crypto::Password;
 use pgp::crypto::SessionKey;
 use pgp::packet::pkesk::PKESK3;
 use pgp::packet::pkesk::PKESK6;
@@ -21,6 +22,8 @@ use super::armor::ArmorWriter;
 use super::armor::Kind;
 use super::container::EncryptedWriter;
 use super::partial::PartialBody;
+use super::password;
+use super::password::PasswordForm;
 use super::seal::SealError;
 use super::secret_cert::PreparedKey;
 use super::time::system_time;
@@ -36,6 +39,8 @@ const PIECE: usize = 64 * 1024;
 pub(crate) struct Encryption<'a> {
     /// Exactly the key of each that [`Usable::subkey`] names is encrypted to.
     pub(crate) recipients: &'a [&'a Usable],
+    /// Who knows this password can open it too.
+    pub(crate) password: Option<(&'a Password, PasswordForm)>,
     pub(crate) signer: Option<&'a PreparedKey>,
     /// SEIPDv2 with AES-256 and OCB; otherwise SEIPDv1 with AES-256.
     pub(crate) aead: bool,
@@ -56,6 +61,10 @@ pub(crate) fn encrypt<W: Write + Send + Sync>(
     let session_key = session_key()?;
     for usable in how.recipients {
         session_key_packet(usable, how, &session_key)?.serialize(&mut armor).map_err(SealError::Library)?;
+    }
+    if let Some((password, form)) = how.password {
+        let packet = password::session_key_packet(password, form, &session_key)?;
+        packet.serialize(&mut armor).map_err(SealError::Library)?;
     }
     let mut encrypted = EncryptedWriter::new(armor, &session_key, how.aead)?;
     let encrypted = match how.signer {

@@ -101,6 +101,7 @@ pub fn seal(message: &Message, spec: &Seal<'_>, spill: &Spill) -> Result<Vec<Edi
             let recipients = distinct(recipients);
             let how = Encryption {
                 recipients: &recipients,
+                password: None,
                 signer,
                 aead: spec.aead && recipients.iter().all(|usable| usable.aead()),
                 hide_recipients: spec.hide_recipients,
@@ -209,7 +210,7 @@ fn signed_body(
 }
 
 /// A boundary that nobody can have put into the content.
-fn boundary() -> io::Result<String> {
+pub(super) fn boundary() -> io::Result<String> {
     let mut random = [0; 16];
     openssl::rand::rand_bytes(&mut random)?;
     let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
