@@ -174,3 +174,28 @@ fn junk_gets_an_answer_that_says_so() {
         assert_eq!(answer, [0x30, 0x03, 0x0a, 0x01, 0x01]);
     }
 }
+
+#[test]
+fn a_question_in_the_path_is_understood_and_only_public_files_are_given() {
+    let world = World::new();
+    let leaf = world.leaf(Profile::User, "alice@alpha.example", &Key::p256());
+    let question = OcspQuestion::new(&leaf, &world.issuing).unwrap();
+    let base64 = openssl::base64::encode_block(question.request());
+    let escaped = base64.replace('/', "%2F").replace('+', "%2b").replace('=', "%3D");
+    for path in [format!("/{escaped}"), escaped, format!("/{base64}")] {
+        assert_eq!(keydir::ocsp_request_of_path(&path).as_deref(), Some(question.request()), "{path}");
+    }
+    for path in ["", "/", "/%", "/%zz", "/%ff", "/a b", "/*", &"A".repeat(5000)] {
+        assert_eq!(keydir::ocsp_request_of_path(path), None, "{path}");
+    }
+
+    let list = world.authority.crl(&world.issuing.fingerprint(), &world.issuing_key, world.now).unwrap();
+    let file = |name: &str| world.authority.file(name, world.now).unwrap();
+    let given = file("issuing-1.crl").unwrap();
+    assert_eq!((given.media_type, given.content), ("application/pkix-crl", list.der));
+    assert_eq!(file("root.cer").unwrap().content, world.root.der());
+    assert_eq!(file("issuing-1.cer").unwrap().content, world.issuing.der());
+    for name in ["root.crl", "root.key", "root", "", "alice@alpha.example.cer", "issuing-2.cer", "../ca.db"] {
+        assert_eq!(file(name), None, "{name}");
+    }
+}
