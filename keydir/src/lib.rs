@@ -7,6 +7,10 @@
 //! ([`Answer`]): found, certainly none (with a [`Reason`] for each certificate that was looked at), and
 //! could not tell. The third is not the second: mail that must be protected waits for it.
 //!
+//! For S/MIME there are [`Certificate`] and [`Anchors`]: certificates are read strictly, and only a chain to a
+//! trust anchor, checked for revocation as far as anything is known, makes one usable
+//! ([`Store::find_certificate`]). A [`LocalAuthority`] issues certificates for our own domains.
+//!
 //! Nothing here reads the clock; every function that depends on the time takes `now` in seconds since
 //! 1970-01-01 UTC.
 

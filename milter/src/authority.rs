@@ -190,18 +190,27 @@ impl AuthorityRoom {
             let name = due.certificate.common_names().first().cloned();
             let person = matches!(due.profile, Profile::User | Profile::UserSign | Profile::UserEncrypt);
             let name = name.filter(|name| person && *name != due.subject);
-            renewed.push(self.issue(due.profile, &due.subject, name.as_deref(), kind, now)?);
+            // The mailbox as it is written in the certificate; what is recorded is in lower case.
+            let address = due.certificate.addresses().first().filter(|_| person);
+            let subject = address.unwrap_or(&due.subject);
+            renewed.push(self.issue(due.profile, subject, name.as_deref(), kind, now)?);
         }
         Ok(renewed)
     }
 
-    /// Answers an OCSP request.
+    /// Answers an OCSP request, with the key of the authority it asks about: former ones answer for what
+    /// they issued.
     pub fn ocsp(&self, request: &[u8], now: i64) -> Vec<u8> {
-        match self.issuer() {
-            Ok(key) => self.authority.ocsp(&key, None, request, now),
-            // OCSPResponse { responseStatus tryLater } (RFC 6960 section 4.2.1).
-            Err(_) => vec![0x30, 0x03, 0x0a, 0x01, 0x03],
-        }
+        let answered = || -> Result<Vec<u8>, RoomError> {
+            let asked = match self.authority.asked_authority(request)? {
+                Some(asked) => asked.certificate,
+                None => self.authority.issuing()?,
+            };
+            let key = self.keys.custody.get_smime(&asked.fingerprint())?;
+            Ok(self.authority.ocsp(&SigningKey::from(&*key), None, request, now))
+        };
+        // OCSPResponse { responseStatus tryLater } (RFC 6960 section 4.2.1).
+        answered().unwrap_or_else(|_| vec![0x30, 0x03, 0x0a, 0x01, 0x03])
     }
 
     fn issuer(&self) -> Result<SigningKey, RoomError> {

@@ -66,7 +66,7 @@ pub(super) struct Draft {
 impl Draft {
     /// A self-signed root.
     pub(super) fn root(settings: &AuthoritySettings, key: &[u8], now: i64) -> Result<Self, AuthorityError> {
-        let subject = name(&settings.organisation, &format!("{} Root CA", settings.organisation))?;
+        let subject = name(&settings.organisation, &format!("{} Root CA", short(settings)))?;
         let key = SubjectPublicKeyInfoOwned::from_der(key)?;
         Ok(Self {
             issuer: subject.clone(),
@@ -90,8 +90,7 @@ impl Draft {
         key: &[u8],
         now: i64,
     ) -> Result<Self, AuthorityError> {
-        let subject =
-            name(&settings.organisation, &format!("{} Issuing CA {number}", settings.organisation))?;
+        let subject = name(&settings.organisation, &format!("{} Issuing CA {number}", short(settings)))?;
         let days = settings.issuing_days;
         let mut draft = Self::under(settings, root, "root", subject, key, (now, days))?;
         draft.extensions.extend([
@@ -173,7 +172,9 @@ impl AuthoritySettings {
             return Err(invalid("an empty list of domains", ""));
         }
         let organisation = self.organisation.trim();
-        if organisation.is_empty() || organisation.len() > 50 || organisation.chars().any(identity::deceptive)
+        if organisation.is_empty()
+            || organisation.chars().count() > 64
+            || organisation.chars().any(identity::deceptive)
         {
             return Err(invalid("organisation", organisation));
         }
@@ -182,6 +183,11 @@ impl AuthoritySettings {
         }
         Ok(Self { domains, organisation: organisation.to_owned(), ..self.clone() })
     }
+}
+
+/// The beginning of the organisation's name; a common name has at most 64 characters.
+fn short(settings: &AuthoritySettings) -> String {
+    settings.organisation.chars().take(45).collect()
 }
 
 /// Whether the signer holds the key of the certificate.

@@ -70,6 +70,21 @@ impl LocalAuthority {
         response.to_der().unwrap_or_else(|_| vec![0x30, 0x03, 0x0a, 0x01, 0x02])
     }
 
+    /// The authority whose certificates a request asks about, so that its key can be given to
+    /// [`LocalAuthority::ocsp`]. `None` if it is none of ours or the request is malformed.
+    ///
+    /// # Errors
+    /// If the state cannot be read.
+    pub fn asked_authority(&self, request: &[u8]) -> Result<Option<Issued>, AuthorityError> {
+        if request.len() > MAX_REQUEST {
+            return Ok(None);
+        }
+        let Ok(request) = OcspRequest::from_der(request) else { return Ok(None) };
+        let Some(question) = request.tbs_request.request_list.first() else { return Ok(None) };
+        let authorities = rows::authorities(&self.lock())?;
+        Ok(authorities.into_iter().find(|authority| means(&question.req_cert, &authority.certificate)))
+    }
+
     fn answer(
         &self,
         key: &dyn Signs,

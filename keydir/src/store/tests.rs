@@ -623,6 +623,24 @@ mod on_disk {
     }
 
     #[test]
+    fn a_store_of_the_first_version_is_brought_up_to_date_and_loses_nothing() {
+        let place = Place::new();
+        let fingerprint = import(&place.store(), &bobs()).fingerprint;
+        let raw = Connection::open(place.path()).unwrap();
+        raw.execute_batch(
+            "ALTER TABLE certificate DROP COLUMN gcm; ALTER TABLE certificate DROP COLUMN oaep;
+             DROP TABLE link; PRAGMA user_version = 1;",
+        )
+        .unwrap();
+        drop(raw);
+        let store = place.store();
+        found(&store, NOW);
+        assert_eq!(store.records().unwrap()[0].fingerprint, fingerprint);
+        assert!(matches!(store.certificate(&fingerprint), Answer::None { .. }));
+        import(&store, &bobs());
+    }
+
+    #[test]
     fn many_processes_may_open_a_new_store_at_once() {
         let place = Place::new();
         let path = place.path();

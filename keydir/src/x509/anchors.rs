@@ -188,6 +188,14 @@ impl Anchors {
         Ok(answer.status)
     }
 
+    /// Takes over what another one learned from OCSP responders: when files were read anew.
+    pub fn learn_from(&self, older: &Self) {
+        let answers = older.lock().answers.clone();
+        let mut learned = self.lock();
+        learned.answers.extend(answers);
+        learned.version = Arc::default();
+    }
+
     /// What was learned about a certificate and is still fresh at `now` (Unix seconds). A revocation stays
     /// known for good.
     pub fn learned(&self, certificate: &Certificate, now: i64) -> Option<OcspStatus> {

@@ -1,5 +1,7 @@
 //! Certificate revocation lists (RFC 5280, 5).
 
+use std::sync::OnceLock;
+
 use der::Decode;
 use der::Reader;
 use der::SliceReader;
@@ -50,6 +52,8 @@ pub(super) struct Crl {
     this_update: i64,
     next_update: Option<i64>,
     scope: Scope,
+    /// The issuer's certificate with which the signature was verified: long lists are hashed once.
+    signed_by: OnceLock<Certificate>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -78,7 +82,8 @@ impl Crl {
         let der = list.to_der().map_err(malformed)?;
         let (issuer, this_update, next_update, extensions) = walk(&der)?;
         let issuer = issuer.to_vec();
-        Ok(Self { issuer, this_update, next_update, scope: scope(&extensions)?, list })
+        let scope = scope(&extensions)?;
+        Ok(Self { issuer, this_update, next_update, scope, list, signed_by: OnceLock::new() })
     }
 
     /// The issuer's Name in DER.
@@ -109,9 +114,14 @@ impl Crl {
         };
         let signed = || {
             let key = issuer.x509().public_key().ok()?;
-            self.list.verify(&key).ok()
+            self.list.verify(&key).ok().filter(|holds| *holds)?;
+            let _ = self.signed_by.set(issuer.clone());
+            Some(true)
         };
-        scope && self.issuer == certificate.issuer_der() && issuer.may_sign_crls() && signed() == Some(true)
+        scope
+            && self.issuer == certificate.issuer_der()
+            && issuer.may_sign_crls()
+            && (self.signed_by.get() == Some(issuer) || signed().is_some())
     }
 
     /// What it says about a certificate of its issuer.

@@ -108,6 +108,10 @@ fn our_own_question_is_answered_and_what_was_learned_counts() {
     };
     let judged = question.judge(&answer(&question), world.now).unwrap();
     assert_eq!((judged.status, judged.fresh), (OcspStatus::Good, true));
+    let key = Key::p256();
+    let delegate = world.leaf(Profile::OcspResponder, "responder", &key);
+    let delegated = world.authority.ocsp(&key, Some(&delegate), question.request(), world.now);
+    assert_eq!(question.judge(&delegated, world.now).unwrap().status, OcspStatus::Good);
 
     let mut anchors = Anchors::none();
     world.authority.add_to(&mut anchors).unwrap();
@@ -123,6 +127,12 @@ fn our_own_question_is_answered_and_what_was_learned_counts() {
         let error = anchors.verify(&leaf, &[], later, Use::Sign).unwrap_err();
         assert!(matches!(error, ChainError::Revoked { .. }), "{error}");
     }
+    // Anchors that were read anew take over what was learned.
+    let mut renewed = Anchors::none();
+    world.authority.add_to(&mut renewed).unwrap();
+    assert!(renewed.verify(&leaf, &[], world.now, Use::Sign).is_ok());
+    renewed.learn_from(&anchors);
+    assert!(matches!(renewed.verify(&leaf, &[], world.now, Use::Sign), Err(ChainError::Revoked { .. })));
 }
 
 #[test]
@@ -173,4 +183,27 @@ fn junk_gets_an_answer_that_says_so() {
         // OCSPResponse { malformedRequest (1) }
         assert_eq!(answer, [0x30, 0x03, 0x0a, 0x01, 0x01]);
     }
+}
+
+#[test]
+fn each_generation_of_the_issuing_authority_answers_for_its_own() {
+    let world = World::new();
+    let old = world.leaf(Profile::User, "alice@alpha.example", &Key::p256());
+    let second_key = Key::p256();
+    let settings = world.authority.settings().unwrap();
+    let second = world
+        .authority
+        .renew_issuing(&settings, &world.root_key, &second_key, world.now + 1, |_| Ok(()))
+        .unwrap();
+    let question = OcspQuestion::new(&old, &world.issuing).unwrap();
+    let asked = world.authority.asked_authority(question.request()).unwrap().unwrap();
+    assert_eq!(asked.certificate, world.issuing);
+    assert_ne!(asked.certificate, second);
+    let answer =
+        |key: &Key| question.judge(&world.authority.ocsp(key, None, question.request(), now()), now());
+    assert_eq!(answer(&world.issuing_key).unwrap().status, OcspStatus::Good);
+    assert!(matches!(answer(&second_key), Err(OcspError::Refused(6))));
+    assert!(world.authority.asked_authority(b"junk").unwrap().is_none());
+    let foreign = World::new();
+    assert!(foreign.authority.asked_authority(question.request()).unwrap().is_none());
 }

@@ -293,9 +293,11 @@ impl Gpgsm {
         run_with_input(&mut command, fs::File::open(passphrase).unwrap().into())
     }
 
-    /// Imports a certificate and its key.
+    /// Imports a certificate and its key. Now and then gpgsm 2.2 fails to decrypt a PKCS#12 file; the next
+    /// file has another salt.
     pub fn import(&self, world: &World, person: &Person) -> Result<(), String> {
-        self.run(&["--import", person.p12(world).to_str().unwrap()]).map(drop)
+        let import = || self.run(&["--import", person.p12(world).to_str().unwrap()]).map(drop);
+        import().or_else(|_| import()).or_else(|_| import())
     }
 
     /// Puts the secret key into the agent's store, where gpgsm cannot import it: 2.2 crashes on EC keys in
