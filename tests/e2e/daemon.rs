@@ -261,10 +261,10 @@ fn every_mistake_in_the_configuration_is_named_with_line_and_nearest_name() {
         }
         assert!(ran.stdout.is_empty(), "{}", ran.text());
     }
-    // Kinds of keys whose room is not built yet are known by name.
-    gatepost.write_config("[policy]\nkeys = [\"user-smime\", \"user-openpgp\"]");
+    // A kind of key that needs another section is known by name.
+    gatepost.write_config("[policy]\nkeys = [\"user-smime\", \"enforced-tls\"]");
     let ran = gatepost.command(&["check-config"]);
-    assert!(ran.code == 78 && ran.stderr.contains("`user-smime`"), "{}", ran.stderr);
+    assert!(ran.code == 78 && ran.stderr.contains("add a [relay] section"), "{}", ran.stderr);
 
     std::fs::write(gatepost.config(), b"\xff\xfe = 1\n").unwrap();
     assert_eq!(gatepost.command(&["check-config"]).code, 78);

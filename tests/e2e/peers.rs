@@ -91,7 +91,11 @@ impl Pair {
         for field in &before {
             assert!(after.contains(field), "lost: {field}\n{}", show(&opened));
         }
-        let added: Vec<_> = after.iter().filter(|field| !before.contains(field)).collect();
+        // What the author signed by a certificate that nobody here trusts is told, and does not pass.
+        let untrusted =
+            |field: &String| field.starts_with("Authentication-Results:") && !field.contains("=pass");
+        let added: Vec<_> =
+            after.iter().filter(|field| !before.contains(field) && !untrusted(field)).collect();
         assert_eq!(added, ["X-Gatepost-Result: decrypted=openpgp\r\n"], "{}", show(&opened));
         assert!(body(&opened) == body(message), "{}\n{}", show(message), show(&opened));
     }
