@@ -693,3 +693,15 @@ fn a_stale_revocation_list_could_not_tell_and_never_says_none() {
     let sources = keydir::AnchorSources { anchors: vec![dir.path().join("ca.key")], ..sources };
     assert!(Anchors::load(&sources).is_err(), "a key is no anchor");
 }
+
+#[test]
+fn the_anchors_of_the_system_are_all_read() {
+    let bundle = std::path::PathBuf::from("/etc/ssl/certs/ca-certificates.crt");
+    let count = std::fs::read_to_string(&bundle).unwrap().matches("BEGIN CERTIFICATE").count();
+    let sources = keydir::AnchorSources { anchors: vec![bundle], ..keydir::AnchorSources::default() };
+    let anchors = Anchors::load(&sources).unwrap();
+    assert!(count > 50);
+    assert_eq!(anchors.roots().len(), count);
+    let (_, bob) = issued(|_| ());
+    assert!(matches!(anchors.verify(&bob, &[], now(), Use::Sign), Err(ChainError::Untrusted(_))));
+}

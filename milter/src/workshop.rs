@@ -127,14 +127,14 @@ impl Workshop<'_> {
         apply(base, &edits, &self.spill).map_err(storage)
     }
 
-    fn seal(&self, message: &Message, treatment: &Treatment) -> Result<Message, Failure> {
+    fn seal(&self, message: &Message, treatment: &Treatment, extent: Extent) -> Result<Message, Failure> {
         if treatment.encrypt_to.is_empty() && treatment.sign_with.is_none() {
             return Ok(message.clone());
         }
         let first = treatment.encrypt_to.first().or(treatment.sign_with.as_ref());
         let edits = match first.and_then(|key| key.kind.scheme()) {
-            Some(Scheme::Smime) => self.seal_smime(message, treatment)?,
-            Some(Scheme::Openpgp) => self.seal_openpgp(message, treatment)?,
+            Some(Scheme::Smime) => self.seal_smime(message, treatment, extent)?,
+            Some(Scheme::Openpgp) => self.seal_openpgp(message, treatment, extent)?,
             None => return Err(Failure::temporary((7, 5), "this way to protect a message is not ready")),
         };
         apply(message, &edits, &self.spill).map_err(storage)
@@ -185,7 +185,12 @@ impl Workshop<'_> {
         Ok((sealed, generated.then_some(password)))
     }
 
-    fn seal_openpgp(&self, message: &Message, treatment: &Treatment) -> Result<Vec<Edit>, Failure> {
+    fn seal_openpgp(
+        &self,
+        message: &Message,
+        treatment: &Treatment,
+        extent: Extent,
+    ) -> Result<Vec<Edit>, Failure> {
         let recipients = treatment.encrypt_to.iter().map(|choice| match self.chosen(choice)? {
             Key::Openpgp(usable) => Ok(keydir::Usable::clone(usable)),
             Key::Smime(_) => Err(gone()),
@@ -206,13 +211,20 @@ impl Workshop<'_> {
             aead: treatment.aead,
             now: self.now,
             hide_recipients: false,
+            header: header_protection(treatment.style.header),
+            whole: extent == Extent::Whole,
         };
         let edits = openpgp::seal(message, &spec, &self.spill);
         self.keys.telemetry.sealing(operation(treatment), edits.is_ok());
         edits.map_err(unprotected)
     }
 
-    fn seal_smime(&self, message: &Message, treatment: &Treatment) -> Result<Vec<Edit>, Failure> {
+    fn seal_smime(
+        &self,
+        message: &Message,
+        treatment: &Treatment,
+        extent: Extent,
+    ) -> Result<Vec<Edit>, Failure> {
         let style = &treatment.style;
         let mut recipients = Vec::new();
         let mut announced = true;
@@ -257,14 +269,21 @@ impl Workshop<'_> {
             },
         });
         let cipher = if gcm { smime::ContentCipher::Aes256Gcm } else { smime::ContentCipher::Aes256Cbc };
-        let spec = smime::Seal { recipients: &recipients, cipher, signer, now: self.now };
+        let spec = smime::Seal {
+            recipients: &recipients,
+            cipher,
+            signer,
+            header: header_protection(style.header),
+            whole: extent == Extent::Whole,
+            now: self.now,
+        };
         let edits = smime::seal(message, &spec, &self.spill);
         self.keys.telemetry.sealing(operation(treatment), edits.is_ok());
         edits.map_err(unprotected)
     }
 
-    /// Encrypts what the recipient gets to the key of its mailbox at rest, results and all; a few of them stay
-    /// readable outside.
+    /// Encrypts what the recipient gets to the key of its mailbox at rest, every byte of it, results included;
+    /// they stay readable outside, too.
     fn put_to_rest(&self, message: Message, treatment: &Treatment) -> Result<Message, Failure> {
         let Some(key) = &treatment.at_rest else { return Ok(message) };
         let at_rest = Treatment {
@@ -273,7 +292,7 @@ impl Workshop<'_> {
             style: treatment.style,
             ..Treatment::default()
         };
-        self.seal(&message, &at_rest)
+        self.seal(&message, &at_rest, Extent::Whole)
     }
 
     /// Exactly the certificate that was found and checked when it was looked up.
@@ -320,6 +339,24 @@ fn cover(gateway: &str, from: Option<&str>, generated: bool) -> String {
          The mail program opens message.eml. Never answer to a message that asks you for a password.\n\n\
          The mail gateway at {gateway}\n"
     )
+}
+
+/// What of a message is sealed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// Its content, and of its header what the style says.
+    Content,
+    /// Every byte.
+    Whole,
+}
+
+fn header_protection(header: policy::HeaderProtection) -> sealing::HeaderProtection {
+    match header {
+        policy::HeaderProtection::Off => sealing::HeaderProtection::Off,
+        policy::HeaderProtection::Signed => sealing::HeaderProtection::Clear,
+        policy::HeaderProtection::Baseline => sealing::HeaderProtection::Baseline,
+        policy::HeaderProtection::Shy => sealing::HeaderProtection::Shy,
+    }
 }
 
 fn operation(treatment: &Treatment) -> &'static str {

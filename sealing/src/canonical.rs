@@ -1,4 +1,5 @@
-//! The MIME entity that is protected: the message's Content-* fields and its body.
+//! The MIME entity that is protected: the message's Content-* fields and its body, and what else of its header
+//! is protected with them.
 //!
 //! To be encrypted it is taken as it is. To be signed it is first put into a form that no relay
 //! changes (RFC 3156 section 3 and 5, RFC 1847 section 2.1): CRLF line ends, 7 bits, short lines, no
@@ -26,20 +27,58 @@ pub(crate) fn describes_content(field: &Field<'_>) -> bool {
     field.name().get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"Content-"))
 }
 
-/// Writes the entity byte for byte; a message without Content-Type gets the default one.
-pub(crate) fn write_exact(message: &Message, out: &mut dyn Write) -> io::Result<()> {
-    write_header(&message.entity(), None, out)?;
-    message.body().write_to(out)
+/// What of a message is protected.
+pub(crate) struct Payload {
+    message: Message,
+    extent: Extent,
 }
 
-/// Writes the entity in the form that is signed.
-pub(crate) fn write_canonical(message: &Message, spill: &Spill, out: &mut dyn Write) -> io::Result<()> {
-    let canon = Canon { limits: mail::Limits::default(), spill };
-    canon.part(&message.entity(), out)
+/// How much of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// The Content-* fields and the body.
+    Entity,
+    /// Every field of the header and the body, which then are one MIME entity.
+    Header,
+    /// Every byte, as it stands.
+    Whole,
+}
+
+impl Payload {
+    /// The body and what describes it.
+    pub(crate) fn entity(message: &Message) -> Payload {
+        Payload { message: message.clone(), extent: Extent::Entity }
+    }
+
+    /// An entity with other fields in its header; all of them are protected.
+    pub(crate) fn with_header(entity: Message) -> Payload {
+        Payload { message: entity, extent: Extent::Header }
+    }
+
+    /// The message, every byte of it.
+    pub(crate) fn whole(message: &Message) -> Payload {
+        Payload { message: message.clone(), extent: Extent::Whole }
+    }
+
+    /// Writes it byte for byte; an entity without Content-Type gets the default one.
+    pub(crate) fn write_exact(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.extent == Extent::Whole {
+            return self.message.write_to(out);
+        }
+        write_header(&self.message.entity(), self.extent, None, out)?;
+        self.message.body().write_to(out)
+    }
+
+    /// Writes it in the form that is signed.
+    pub(crate) fn write_canonical(&self, spill: &Spill, out: &mut dyn Write) -> io::Result<()> {
+        let canon = Canon { limits: mail::Limits::default(), extent: self.extent, spill };
+        canon.part(&self.message.entity(), out)
+    }
 }
 
 struct Canon<'s> {
     limits: mail::Limits,
+    extent: Extent,
     spill: &'s Spill,
 }
 
@@ -68,22 +107,22 @@ impl Canon<'_> {
             Treatment::Exact if part.depth() > 0 => part.raw().write_to(out),
             Treatment::LineEnds if part.depth() > 0 => copy(part, part.raw_range(), out),
             Treatment::Exact => {
-                write_header(part, None, out)?;
+                write_header(part, self.extent, None, out)?;
                 part.content().write_to(out)
             }
             Treatment::LineEnds => {
-                write_header(part, None, &mut CrlfWriter::new(&mut *out))?;
+                write_header(part, self.extent, None, &mut CrlfWriter::new(&mut *out))?;
                 copy(part, part.content_range(), out)
             }
             Treatment::Children(children) => self.multipart(part, &children, out),
             Treatment::Encode(content, Encoding::Base64) => {
-                write_header(part, Some("base64"), &mut CrlfWriter::new(&mut *out))?;
+                write_header(part, self.extent, Some("base64"), &mut CrlfWriter::new(&mut *out))?;
                 let mut writer = Base64Writer::new(out);
                 content.write_to(&mut writer)?;
                 writer.finish().map(drop)
             }
             Treatment::Encode(content, Encoding::QuotedPrintable) => {
-                write_header(part, Some("quoted-printable"), &mut CrlfWriter::new(&mut *out))?;
+                write_header(part, self.extent, Some("quoted-printable"), &mut CrlfWriter::new(&mut *out))?;
                 let mut writer = QuotedPrintableWriter::new(out);
                 content.write_to(&mut writer)?;
                 writer.finish().map(drop)
@@ -121,7 +160,7 @@ impl Canon<'_> {
     fn multipart(&self, part: &Entity<'_>, children: &[Entity<'_>], out: &mut dyn Write) -> io::Result<()> {
         let eight_bit = !matches!(part.transfer_encoding(), TransferEncoding::SevenBit);
         let encoding = (eight_bit && !self.keeps_eight_bit(part)?).then_some("7bit");
-        write_header(part, encoding, &mut CrlfWriter::new(&mut *out))?;
+        write_header(part, self.extent, encoding, &mut CrlfWriter::new(&mut *out))?;
         let mut at = part.content_range().start;
         for child in children {
             copy(part, at..child.raw_range().start, out)?;
@@ -149,12 +188,19 @@ impl Canon<'_> {
 }
 
 /// Writes the header of a part, with another transfer encoding if one is given, and the blank line. Of
-/// the message's own header only the Content-* fields belong to the entity.
-fn write_header(part: &Entity<'_>, encoding: Option<&str>, out: &mut dyn Write) -> io::Result<()> {
+/// the message's own header only what `extent` says belongs to the entity.
+fn write_header(
+    part: &Entity<'_>,
+    extent: Extent,
+    encoding: Option<&str>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let root = part.depth() == 0;
     let mut encoding = encoding;
     let mut typed = !root;
-    for field in part.header().fields().filter(|field| !root || describes_content(field)) {
+    for field in
+        part.header().fields().filter(|field| !root || extent != Extent::Entity || describes_content(field))
+    {
         typed |= field.is("Content-Type");
         if field.is("Content-Transfer-Encoding") && encoding.is_some() {
             if let Some(encoding) = encoding.take() {

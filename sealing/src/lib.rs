@@ -14,14 +14,18 @@ pub mod openpgp;
 pub mod smime;
 
 mod author;
+mod body_text;
 mod canonical;
 mod forms;
+mod header;
 mod open;
+mod parts;
 mod recognise;
 mod result;
 mod splice;
 mod transfer;
 
+pub use header::HeaderProtection;
 pub use open::Keys;
 pub use open::open;
 pub use recognise::Form;

@@ -364,6 +364,8 @@ fn they_open_what_we_emit(program: &dyn Program) {
                     signer: sign.then_some(&*alice),
                     aead: true,
                     hide_recipients: hide,
+                    header: sealing::HeaderProtection::Off,
+                    whole: false,
                     now: world.now,
                 };
                 let sealed = sealed(&message, &spec);
@@ -382,6 +384,8 @@ fn they_open_what_we_emit(program: &dyn Program) {
                 signer: Some(&alice),
                 aead: false,
                 hide_recipients: false,
+                header: sealing::HeaderProtection::Off,
+                whole: false,
                 now: world.now,
             };
             let [data, signature] = parts(&sealed(&message, &spec));
@@ -438,8 +442,15 @@ fn we_use_keys_that_they_made(program: &dyn Program) {
     let bob = Arc::new(SecretCert::new(theirs.clone()).unwrap());
     world.secrets.push(bob.clone());
     let to = [world.usable(BOB)];
-    let spec =
-        Seal { recipients: &to, signer: Some(&bob), aead: false, hide_recipients: false, now: world.now };
+    let spec = Seal {
+        recipients: &to,
+        signer: Some(&bob),
+        aead: false,
+        hide_recipients: false,
+        header: sealing::HeaderProtection::Off,
+        whole: false,
+        now: world.now,
+    };
     let message = Message::parse(text_of(&text_letter()).replacen(ALICE, BOB, 1).as_bytes());
     let sealed = sealed(&message, &spec);
     let states: Vec<_> = world.open(&sealed).layers.iter().map(|layer| layer.state).collect();

@@ -1,10 +1,16 @@
 //! S/MIME certificates in the store.
 
+mod intake;
+mod known;
+
 use std::sync::Arc;
 
 use rusqlite::Connection;
 use rusqlite::OptionalExtension;
-use rusqlite::Transaction;
+
+pub use known::CertificateId;
+pub use known::KnownCertificate;
+pub use known::UsableCertificate;
 
 use super::Import;
 use super::Store;
@@ -17,151 +23,22 @@ use crate::answer::Answer;
 use crate::answer::Reason;
 use crate::answer::Rejected;
 use crate::record::Custody;
-use crate::record::Origin;
 use crate::record::Record;
 use crate::record::Scheme;
-use crate::record::Trust;
 use crate::subject::Purpose;
 use crate::subject::Subject;
-use crate::x509;
 use crate::x509::Anchors;
-use crate::x509::Authority;
 use crate::x509::Certificate;
-use crate::x509::ChainError;
 use crate::x509::Use;
+use intake::add_link;
+use intake::refused;
+use intake::store;
 
 /// Most links that are followed upwards from a certificate.
 const MAX_LINKS: usize = 16;
 
 /// Longest time for which an answer is kept, seconds.
 const MAX_AGE: i64 = 60;
-
-/// How a CMS message names a certificate (RFC 5652, 5.3 and 6.2).
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum CertificateId<'a> {
-    /// By its issuer and serial number.
-    IssuerSerial {
-        /// The issuer's Name, DER with its header.
-        issuer: &'a [u8],
-        /// Content octets of the serial number.
-        serial: &'a [u8],
-    },
-    /// By its subject key identifier.
-    KeyId(&'a [u8]),
-}
-
-impl CertificateId<'_> {
-    /// The handle under which it is stored; the prefix keeps it apart from OpenPGP's handles.
-    fn handle(&self) -> String {
-        match self {
-            Self::IssuerSerial { issuer, serial } => {
-                format!("IS:{}", x509::issuer_serial_handle(issuer, serial))
-            }
-            Self::KeyId(id) => format!("SKI:{}", x509::hex(id)),
-        }
-    }
-}
-
-/// An S/MIME certificate that may be used for one purpose at one moment.
-///
-/// Only [`Store::find_certificate`] makes one, after it checked trust, names, dates, usage, strength, chain
-/// and revocation.
-#[derive(Clone, Debug)]
-pub struct UsableCertificate {
-    known: KnownCertificate,
-    chain: Vec<Certificate>,
-}
-
-impl UsableCertificate {
-    /// What the store knows about it.
-    pub fn record(&self) -> &Record {
-        &self.known.record
-    }
-
-    /// The certificate.
-    pub fn certificate(&self) -> &Certificate {
-        &self.known.certificate
-    }
-
-    /// The certificates between it and its trust anchor, to be sent along with signatures.
-    pub fn chain(&self) -> &[Certificate] {
-        &self.chain
-    }
-
-    /// Whether its holder announced AES-GCM (AuthEnvelopedData, RFC 5083).
-    pub fn gcm(&self) -> bool {
-        self.known.gcm
-    }
-
-    /// Whether its holder announced RSA-OAEP (RFC 3560).
-    pub fn oaep(&self) -> bool {
-        self.known.oaep
-    }
-}
-
-/// An S/MIME certificate that the store holds, usable or not.
-#[derive(Clone, Debug)]
-pub struct KnownCertificate {
-    /// What the store knows about it.
-    pub record: Arc<Record>,
-    /// The certificate.
-    pub certificate: Certificate,
-    /// Its holder announced AES-GCM.
-    pub gcm: bool,
-    /// Its holder announced RSA-OAEP.
-    pub oaep: bool,
-    /// Certificates of authorities above it that are known.
-    pub links: Vec<Certificate>,
-}
-
-impl KnownCertificate {
-    /// Whether the administrator trusts it and it may stand for the subject: it is made out to the mailbox,
-    /// or it is the authority of the domain for this purpose (RFC 3183), or the administrator assigned it.
-    ///
-    /// # Errors
-    /// The reason why not.
-    pub fn speaks_for(&self, subject: &Subject, purpose: Purpose) -> Result<(), Reason> {
-        match self.record.trust {
-            Trust::Held => return Err(Reason::Held),
-            Trust::Distrusted => return Err(Reason::Distrusted),
-            Trust::Own | Trust::Verified | Trust::Accepted => {}
-        }
-        let bound = self.record.subjects.iter().any(|known| known.same(subject));
-        let assigned = self.record.assigned.iter().any(|known| known.same(subject));
-        let made_out = claims(&self.certificate, purpose).iter().any(|claim| claim.same(subject));
-        match bound && (made_out || (assigned && matches!(subject, Subject::Domain(_) | Subject::AtRest(_))))
-        {
-            true => Ok(()),
-            false => Err(Reason::NoUserId(subject.to_string())),
-        }
-    }
-
-    /// Judges dates, usage, strength, revocation and, with anchors, the chain. A certificate that the
-    /// administrator checked (`Verified` or `Own`) needs no chain. Gives the intermediate certificates.
-    ///
-    /// # Errors
-    /// The reason why it cannot be used.
-    pub fn judge(&self, use_: Use, now: i64, anchors: Option<&Anchors>) -> Result<Vec<Certificate>, Reason> {
-        match self.record.trust {
-            Trust::Held => return Err(Reason::Held),
-            Trust::Distrusted => return Err(Reason::Distrusted),
-            Trust::Own | Trust::Verified | Trust::Accepted => {}
-        }
-        if let Some(why) = &self.record.revoked {
-            return Err(Reason::Revoked(why.clone()));
-        }
-        match use_ {
-            Use::Encrypt => self.certificate.may_encrypt(now)?,
-            Use::Sign => self.certificate.may_sign(now)?,
-        }
-        let Some(anchors) = anchors else { return Ok(Vec::new()) };
-        match anchors.verify(&self.certificate, &self.links, now, use_) {
-            Ok(chain) => Ok(chain.intermediates().to_vec()),
-            Err(ChainError::Untrusted(_)) if self.record.trust.rank() == 0 => Ok(self.links.clone()),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
 
 impl Store {
     /// The S/MIME certificate to use for a subject and purpose at `now` (Unix seconds).
@@ -349,107 +226,6 @@ fn stable_span(known: &[KnownCertificate], now: i64) -> (i64, i64) {
         }
     }
     (now, until)
-}
-
-/// Whom a certificate is made out to, for one purpose.
-fn claims(certificate: &Certificate, purpose: Purpose) -> Vec<Subject> {
-    let mut claims: Vec<Subject> =
-        certificate.addresses().iter().filter_map(|address| Subject::address(address)).collect();
-    let wanted = match purpose {
-        Purpose::Encrypt => Authority::Confidentiality,
-        Purpose::Sign | Purpose::Verify => Authority::Signing,
-    };
-    if let Some((_, domain)) = certificate.authority().filter(|(authority, _)| *authority == wanted) {
-        claims.push(Subject::Domain(domain));
-    }
-    claims
-}
-
-fn refused(certificate: &Certificate, reason: Option<Reason>) -> StoreError {
-    let reason = reason.unwrap_or_else(|| Reason::Unsupported("this certificate".to_owned()));
-    StoreError::Certificate { fingerprint: certificate.fingerprint(), reason }
-}
-
-/// Stores one leaf, or changes what is thought of it.
-fn store(
-    transaction: &Transaction<'_>,
-    leaf: &Certificate,
-    import: &Import<'_>,
-) -> Result<Record, StoreError> {
-    leaf.check_leaf().map_err(|reason| refused(leaf, Some(reason)))?;
-    let fingerprint = leaf.fingerprint();
-    let known = rows::load(transaction, &fingerprint)?;
-    let is_new = known.is_none();
-    let mut record = known.unwrap_or_else(|| Record {
-        fingerprint: fingerprint.clone(),
-        scheme: Scheme::Smime,
-        subjects: Vec::new(),
-        assigned: Vec::new(),
-        origin: import.origin,
-        trust: import.trust,
-        valid_from: Some(leaf.not_before()),
-        valid_until: Some(leaf.not_after()),
-        revoked: None,
-        custody: import.custody,
-        added: import.now,
-        bytes: Arc::from(leaf.der()),
-    });
-    bind(&mut record, leaf, import, is_new)?;
-    if record.trust == Trust::Accepted && import.trust.rank() == 0 {
-        record.trust = import.trust;
-    }
-    if import.custody == Custody::Local {
-        record.custody = Custody::Local;
-    }
-    rows::write(transaction, &record)?;
-    let issuer_serial = CertificateId::IssuerSerial { issuer: leaf.issuer_der(), serial: leaf.serial() };
-    let key_id = leaf.subject_key_id().map(|id| CertificateId::KeyId(id).handle());
-    for handle in [Some(fingerprint.clone()), Some(issuer_serial.handle()), key_id].into_iter().flatten() {
-        rows::add_component(transaction, &handle, &fingerprint)?;
-    }
-    Ok(record)
-}
-
-/// Adds the subjects of an import to a record.
-fn bind(
-    record: &mut Record,
-    leaf: &Certificate,
-    import: &Import<'_>,
-    is_new: bool,
-) -> Result<(), StoreError> {
-    let not = |wanted: String| StoreError::NotMadeOutTo { fingerprint: leaf.fingerprint(), wanted };
-    if let Some(assigned) = &import.subjects {
-        for subject in assigned {
-            let own = |address: &String| Subject::address(address).is_some_and(|own| own.same(subject));
-            if matches!(subject, Subject::Address(_)) && !leaf.addresses().iter().any(own) {
-                return Err(not(subject.to_string()));
-            }
-            rows::add(&mut record.assigned, subject.clone());
-            rows::add(&mut record.subjects, subject.clone());
-        }
-        return Ok(());
-    }
-    if leaf.addresses().is_empty() {
-        return Err(not("any mailbox".to_owned()));
-    }
-    // Another import from a source we trust less must not bind more with the trust given before.
-    if is_new || import.trust.rank() <= record.trust.rank() {
-        let authority = leaf.authority().filter(|_| import.origin != Origin::Harvested);
-        let domain = authority
-            .filter(|(authority, _)| matches!(authority, Authority::Signing | Authority::Confidentiality))
-            .map(|(_, domain)| Subject::Domain(domain));
-        let addresses = leaf.addresses().iter().filter_map(|address| Subject::address(address));
-        addresses.chain(domain).for_each(|subject| rows::add(&mut record.subjects, subject));
-    }
-    Ok(())
-}
-
-fn add_link(transaction: &Transaction<'_>, authority: &Certificate) -> Result<(), StoreError> {
-    transaction.execute(
-        "INSERT OR IGNORE INTO link VALUES (?1, ?2, ?3)",
-        rusqlite::params![authority.fingerprint(), authority.subject_der(), authority.der()],
-    )?;
-    Ok(())
 }
 
 fn load(connection: &Connection, fingerprint: &str) -> Result<KnownCertificate, StoreError> {

@@ -1,8 +1,11 @@
 //! What is issued is what the profile says, and other programs agree.
 
 use std::fs;
+use std::io::BufRead;
+use std::io::BufReader;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::process::Stdio;
 
 use keydir::Anchors;
 use keydir::Answer;
@@ -332,5 +335,64 @@ fn a_new_issuing_certificate_takes_over_and_the_old_leaves_stay_valid() {
         let chain = anchors.verify(leaf, &[], world.now, Use::Sign).unwrap();
         assert_eq!(chain.intermediates().len(), 1);
         assert_eq!(chain.anchor(), Some(&world.root));
+    }
+}
+
+/// Tells the test that it is the process to be killed, and where its state lies.
+const VICTIM: &str = "GATEPOST_TEST_VICTIM";
+
+#[test]
+fn what_was_handed_out_is_recorded_even_if_the_process_is_killed() {
+    if let Ok(dir) = std::env::var(VICTIM) {
+        issue_for_ever(std::path::Path::new(&dir));
+    }
+    let world = World::new();
+    world.write("issuing.key", world.issuing_key.0.private_key_to_pem_pkcs8().unwrap());
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "issuing::what_was_handed_out_is_recorded_even_if_the_process_is_killed",
+                "--exact",
+                "--nocapture",
+            ])
+            .env(VICTIM, world.dir.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let is_fingerprint =
+            |line: &String| line.len() == 64 && line.bytes().all(|byte| byte.is_ascii_hexdigit());
+        seen.extend(lines.by_ref().map(Result::unwrap).filter(is_fingerprint).take(20));
+        child.kill().unwrap();
+        // What it had still printed before it died.
+        seen.extend(lines.map_while(Result::ok).filter(is_fingerprint));
+        child.wait().unwrap();
+        let authority = LocalAuthority::open(&world.path("ca.db")).unwrap();
+        for fingerprint in &seen {
+            assert!(
+                authority.find(fingerprint).unwrap().is_some(),
+                "{fingerprint} was handed out and forgotten"
+            );
+        }
+        authority.crl(&world.issuing.fingerprint(), &world.issuing_key, world.now).unwrap();
+    }
+    assert!(seen.len() >= 60, "{}", seen.len());
+}
+
+fn issue_for_ever(dir: &std::path::Path) -> ! {
+    let authority = LocalAuthority::open(&dir.join("ca.db")).unwrap();
+    let key = fs::read(dir.join("issuing.key")).unwrap();
+    let key = Key(openssl::pkey::PKey::private_key_from_pem(&key).unwrap());
+    let info = Key::p256().info();
+    loop {
+        let request = LeafRequest {
+            profile: Profile::UserSign,
+            subject: "alice@alpha.example",
+            name: None,
+            public_key: &info,
+            now: now(),
+        };
+        println!("{}", authority.issue(&key, &request).unwrap().fingerprint());
     }
 }

@@ -18,7 +18,9 @@ use super::secret_cert::SecretCert;
 use super::secret_cert::SecretCertError;
 use super::sign::micalg;
 use super::sign::sign_detached;
-use crate::canonical;
+use crate::canonical::Payload;
+use crate::header;
+use crate::header::HeaderProtection;
 use crate::recognise::Protection;
 use crate::recognise::recognise;
 use crate::splice;
@@ -34,6 +36,12 @@ pub struct Seal<'a> {
     pub aead: bool,
     /// Leave the recipients' key ids out of the message.
     pub hide_recipients: bool,
+    /// How the header section is protected. That of mail which its author signed is not: nothing can be added
+    /// to what was signed.
+    pub header: HeaderProtection,
+    /// Encrypt the whole message, every byte of it, instead of its content; outside stays what a mailbox needs
+    /// to show and sort it. There is no signature then.
+    pub whole: bool,
     /// Unix seconds; the time of the signature.
     pub now: i64,
 }
@@ -67,8 +75,8 @@ impl From<SealError> for mail::Failure {
     }
 }
 
-/// Seals a message and gives the changes that do so. All header fields but Content-* and MIME-Version
-/// stay as they are.
+/// Seals a message and gives the changes that do so. Header fields other than Content-* and MIME-Version are
+/// changed only as far as [`Seal::header`] and [`Seal::whole`] say.
 ///
 /// Mail that its author signed is encrypted as it is, without another signature.
 ///
@@ -82,10 +90,12 @@ pub fn seal(message: &Message, spec: &Seal<'_>, spill: &Spill) -> Result<Vec<Edi
             return Err(SealError::AlreadyProtected("encrypted"));
         }
     };
+    let encrypted = !spec.recipients.is_empty();
     let signer = match spec.signer {
-        Some(signer) if !signed => Some(signer.signing_key(spec.now)?),
+        Some(signer) if !signed && !spec.whole => Some(signer.signing_key(spec.now)?),
         _ => None,
     };
+    let (payload, outside) = header::payload(message, signed, spec.whole, spec.header, encrypted, spill)?;
     let boundary = boundary()?;
     let (content_type, body) = match (spec.recipients, signer) {
         ([], None) if signed => return Err(SealError::AlreadyProtected("signed")),
@@ -95,7 +105,7 @@ pub fn seal(message: &Message, spec: &Seal<'_>, spill: &Spill) -> Result<Vec<Edi
             let content_type = format!(
                 " multipart/signed; micalg={micalg};\r\n protocol=\"application/pgp-signature\";\r\n boundary=\"{boundary}\""
             );
-            (content_type, signed_body(message, key, spec.now, &boundary, spill)?)
+            (content_type, signed_body(&payload, key, spec.now, &boundary, spill)?)
         }
         (recipients, signer) => {
             let recipients = distinct(recipients);
@@ -110,12 +120,13 @@ pub fn seal(message: &Message, spec: &Seal<'_>, spill: &Spill) -> Result<Vec<Edi
             let content_type = format!(
                 " multipart/encrypted; protocol=\"application/pgp-encrypted\";\r\n boundary=\"{boundary}\""
             );
-            (content_type, encrypted_body(message, &how, &boundary, spill)?)
+            (content_type, encrypted_body(&payload, &how, &boundary, spill)?)
         }
     };
     let fields = [("Content-Type".to_owned(), content_type.into_bytes())];
     let mut edits = Vec::from_iter(splice::ensure_mime_version(message));
     edits.extend(splice::replace_content_fields(message, &fields));
+    edits.extend(outside);
     edits.push(Edit::ReplaceBody(body));
     Ok(edits)
 }
@@ -151,7 +162,7 @@ fn distinct(recipients: &[Usable]) -> Vec<&Usable> {
 
 /// Section 4 of RFC 3156; with a signature section 6.2.
 fn encrypted_body(
-    message: &Message,
+    payload: &Payload,
     how: &Encryption<'_>,
     boundary: &str,
     spill: &Spill,
@@ -173,11 +184,7 @@ fn encrypted_body(
     )?;
     let signed = how.signer.is_some();
     let mut out = encrypt(out, how, |plain| {
-        if signed {
-            canonical::write_canonical(message, spill, plain)
-        } else {
-            canonical::write_exact(message, plain)
-        }
+        if signed { payload.write_canonical(spill, plain) } else { payload.write_exact(plain) }
     })?;
     write!(out, "\r\n--{boundary}--\r\n")?;
     Ok(out.finish()?)
@@ -185,7 +192,7 @@ fn encrypted_body(
 
 /// Section 5 of RFC 3156.
 fn signed_body(
-    message: &Message,
+    payload: &Payload,
     key: &PreparedKey,
     now: i64,
     boundary: &str,
@@ -193,8 +200,7 @@ fn signed_body(
 ) -> Result<Body, SealError> {
     let mut out = BodyWriter::new(spill);
     write!(out, "--{boundary}\r\n")?;
-    let signature =
-        sign_detached(key, now, &mut out, |data| canonical::write_canonical(message, spill, data))?;
+    let signature = sign_detached(key, now, &mut out, |data| payload.write_canonical(spill, data))?;
     // The line end before a delimiter belongs to the delimiter and is not signed.
     write!(
         out,

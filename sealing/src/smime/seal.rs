@@ -11,7 +11,6 @@ use mail::Message;
 use mail::Spill;
 
 use super::domain;
-use crate::canonical;
 use crate::cms;
 use crate::cms::ContentCipher;
 use crate::cms::ContentKind;
@@ -21,6 +20,8 @@ use crate::cms::Recipient;
 use crate::cms::SecretKey;
 use crate::cms::SignError;
 use crate::cms::SignatureType;
+use crate::header;
+use crate::header::HeaderProtection;
 use crate::recognise::Protection;
 use crate::recognise::recognise;
 use crate::splice;
@@ -73,6 +74,12 @@ pub struct Seal<'a> {
     pub cipher: ContentCipher,
     /// Sign as this one, inside the encryption.
     pub signer: Option<Signer<'a>>,
+    /// How the header section is protected. That of mail which its author signed is not: nothing can be added
+    /// to what was signed.
+    pub header: HeaderProtection,
+    /// Encrypt the whole message, every byte of it, instead of its content; outside stays what a mailbox needs
+    /// to show and sort it. There is no signature then.
+    pub whole: bool,
     /// Unix seconds; the time of the signature.
     pub now: i64,
 }
@@ -103,8 +110,8 @@ impl From<SealError> for mail::Failure {
     }
 }
 
-/// Seals a message and gives the changes that do so. All header fields but Content-* and MIME-Version
-/// stay as they are.
+/// Seals a message and gives the changes that do so. Header fields other than Content-* and MIME-Version are
+/// changed only as far as [`Seal::header`] and [`Seal::whole`] say.
 ///
 /// Mail that its author signed is encrypted as it is; only a domain signature by [`Nesting::Rfc3183`] is
 /// put around it.
@@ -119,28 +126,31 @@ pub fn seal(message: &Message, spec: &Seal<'_>, spill: &Spill) -> Result<Vec<Edi
             return Err(SealError::AlreadyProtected("encrypted"));
         }
     };
-    let around = |signer: &Signer<'_>| !signed || signer.nesting == Nesting::Rfc3183;
+    let around = |signer: &Signer<'_>| !spec.whole && (!signed || signer.nesting == Nesting::Rfc3183);
     let signer = spec.signer.filter(around);
+    let encrypted = !spec.recipients.is_empty();
+    let (payload, outside) = header::payload(message, signed, spec.whole, spec.header, encrypted, spill)?;
     let part = match (spec.recipients.is_empty(), signer) {
         (true, None) if signed => return Err(SealError::AlreadyProtected("signed")),
         (true, None) => return Err(SealError::NothingToDo),
         (true, Some(signer)) => {
-            let entity = collect(spill, |out| canonical::write_canonical(message, spill, out))?;
+            let entity = collect(spill, |out| payload.write_canonical(spill, out))?;
             sign(entity, signed, &signer, spec.now, spill)?
         }
         (false, None) => {
-            let entity = collect(spill, |out| canonical::write_exact(message, out))?;
+            let entity = collect(spill, |out| payload.write_exact(out))?;
             encrypt(&entity, spec, spill)?
         }
         (false, Some(signer)) => {
             // Nobody changes what is encrypted, so its bytes need no armour, only the line ends of MIME.
-            let entity = collect(spill, |out| canonical::write_exact(message, &mut CrlfWriter::new(out)))?;
+            let entity = collect(spill, |out| payload.write_exact(&mut CrlfWriter::new(out)))?;
             let signed = sign(entity, signed, &signer, spec.now, spill)?;
             encrypt(&collect(spill, |out| signed.write_to(out))?, spec, spill)?
         }
     };
     let mut edits = Vec::from_iter(splice::ensure_mime_version(message));
     edits.extend(splice::replace_content_fields(message, &part.fields));
+    edits.extend(outside);
     edits.push(Edit::ReplaceBody(part.body));
     Ok(edits)
 }

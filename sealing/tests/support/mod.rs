@@ -172,7 +172,15 @@ impl Keys for World {
 
 /// How most tests seal.
 pub fn plain_seal<'a>(recipients: &'a [Usable], signer: Option<&'a SecretCert>) -> Seal<'a> {
-    Seal { recipients, signer, aead: false, hide_recipients: false, now: NOW }
+    Seal {
+        recipients,
+        signer,
+        aead: false,
+        hide_recipients: false,
+        header: sealing::HeaderProtection::Off,
+        whole: false,
+        now: NOW,
+    }
 }
 
 /// Seals and applies.

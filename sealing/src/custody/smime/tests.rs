@@ -228,7 +228,7 @@ fn openssl_reads_our_pkcs12_and_we_read_its_and_our_own() {
     }
 }
 
-/// gpgsm 2.2 knows PBES2 only with HMAC-SHA-1; the conversion is the one in the manual.
+/// gpgsm 2.2 knows PBES2 only with HMAC-SHA-1; the conversion is the one in docs/certificates.md.
 #[test]
 fn gpgsm_imports_our_pkcs12_after_conversion() {
     let place = Place::new();

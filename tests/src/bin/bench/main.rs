@@ -1,5 +1,5 @@
 //! `make bench`: what Gatepost costs, against the same Postfix without a milter, against libmilter,
-//! gpg and plain OpenSSL. Writes the document docs/benchmarks.md to standard output and what it is
+//! gpg, openssl and the primitives. Writes the document docs/benchmarks.md to standard output and what it is
 //! doing to standard error.
 //!
 //! Every comparison is paired: the contenders take turns within one round, a ratio is taken within
@@ -66,7 +66,7 @@ fn measure(effort: Effort) -> Document {
         (flows.to_vec(), flow::latency(&stage, &effort), profile::take(&stage, &effort))
     };
     let sendmail = sendmail::measure(&effort);
-    let (openpgp, notary) = (rooms::openpgp(&effort), rooms::notary(&effort));
+    let (openpgp, smime, notary) = (rooms::openpgp(&effort), rooms::smime(&effort), rooms::notary(&effort));
     machine.finish();
-    Document { machine, effort, flows, latency, profiles, sendmail, openpgp, notary }
+    Document { machine, effort, flows, latency, profiles, sendmail, openpgp, smime, notary }
 }

@@ -9,11 +9,20 @@ use tests::run;
 
 use crate::effort::Effort;
 
-/// Sealing and opening against gpg, Sequoia's reader and OpenSSL.
+/// Sealing and opening in OpenPGP against gpg, Sequoia's reader and OpenSSL.
 pub(crate) fn openpgp(effort: &Effort) -> Vec<Value> {
-    eprintln!("bench: OpenPGP");
+    sealing("openpgp", effort)
+}
+
+/// Sealing and opening in S/MIME against openssl and the primitives.
+pub(crate) fn smime(effort: &Effort) -> Vec<Value> {
+    sealing("smime", effort)
+}
+
+fn sealing(standard: &str, effort: &Effort) -> Vec<Value> {
+    eprintln!("bench: {standard}");
     let rounds = if effort.is_quick { "3" } else { "11" };
-    lines(Command::new(example("seal_bench")).arg(rounds))
+    lines(Command::new(example("seal_bench")).args([standard, rounds]))
 }
 
 /// Durable records against a bare group commit and against one commit for each.

@@ -1,27 +1,9 @@
-//! Measures sealing and opening against what else one could do, on this machine, in one run.
-//!
-//! Prints one JSON object for each figure: `name`, `bytes`, `ns` of processor time per operation (user
-//! and system, children included) and, where there is something to compare with, `base`, `base_ns`,
-//! `ratio` with its quartiles `low` and `high`, and the `goal` that the ratio must not exceed, if any. Both
-//! sides take turns; figures are medians over the rounds, the ratio that of each round. Build it in
-//! release; `gpg` must be installed.
-//!
-//! Usage: `seal_bench [ROUNDS [NAME]]`: only the figures whose name begins with NAME.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a benchmark: a failed assumption ends it"
-)]
+//! OpenPGP: against gpg, Sequoia's own reader and OpenSSL.
 
 use std::hint::black_box;
 use std::io::Read;
 use std::process::Command;
-use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::Instant;
 
 use base64_simd::Out;
 use base64_simd::STANDARD;
@@ -38,9 +20,6 @@ use keydir::Usable;
 use mail::Address;
 use mail::Message;
 use mail::Spill;
-use nix::sys::resource::UsageWho;
-use nix::sys::resource::getrusage;
-use nix::sys::time::TimeValLike;
 use openssl::cipher::Cipher;
 use openssl::cipher_ctx::CipherCtx;
 use openssl::rsa::Padding;
@@ -73,9 +52,15 @@ use pgp::serialize::SerializeInto;
 use pgp::types::HashAlgorithm;
 use pgp::types::SymmetricAlgorithm;
 
-const ADDRESS: &str = "bob@beta.example";
+use crate::ADDRESS;
+use crate::figure::Figure;
+use crate::figure::is_wanted;
+use crate::message;
+use crate::now;
+use crate::spawn;
 
-fn main() {
+/// Every figure of this standard.
+pub(crate) fn measure() {
     let person = Person::new(KeySuite::Curve25519);
     let gpg = Gpg::new(&person);
     let spill = Spill { limit: 64 << 20, ..Spill::default() };
@@ -160,104 +145,6 @@ fn rsa(suite: KeySuite, bits: u32) {
     );
 }
 
-/// One line of the output.
-struct Figure {
-    name: String,
-    bytes: u64,
-}
-
-impl Figure {
-    fn new(name: String, bytes: u64) -> Figure {
-        Figure { name, bytes }
-    }
-
-    /// Measures and prints it, if it is among those asked for.
-    fn measure(&self, base: &str, goal: Option<f64>, ours: impl FnMut(), theirs: impl FnMut()) {
-        if !is_wanted(&self.name) {
-            return;
-        }
-        let Figure { name, bytes } = self;
-        let turns = Turns::of(ours, theirs);
-        let [ns, base_ns] = [&turns.ours, &turns.base].map(|all| quantile(all, 0.5));
-        let ratios: Vec<f64> = turns.ours.iter().zip(&turns.base).map(|(ours, base)| ours / base).collect();
-        let [low, ratio, high] = [0.25, 0.5, 0.75].map(|part| quantile(&ratios, part));
-        let goal = goal.map(|goal| format!(", \"goal\": {goal}")).unwrap_or_default();
-        println!(
-            "{{\"name\": \"{name}\", \"bytes\": {bytes}, \"ns\": {ns:.0}, \"base\": \"{base}\", \
-             \"base_ns\": {base_ns:.0}, \"ratio\": {ratio:.4}, \"low\": {low:.4}, \"high\": {high:.4}{goal}}}"
-        );
-    }
-}
-
-/// Whether a figure was asked for.
-fn is_wanted(name: &str) -> bool {
-    std::env::args().nth(2).is_none_or(|wanted| name.starts_with(&wanted))
-}
-
-/// The value below which this part of them lies.
-fn quantile(values: &[f64], part: f64) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[((sorted.len() - 1) as f64 * part).round() as usize]
-}
-
-/// Nanoseconds of one call in each round, of us and of what we are compared with.
-struct Turns {
-    ours: Vec<f64>,
-    base: Vec<f64>,
-}
-
-impl Turns {
-    fn of(mut ours: impl FnMut(), mut base: impl FnMut()) -> Turns {
-        let rounds = std::env::args().nth(1).and_then(|rounds| rounds.parse().ok()).unwrap_or(9);
-        let mut turns = Turns { ours: Vec::new(), base: Vec::new() };
-        ours();
-        base();
-        for _ in 0..rounds {
-            turns.ours.push(turn(&mut ours));
-            turns.base.push(turn(&mut base));
-        }
-        turns
-    }
-}
-
-/// Processor time of one call, over at least 60 ms.
-fn turn(work: &mut impl FnMut()) -> f64 {
-    let (start, before, mut calls) = (Instant::now(), processor_time(), 0_u32);
-    while start.elapsed() < Duration::from_millis(60) {
-        work();
-        calls += 1;
-    }
-    (processor_time() - before) / f64::from(calls)
-}
-
-/// Nanoseconds of user and system time of this process and the children it waited for.
-fn processor_time() -> f64 {
-    let used = |who| {
-        let usage = getrusage(who).unwrap();
-        (usage.user_time().num_nanoseconds() + usage.system_time().num_nanoseconds()) as f64
-    };
-    used(UsageWho::RUSAGE_SELF) + used(UsageWho::RUSAGE_CHILDREN)
-}
-
-/// A message of about this many bytes that does not compress to nothing.
-fn message(bytes: usize) -> Message {
-    let mut text = format!(
-        "From: alice@alpha.example\r\nTo: {ADDRESS}\r\nSubject: figures\r\nMIME-Version: 1.0\r\n\
-         Content-Type: text/plain; charset=us-ascii\r\n\r\n"
-    );
-    let mut state = 1_u64;
-    while text.len() < bytes {
-        for _ in 0..9 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            text.push_str(&format!("{:07} ", (state >> 33) % 9_999_999));
-        }
-        text.truncate(text.len() - 1);
-        text.push_str("\r\n");
-    }
-    Message::parse(text.as_bytes())
-}
-
 /// What opening SEIPDv1 cannot do without: base64, CFB, and the SHA-1 of Sequoia, which looks for
 /// collisions. No copies, no MIME, no packets, no key.
 struct RawOpening {
@@ -291,10 +178,6 @@ impl RawOpening {
 fn armored_part(sealed: &Message) -> Vec<u8> {
     let parts = sealed.entity().children(&mail::Limits::default()).unwrap();
     parts[1].content().to_vec().unwrap()
-}
-
-fn now() -> i64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64
 }
 
 /// Somebody with a key in a store.
@@ -332,7 +215,15 @@ impl Person {
     }
 
     fn seal(&self, aead: bool) -> Seal<'_> {
-        Seal { recipients: &self.usable, signer: None, aead, hide_recipients: false, now: now() }
+        Seal {
+            recipients: &self.usable,
+            signer: None,
+            aead,
+            hide_recipients: false,
+            header: sealing::HeaderProtection::Off,
+            whole: false,
+            now: now(),
+        }
     }
 
     fn open(&self, sealed: &Message, spill: &Spill) {
@@ -426,24 +317,8 @@ impl Gpg {
     }
 
     fn run(&self, arguments: &[&str], input: &[u8]) -> Vec<u8> {
-        use std::io::Write as _;
-
-        let mut child = Command::new("gpg")
-            .args(["--homedir", self.home.path().to_str().unwrap(), "--batch", "--quiet", "--no-autostart"])
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("gpg is needed for the comparison");
-        let mut stdin = child.stdin.take().unwrap();
-        let mut stdout = child.stdout.take().unwrap();
-        let mut out = Vec::new();
-        std::thread::scope(|scope| {
-            scope.spawn(move || stdin.write_all(input));
-            stdout.read_to_end(&mut out).unwrap();
-        });
-        assert!(child.wait().unwrap().success());
-        out
+        let mut gpg = Command::new("gpg");
+        gpg.args(["--homedir", self.home.path().to_str().unwrap(), "--batch", "--quiet", "--no-autostart"]);
+        spawn(gpg.args(arguments), input)
     }
 }
