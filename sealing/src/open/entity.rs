@@ -9,8 +9,6 @@ use mail::ContentType;
 use mail::Message;
 use mail::Spill;
 
-use crate::recognise::Protection;
-use crate::recognise::recognise;
 use crate::splice;
 use crate::splice::ContentField;
 use crate::transfer::Base64Writer;
@@ -52,13 +50,6 @@ impl Inner {
             ("Content-Transfer-Encoding".into(), b" base64".to_vec()),
         ];
         Ok(Inner { fields, content: text.finish()?, subject: None })
-    }
-
-    /// Whether the whole entity is something encrypted, of either standard.
-    pub(crate) fn holds_encrypted(&self) -> bool {
-        let fields = self.fields.iter().map(|(name, value)| (name.clone().into_bytes(), value.clone()));
-        let message = Message::from_milter(fields, self.content.clone());
-        recognise(&message).protection == Protection::Encrypted
     }
 }
 

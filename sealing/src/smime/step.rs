@@ -8,6 +8,7 @@ use keydir::Scheme;
 use mail::Body;
 use mail::BodyWriter;
 use mail::Entity;
+use mail::Message;
 use mail::Spill;
 
 use super::keys::Keys;
@@ -21,7 +22,10 @@ use crate::cms::RecipientId;
 use crate::cms::Verified;
 use crate::cms::VerifyError;
 use crate::open::entity::Inner;
+use crate::recognise::Form;
 use crate::recognise::FormKind;
+use crate::recognise::Protection;
+use crate::recognise::recognise;
 use crate::result::Binding;
 use crate::result::Layer;
 use crate::result::LayerKind;
@@ -121,8 +125,41 @@ fn opaque(object: &Body, opened: bool, question: &Question<'_>) -> Result<Step, 
     let inner = inside(content, verified.inner, question.spill)?;
     let claims = !verified.signers.is_empty();
     let valid = !layers.is_empty() && layers.iter().all(|layer| layer.state == LayerState::Valid);
-    let replace = (opened && valid) || is_gateways(&layers) || !claims || inner.holds_encrypted();
+    let replace =
+        (opened && valid) || is_gateways(&layers) || !claims || leads_to_encrypted(&inner, question)?;
     Ok((layers, replace.then_some(inner)))
+}
+
+/// Whether something encrypted is inside, maybe below more signatures.
+fn leads_to_encrypted(inner: &Inner, question: &Question<'_>) -> Result<bool, OpenError> {
+    let mut entity = as_message(inner);
+    for _ in 0..question.limits.layers {
+        let recognised = recognise(&entity);
+        match recognised.protection {
+            Protection::Encrypted | Protection::SignedAndEncrypted => return Ok(true),
+            Protection::None => return Ok(false),
+            Protection::Signed => {}
+        }
+        let whole = Form { kind: FormKind::SmimeOpaque, path: Vec::new() };
+        if !recognised.forms.contains(&whole) {
+            return Ok(false);
+        }
+        let object = entity.entity().decoded(question.spill)?;
+        let mut reader = object.reader(0..object.len());
+        let verified = match cms::verify_opaque(&mut reader, &[], question.spill, question.limits) {
+            Ok(verified) => verified,
+            Err(VerifyError::Io(error)) => return Err(OpenError::Io(error)),
+            Err(_) => return Ok(false),
+        };
+        let Some(content) = &verified.content else { return Ok(false) };
+        entity = as_message(&inside(content, verified.inner, question.spill)?);
+    }
+    Ok(false)
+}
+
+fn as_message(inner: &Inner) -> Message {
+    let fields = inner.fields.iter().map(|(name, value)| (name.clone().into_bytes(), value.clone()));
+    Message::from_milter(fields, inner.content.clone())
 }
 
 /// Whether all signers are valid and speak for the author's domain.
