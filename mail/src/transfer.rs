@@ -111,26 +111,47 @@ struct Base64 {
 }
 
 impl Base64 {
+    /// Takes a chunk as if it held nothing but lines of digits, which nearly all do; then looks closer.
     fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
+        let known = self.pending.len();
+        let mut rest = chunk;
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let (line, after) = rest.split_at(end);
+            self.pending.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
+            rest = after.get(1..).unwrap_or_default();
+        }
+        self.pending.extend_from_slice(rest);
+        if !self.decode_groups(out) {
+            self.pending.truncate(known);
+            self.push_each(chunk, out);
+        }
+    }
+
+    fn push_each(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
         for &byte in chunk {
             match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' => self.pending.push(byte),
                 b'=' => self.flush(out),
+                _ if is_digit(&byte) => self.pending.push(byte),
                 _ => {}
             }
         }
         self.decode_groups(out);
     }
 
-    /// Decodes whole groups of four characters.
-    fn decode_groups(&mut self, out: &mut Vec<u8>) {
+    /// Decodes whole groups of four characters; false, and nothing is decoded, if not all are digits.
+    fn decode_groups(&mut self, out: &mut Vec<u8>) -> bool {
         let whole = self.pending.len() / 4 * 4;
-        if let Some(groups) = self.pending.get_mut(..whole)
-            && let Ok(decoded) = base64_simd::STANDARD_NO_PAD.decode_inplace(groups)
-        {
-            out.extend_from_slice(decoded);
+        let (groups, rest) = self.pending.split_at(whole);
+        let start = out.len();
+        out.resize(start + whole / 4 * 3, 0);
+        let room = out.get_mut(start..).unwrap_or_default();
+        let decoded = base64_simd::STANDARD_NO_PAD.decode(groups, base64_simd::Out::from_slice(room));
+        if decoded.is_err() || !rest.iter().all(is_digit) {
+            out.truncate(start);
+            return false;
         }
         self.pending.drain(..whole);
+        true
     }
 
     /// Decodes everything, the last group too. Its bits beyond a whole byte should be zero but often
@@ -147,6 +168,11 @@ impl Base64 {
         }
         self.pending.clear();
     }
+}
+
+/// Whether the character stands for six bits.
+fn is_digit(byte: &u8) -> bool {
+    matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/')
 }
 
 /// The six bits that a character of the alphabet stands for.

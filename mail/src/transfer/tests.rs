@@ -107,6 +107,19 @@ proptest! {
     }
 
     #[test]
+    fn lines_of_base64_are_read_like_single_characters(text in r"([Aa0+/]{4}|[Az9 =.\r\n\t]|\r\n|\u{e4}){0,60}", cut in 1usize..30) {
+        let (mut lines, mut out) = (Base64::default(), Vec::new());
+        for piece in text.as_bytes().chunks(cut) {
+            lines.push(piece, &mut out);
+        }
+        lines.flush(&mut out);
+        let (mut single, mut expected) = (Base64::default(), Vec::new());
+        single.push_each(text.as_bytes(), &mut expected);
+        single.flush(&mut expected);
+        prop_assert_eq!(out, expected);
+    }
+
+    #[test]
     fn quoted_printable_does_not_depend_on_the_cut(text in "[=A4 \t\r\nx]{0,40}", cut in 1usize..10) {
         let (mut whole, mut expected) = (QuotedPrintable::default(), Vec::new());
         whole.push(text.as_bytes(), &mut expected);
