@@ -75,7 +75,7 @@ impl Workshop<'_> {
         let dressed = self.dress(base, group)?;
         let (sealed, password) = match self.password_source(group) {
             Some(source) => self.seal_with_password(&dressed, treatment, &source)?,
-            None => (self.seal(&dressed, treatment)?, None),
+            None => (self.seal(&dressed, treatment, Extent::Content)?, None),
         };
         let message = self.put_to_rest(sealed, treatment)?;
         self.check_size(message.len())?;

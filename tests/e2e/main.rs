@@ -7,6 +7,7 @@
     reason = "a failed assumption is a failed test"
 )]
 
+mod at_rest;
 mod commands;
 mod corpus;
 mod daemon;

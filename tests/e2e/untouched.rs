@@ -116,7 +116,7 @@ fn a_dkim_signature_is_still_valid_behind_two_gateways() {
 }
 
 /// True if mail-auth finds a DKIM signature and it is valid.
-fn verifies(dkim: &OpenDkim, message: &[u8]) -> bool {
+pub(crate) fn verifies(dkim: &OpenDkim, message: &[u8]) -> bool {
     let (name, record) = dkim.record();
     let key = Txt::DomainKey(Arc::new(DomainKey::parse(record.as_bytes()).unwrap()));
     let zone = Zone(HashMap::from([(format!("{name}.").into(), key.clone()), (name.into(), key)]));
