@@ -178,14 +178,17 @@ fn without_a_key_for_the_mailbox_required_mail_is_refused() {
 
 #[test]
 fn nobody_encrypts_to_the_key_of_a_mailbox_at_rest() {
-    let world = World::new("[policy]\nencrypt = \"required\"\n");
-    for owner in [BOB, CAROL] {
-        let outcome = world.beta.submit(
-            "dave@beta.example",
-            &[owner],
-            &messages::plain("dave@beta.example", owner, "s", "b"),
-        );
-        assert!(!outcome.accepted(), "{outcome:?}");
+    let world =
+        World::new("[policy]\nencrypt = \"opportunistic\"\nkeys = [\"user-openpgp\", \"user-smime\"]\n");
+    let dave = "dave@beta.example";
+    for (owner, mailbox) in [(BOB, "bob"), (CAROL, "carol")] {
+        let message = messages::plain(dave, owner, "s", "the marmoset is fed");
+        for outcome in [world.beta.submit(dave, &[owner], &message), world.receive(&[owner], &message)] {
+            assert!(outcome.accepted(), "{outcome:?}");
+        }
+        for mail in world.beta.postfix.wait_mail(mailbox, 2) {
+            assert_eq!(mail.body(), b"the marmoset is fed\n", "{}", mail.text());
+        }
         let ran = world.beta.gatepost.command(&["keys", "export", owner]);
         assert_ne!(ran.code, 0, "it is nobody's to export: {ran:?}");
     }

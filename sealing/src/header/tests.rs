@@ -142,3 +142,28 @@ fn the_hidden_subject_is_said_only_where_it_does_no_harm() {
         assert!(!said(content).contains("hp-legacy-display="), "{content}");
     }
 }
+
+#[test]
+fn a_mailbox_at_rest_holds_every_byte_inside_and_little_outside() {
+    let spill = Spill::default();
+    let header = "From mbox\nSubject: the vault\nThread-Topic: vault\nX-Secret: vault\nFrom: a@b\nDate: x\nReceived: r\n\
+        Content-Type: text/plain; name=vault\nAuthentication-Results: mx\n";
+    for (text, how) in [
+        (format!("{header}\nbody\n"), HeaderProtection::Off),
+        (format!("{header}\r\nbody \0\r"), HeaderProtection::Shy),
+        (header.to_owned(), HeaderProtection::Baseline),
+        (format!("{header}\n\nx"), HeaderProtection::Clear),
+    ] {
+        let message = Message::parse(text.as_bytes());
+        let (payload, mut edits) = payload(&message, true, true, how, true, &spill).unwrap();
+        let mut inside = Vec::new();
+        payload.write_exact(&mut inside).unwrap();
+        assert_eq!(inside, text.as_bytes());
+        edits.extend(splice::replace_content_fields(&message, &[]));
+        let outside = mail::apply(&message, &edits, &spill).unwrap();
+        let outside = String::from_utf8_lossy(outside.header().as_bytes()).replace("\r\n", "\n");
+        let subject = if how == HeaderProtection::Clear { "the vault" } else { "[...]" };
+        let kept = "From: a@b\nDate: x\nReceived: r\nAuthentication-Results: mx\n";
+        assert_eq!(outside, format!("From mbox\nSubject: {subject}\n{kept}"));
+    }
+}
