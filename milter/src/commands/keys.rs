@@ -238,7 +238,10 @@ fn list(keys: &KeyRing, which: Option<&str>, json: bool, now: i64) -> Result<(),
         ),
         None => None,
     };
-    let listed = keys.store.list(&Filter { subject, ..Filter::default() }, now).map_err(store_error)?;
+    let listed = keys
+        .store
+        .list_trusted(&Filter { subject, ..Filter::default() }, now, Some(&keys.anchors.load()))
+        .map_err(store_error)?;
     if json {
         return output::json(&listed);
     }
