@@ -17,6 +17,7 @@ use mail::Message;
 use mail::Spill;
 use mail::TransferEncoding;
 
+use crate::rope::Rope;
 use crate::transfer::Base64Writer;
 use crate::transfer::CrlfWriter;
 use crate::transfer::QuotedPrintableWriter;
@@ -58,6 +59,16 @@ impl Payload {
     /// The message, every byte of it.
     pub(crate) fn whole(message: &Message) -> Payload {
         Payload { message: message.clone(), extent: Extent::Whole }
+    }
+
+    /// It, byte for byte; the body is shared. What [`Payload::write_exact`] writes.
+    pub(crate) fn exact(&self, spill: &Spill) -> io::Result<Rope> {
+        if self.extent == Extent::Whole {
+            return Rope::collect(spill, |out| self.message.write_to(out));
+        }
+        let mut head = Vec::new();
+        write_header(&self.message.entity(), self.extent, None, &mut head)?;
+        Ok(Rope::new([head.into(), self.message.body().clone()]))
     }
 
     /// Writes it byte for byte; an entity without Content-Type gets the default one.

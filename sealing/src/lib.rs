@@ -22,6 +22,7 @@ mod open;
 mod parts;
 mod recognise;
 mod result;
+mod rope;
 mod splice;
 mod transfer;
 

@@ -111,6 +111,10 @@ impl<W: Write> CrlfWriter<W> {
     pub(crate) fn new(inner: W) -> CrlfWriter<W> {
         CrlfWriter { inner, last: 0 }
     }
+
+    pub(crate) fn into_inner(self) -> W {
+        self.inner
+    }
 }
 
 impl<W: Write> Write for CrlfWriter<W> {
@@ -139,6 +143,7 @@ pub(crate) struct Base64Writer<W: Write> {
     inner: W,
     pending: Vec<u8>,
     encoded: Vec<u8>,
+    lines: Vec<u8>,
 }
 
 impl<W: Write> Base64Writer<W> {
@@ -146,7 +151,7 @@ impl<W: Write> Base64Writer<W> {
     const BATCH: usize = Self::BYTES * 256;
 
     pub(crate) fn new(inner: W) -> Base64Writer<W> {
-        Base64Writer { inner, pending: Vec::new(), encoded: Vec::new() }
+        Base64Writer { inner, pending: Vec::new(), encoded: Vec::new(), lines: Vec::new() }
     }
 
     pub(crate) fn finish(mut self) -> io::Result<W> {
@@ -157,12 +162,13 @@ impl<W: Write> Base64Writer<W> {
     fn write_lines(&mut self) -> io::Result<()> {
         self.encoded.resize(STANDARD.encoded_length(self.pending.len()), 0);
         let encoded = STANDARD.encode(&self.pending, Out::from_slice(&mut self.encoded));
+        self.lines.clear();
         for line in encoded.chunks(LINE) {
-            self.inner.write_all(line)?;
-            self.inner.write_all(b"\r\n")?;
+            self.lines.extend_from_slice(line);
+            self.lines.extend_from_slice(b"\r\n");
         }
         self.pending.clear();
-        Ok(())
+        self.inner.write_all(&self.lines)
     }
 }
 

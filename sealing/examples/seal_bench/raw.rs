@@ -10,13 +10,14 @@ use openssl::sha::Sha256;
 
 /// So much is worked on at once, as it fits into a processor's cache.
 const PIECE: usize = 32 * 1024;
-/// Bytes of a line of base64, and the characters that they become, with the line end.
-const LINE: (usize, usize) = (57, 78);
+/// Bytes that make a line of base64.
+const LINE: usize = 57;
 
 /// AES-256-GCM, SHA-256 and base64 of some bytes.
 pub(crate) struct Raw {
     plain: Vec<u8>,
     sealed: Vec<u8>,
+    digits: Vec<u8>,
     text: Vec<u8>,
     unbroken: Vec<u8>,
     scratch: Vec<u8>,
@@ -30,7 +31,8 @@ impl Raw {
         let length = plain.len();
         let mut raw = Raw {
             sealed: vec![0; length],
-            text: vec![0; length.div_ceil(LINE.0) * LINE.1],
+            digits: vec![0; LINE * 256 / 3 * 4],
+            text: Vec::with_capacity(length.div_ceil(LINE) * 78),
             unbroken: vec![0; length.div_ceil(3) * 4],
             scratch: vec![0; length],
             plain,
@@ -45,10 +47,12 @@ impl Raw {
     /// Encrypts, and encodes in lines.
     pub(crate) fn seal(&mut self) {
         self.encrypt();
-        let lines = self.sealed.chunks(LINE.0).zip(self.text.chunks_mut(LINE.1));
-        for (bytes, line) in lines {
-            let length = STANDARD.encode(bytes, Out::from_slice(&mut *line)).len();
-            line[length..length + 2].copy_from_slice(b"\r\n");
+        self.text.clear();
+        for batch in self.sealed.chunks(LINE * 256) {
+            for line in STANDARD.encode(batch, Out::from_slice(&mut self.digits)).chunks(76) {
+                self.text.extend_from_slice(line);
+                self.text.extend_from_slice(b"\r\n");
+            }
         }
         black_box(&self.text);
     }

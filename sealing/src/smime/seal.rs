@@ -4,7 +4,6 @@ use std::io;
 use std::io::Write;
 
 use keydir::Certificate;
-use mail::Body;
 use mail::BodyWriter;
 use mail::Edit;
 use mail::Message;
@@ -24,9 +23,9 @@ use crate::header;
 use crate::header::HeaderProtection;
 use crate::recognise::Protection;
 use crate::recognise::recognise;
+use crate::rope::Rope;
 use crate::splice;
 use crate::transfer::Base64Writer;
-use crate::transfer::CrlfWriter;
 
 /// How a signature is carried (RFC 8551 section 3.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -134,24 +133,21 @@ pub fn seal(message: &Message, spec: &Seal<'_>, spill: &Spill) -> Result<Vec<Edi
         (true, None) if signed => return Err(SealError::AlreadyProtected("signed")),
         (true, None) => return Err(SealError::NothingToDo),
         (true, Some(signer)) => {
-            let entity = collect(spill, |out| payload.write_canonical(spill, out))?;
+            let entity = Rope::collect(spill, |out| payload.write_canonical(spill, out))?;
             sign(entity, signed, &signer, spec.now, spill)?
         }
-        (false, None) => {
-            let entity = collect(spill, |out| payload.write_exact(out))?;
-            encrypt(&entity, spec, spill)?
-        }
+        (false, None) => encrypt(&payload.exact(spill)?, spec, spill)?,
         (false, Some(signer)) => {
             // Nobody changes what is encrypted, so its bytes need no armour, only the line ends of MIME.
-            let entity = collect(spill, |out| payload.write_exact(&mut CrlfWriter::new(out)))?;
+            let entity = payload.exact(spill)?.with_crlf(spill)?;
             let signed = sign(entity, signed, &signer, spec.now, spill)?;
-            encrypt(&collect(spill, |out| signed.write_to(out))?, spec, spill)?
+            encrypt(&signed.into_rope(), spec, spill)?
         }
     };
     let mut edits = Vec::from_iter(splice::ensure_mime_version(message));
     edits.extend(splice::replace_content_fields(message, &part.fields));
     edits.extend(outside);
-    edits.push(Edit::ReplaceBody(part.body));
+    edits.push(Edit::ReplaceBody(part.body.into_body(spill)?));
     Ok(edits)
 }
 
@@ -172,12 +168,12 @@ pub fn sealed_size_estimate(message_len: u64, recipients: usize, signed: bool) -
 /// A MIME entity: its Content-* fields and its content.
 pub(super) struct Part {
     pub(super) fields: Vec<splice::ContentField>,
-    pub(super) body: Body,
+    pub(super) body: Rope,
 }
 
 impl Part {
     /// The part that carries a CMS object (RFC 8551 section 3.2).
-    pub(super) fn cms(kind: &str, object: Body) -> Part {
+    pub(super) fn cms(kind: &str, object: Rope) -> Part {
         let content_type = format!(" application/pkcs7-mime; smime-type={kind};\r\n name=\"smime.p7m\"");
         let fields = vec![
             ("Content-Type".to_owned(), content_type.into_bytes()),
@@ -188,19 +184,22 @@ impl Part {
         Part { fields, body: object }
     }
 
-    pub(super) fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// The entity as it is written into another one.
+    pub(super) fn into_rope(self) -> Rope {
+        let mut head = Vec::new();
         for (name, value) in &self.fields {
-            write!(out, "{name}:")?;
-            out.write_all(value)?;
-            out.write_all(b"\r\n")?;
+            head.extend_from_slice(name.as_bytes());
+            head.push(b':');
+            head.extend_from_slice(value);
+            head.extend_from_slice(b"\r\n");
         }
-        out.write_all(b"\r\n")?;
-        self.body.write_to(out)
+        head.extend_from_slice(b"\r\n");
+        self.body.after(head)
     }
 }
 
 /// Signs an entity.
-fn sign(entity: Body, signed: bool, signer: &Signer<'_>, now: i64, spill: &Spill) -> Result<Part, SealError> {
+fn sign(entity: Rope, signed: bool, signer: &Signer<'_>, now: i64, spill: &Spill) -> Result<Part, SealError> {
     let spec = cms::Signer {
         identity: signer.identity,
         chain: signer.chain,
@@ -213,15 +212,15 @@ fn sign(entity: Body, signed: bool, signer: &Signer<'_>, now: i64, spill: &Spill
         (Nesting::Rfc3183, _) if signed => opaque(&entity, &spec, spill),
         (Nesting::Rfc3183, _) => {
             let inner = domain::empty_layer(&entity, spill)?;
-            opaque(&collect(spill, |out| inner.write_to(out))?, &spec, spill)
+            opaque(&inner.into_rope(), &spec, spill)
         }
         (Nesting::Flat, SignedForm::Opaque) => opaque(&entity, &spec, spill),
-        (Nesting::Flat, SignedForm::Clear) => clear(&entity, &spec, spill),
+        (Nesting::Flat, SignedForm::Clear) => clear(entity, &spec),
     }
 }
 
 /// RFC 8551 section 3.5.2.
-fn opaque(entity: &Body, spec: &cms::Signer<'_>, spill: &Spill) -> Result<Part, SealError> {
+fn opaque(entity: &Rope, spec: &cms::Signer<'_>, spill: &Spill) -> Result<Part, SealError> {
     let object = base64(spill, |out| {
         cms::sign_opaque(out, spec, |content| entity.write_to(content)).map_err(SealError::Sign)
     })?;
@@ -229,15 +228,13 @@ fn opaque(entity: &Body, spec: &cms::Signer<'_>, spill: &Spill) -> Result<Part, 
 }
 
 /// RFC 8551 section 3.5.3.
-fn clear(entity: &Body, spec: &cms::Signer<'_>, spill: &Spill) -> Result<Part, SealError> {
+fn clear(entity: Rope, spec: &cms::Signer<'_>) -> Result<Part, SealError> {
     let signature = cms::sign_detached(spec, |content| entity.write_to(content)).map_err(SealError::Sign)?;
     let boundary = boundary()?;
-    let mut out = BodyWriter::new(spill);
-    write!(out, "--{boundary}\r\n")?;
-    entity.write_to(&mut out)?;
+    let mut tail = Vec::new();
     // The line end before a delimiter belongs to the delimiter and is not signed.
     write!(
-        out,
+        tail,
         "\r\n--{boundary}\r\n\
          Content-Type: application/pkcs7-signature; name=\"smime.p7s\"\r\n\
          Content-Transfer-Encoding: base64\r\n\
@@ -245,20 +242,21 @@ fn clear(entity: &Body, spec: &cms::Signer<'_>, spill: &Spill) -> Result<Part, S
          Content-Description: S/MIME Cryptographic Signature\r\n\
          \r\n"
     )?;
-    let mut writer = Base64Writer::new(&mut out);
+    let mut writer = Base64Writer::new(&mut tail);
     writer.write_all(&signature)?;
     writer.finish()?;
-    write!(out, "--{boundary}--\r\n")?;
+    write!(tail, "--{boundary}--\r\n")?;
     let micalg = cms::micalg(spec).map_err(SealError::Sign)?;
     let content_type = format!(
         " multipart/signed; micalg={micalg};\r\n protocol=\"application/pkcs7-signature\";\r\n boundary=\"{boundary}\""
     );
     let fields = vec![("Content-Type".to_owned(), content_type.into_bytes())];
-    Ok(Part { fields, body: out.finish()? })
+    let body = entity.after(format!("--{boundary}\r\n").into_bytes()).before(tail);
+    Ok(Part { fields, body })
 }
 
 /// RFC 8551 sections 3.3 and 3.4.
-fn encrypt(entity: &Body, spec: &Seal<'_>, spill: &Spill) -> Result<Part, SealError> {
+fn encrypt(entity: &Rope, spec: &Seal<'_>, spill: &Spill) -> Result<Part, SealError> {
     let recipients = distinct(spec.recipients);
     let object = base64(spill, |out| {
         let plain = |plain: &mut dyn Write| entity.write_to(plain);
@@ -287,18 +285,12 @@ fn distinct(recipients: &[(Certificate, KeyTransport)]) -> Vec<Recipient<'_>> {
 pub(super) fn base64(
     spill: &Spill,
     write: impl FnOnce(&mut dyn Write) -> Result<(), SealError>,
-) -> Result<Body, SealError> {
+) -> Result<Rope, SealError> {
     let mut out = BodyWriter::new(spill);
     let mut writer = Base64Writer::new(&mut out);
     write(&mut writer)?;
     writer.finish()?;
-    Ok(out.finish()?)
-}
-
-fn collect(spill: &Spill, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<Body> {
-    let mut out = BodyWriter::new(spill);
-    write(&mut out)?;
-    out.finish()
+    Ok(Rope::new([out.finish()?]))
 }
 
 /// A boundary that nobody can have put into the content.
