@@ -9,7 +9,9 @@ pub struct Envelope {
     pub reverse_path: String,
     /// The client said SMTPUTF8 (RFC 6531).
     pub smtputf8: bool,
-    /// The client said REQUIRETLS (RFC 8689).
+    /// The client, or the message in its place, said REQUIRETLS (RFC 8689), see [`Letter::requires_tls`].
+    ///
+    /// [`Letter::requires_tls`]: super::Letter::requires_tls
     pub require_tls: bool,
     /// `FULL` or `HDRS` (RFC 3461 section 4.3).
     pub ret: Option<String>,
@@ -29,6 +31,11 @@ pub struct Recipient {
 }
 
 impl Envelope {
+    /// The message is a notification that nobody may be notified about.
+    pub(super) fn is_bounce(&self) -> bool {
+        self.reverse_path.is_empty()
+    }
+
     /// The MAIL command for a host, with the parameters that it and the message know.
     pub(super) fn mail_command(&self, options: MailOptions) -> String {
         let mut command = format!("MAIL FROM:<{}>", self.reverse_path);

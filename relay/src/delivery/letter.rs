@@ -19,6 +19,7 @@ pub struct Letter {
     eight_bit: bool,
     eight_bit_header: bool,
     tls_required_no: bool,
+    require_tls: bool,
 }
 
 impl Letter {
@@ -53,6 +54,12 @@ impl Letter {
         self.tls_required_no
     }
 
+    /// REQUIRETLS was asked for before the message came through something that cannot say so: the field
+    /// `Require-TLS-ESMTP: yes`, which Postfix 3.11 and later put there.
+    pub fn requires_tls(&self) -> bool {
+        self.require_tls
+    }
+
     /// The same letter, held to the recipients' policies whatever its header says.
     #[must_use]
     pub fn without_waiver(self) -> Self {
@@ -72,6 +79,7 @@ pub struct LetterWriter {
     header: Option<HeaderScan>,
     eight_bit_header: bool,
     tls_required: TlsRequired,
+    require_tls: bool,
 }
 
 /// The line of the header section that is being read.
@@ -102,6 +110,7 @@ impl LetterWriter {
             header: Some(HeaderScan::default()),
             eight_bit_header: false,
             tls_required: TlsRequired::Absent,
+            require_tls: false,
         }
     }
 
@@ -169,6 +178,7 @@ impl LetterWriter {
             eight_bit: self.eight_bit,
             eight_bit_header: self.eight_bit_header,
             tls_required_no: self.tls_required == TlsRequired::No,
+            require_tls: self.require_tls,
         })
     }
 
@@ -196,7 +206,10 @@ impl LetterWriter {
         let line = std::mem::take(scan);
         if line.line.is_empty() {
             self.header = None;
-        } else if let Some(value) = tls_required(&line.line) {
+        } else if let Some(value) = field(&line.line, b"require-tls-esmtp") {
+            // One that asks for more than it need is no harm.
+            self.require_tls |= !line.long && value.trim_ascii().eq_ignore_ascii_case(b"yes");
+        } else if let Some(value) = field(&line.line, b"tls-required") {
             let no = !line.long && value.trim_ascii().eq_ignore_ascii_case(b"no");
             let first = self.tls_required == TlsRequired::Absent;
             self.tls_required = if no && first { TlsRequired::No } else { TlsRequired::Void };
@@ -204,11 +217,11 @@ impl LetterWriter {
     }
 }
 
-/// The value of a field `TLS-Required`, if the line is one.
-fn tls_required(line: &[u8]) -> Option<&[u8]> {
+/// The value of a field, if the line is one of this name.
+fn field<'a>(line: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
     let colon = line.iter().position(|byte| *byte == b':')?;
     let (name, value) = line.split_at(colon);
-    name.trim_ascii_end().eq_ignore_ascii_case(b"tls-required").then(|| value.get(1..).unwrap_or_default())
+    name.trim_ascii_end().eq_ignore_ascii_case(wanted).then(|| value.get(1..).unwrap_or_default())
 }
 
 /// Turns content into what follows DATA: lines that begin with a dot get another one (RFC 5321 section 4.5.2).
@@ -291,6 +304,19 @@ mod tests {
         }
         let long = format!("TLS-Required: No{}x\r\n\r\n", " ".repeat(300));
         assert!(!letter(&[long.as_bytes()]).waives_tls());
+    }
+
+    #[test]
+    fn require_tls_esmtp_counts_in_the_header_only() {
+        for (text, required) in [
+            ("Require-TLS-ESMTP: yes\r\n\r\n", true),
+            ("From: a\r\nrequire-tls-esmtp:YES\r\n\r\n", true),
+            ("Require-TLS-ESMTP: no\r\nRequire-TLS-ESMTP: yes\r\n\r\n", true),
+            ("Require-TLS-ESMTP: no\r\n\r\n", false),
+            ("Subject: x\r\n\r\nRequire-TLS-ESMTP: yes\r\n", false),
+        ] {
+            assert_eq!(letter(&[text.as_bytes()]).requires_tls(), required, "{text:?}");
+        }
     }
 
     #[test]

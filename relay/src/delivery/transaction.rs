@@ -7,11 +7,11 @@ use mail::BodyReader;
 
 use super::Abandon;
 use super::config::CourierConfig;
+use super::demand;
 use super::envelope::Envelope;
 use super::envelope::MailOptions;
 use super::envelope::Recipient;
 use super::fault::HopFault;
-use super::features::Features;
 use super::letter::Letter;
 use super::letter::Stuffing;
 use super::reply::Reply;
@@ -52,7 +52,7 @@ impl Work<'_> {
         recipients: &[&Recipient],
     ) -> Result<Vec<Answer>, Stale> {
         session.ready = false;
-        let options = match self.options(&session.features, recipients) {
+        let options = match self.options(session, recipients) {
             Ok(options) => options,
             Err(fault) => return Ok(vec![Answer::Elsewhere(fault); recipients.len()]),
         };
@@ -126,8 +126,8 @@ impl Work<'_> {
     /// The parameters for this host, or why it cannot take the message.
     ///
     /// Nothing is converted: a message that was signed in eight bits would not verify in seven.
-    fn options(self, features: &Features, recipients: &[&Recipient]) -> Result<MailOptions, HopFault> {
-        let (envelope, letter) = (self.envelope, self.letter);
+    fn options(self, session: &Session, recipients: &[&Recipient]) -> Result<MailOptions, HopFault> {
+        let (envelope, letter, features) = (self.envelope, self.letter, &session.features);
         if features.size_limit.is_some_and(|limit| letter.len() > limit) {
             let limit = features.size_limit.unwrap_or_default();
             let text = format!("the message has {} octets, the host takes {limit}", letter.len());
@@ -146,7 +146,7 @@ impl Work<'_> {
             let text = "the message has international addresses and the host does not offer SMTPUTF8";
             return Err(HopFault { code: 553, ..HopFault::permanent((6, 7), text) });
         }
-        if envelope.require_tls && !features.require_tls {
+        if envelope.require_tls && !features.require_tls && !envelope.is_bounce() {
             let text = "REQUIRETLS support required: the sender demands it and the host does not offer it";
             return Err(HopFault::permanent((7, 30), text));
         }
@@ -154,7 +154,7 @@ impl Work<'_> {
             size: features.size.then(|| letter.len()),
             eight_bit: letter.is_eight_bit(),
             smtputf8,
-            require_tls: envelope.require_tls,
+            require_tls: features.require_tls && demand::may_say_requiretls(self, &session.via),
             dsn: features.dsn,
         })
     }

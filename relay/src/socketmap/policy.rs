@@ -9,13 +9,16 @@
 //! | every host by DANE, secure MX | `dane-only` |
 //! | some hosts by DANE, unusable or failing, no MTA-STS in force | `dane`: Postfix judges each host |
 //! | MTA-STS in force, some host by DANE, secure MX | `dane-only`: the others wait |
-//! | MTA-STS in force, every host by DANE, MX not secure | `dane` |
-//! | MTA-STS in force, some host listed | `secure match=` these hosts `servername=hostname` |
+//! | MTA-STS in force, MX not secure or no host by DANE | `secure match=` the hosts listed `servername=hostname` |
 //! | MTA-STS in force, no host that may be used | TEMP, with the reason |
 //! | neither | NOTFOUND: `smtp_tls_security_level` decides |
 //!
 //! `match=` holds the names of the hosts and never the patterns of the policy: a pattern would let any host pass that
 //! has a certificate below it, and old versions of Postfix compare with whatever name DNS gave them.
+//!
+//! Behind an MX answer that is not secure DANE is optional (RFC 7672 section 2.2.1), and Postfix 3.6 to 3.9 make no use
+//! of it unless `smtp_tls_dane_insecure_mx_policy` says so: they take `dane` for `may` and deliver to whoever answers.
+//! Where MTA-STS is in force that must not be, so such hosts must prove themselves as their policy promises.
 
 use std::fmt::Write as _;
 
@@ -89,8 +92,8 @@ fn by_roads(route: &Route, asking: Asking) -> Answer {
         matches!(hop.road, Road::Dane { .. } | Road::DaneUnusable { .. } | Road::Unreachable { .. })
     };
     let secure_mx = hosts.iter().all(|hop| hop.mx_secure);
-    if hosts.iter().all(by_dane) && (secure_mx || !pledged) {
-        return level(if secure_mx { "dane-only" } else { "dane" });
+    if secure_mx && hosts.iter().all(by_dane) {
+        return level("dane-only");
     }
     if pledged || is_strict(route) {
         if secure_mx && hosts.iter().any(by_dane) {
@@ -118,7 +121,7 @@ fn by_sts(route: &Route, asking: Asking) -> Answer {
     if !pledged && route.hosts.iter().all(unusable) {
         return level("dane");
     }
-    let names: Vec<&str> = route.hosts.iter().filter_map(sts_name).collect();
+    let names: Vec<&str> = route.hosts.iter().filter_map(|hop| sts_name(route, hop)).collect();
     let sts = route.sts.as_ref().filter(|_| tlsrpt);
     match (names.as_slice(), sts) {
         ([], Some(sts)) if only_mismatches(route) => {
@@ -144,10 +147,12 @@ fn secure(names: &[&str]) -> String {
     format!("secure match={} servername=hostname", names.join(":"))
 }
 
-/// The name that the certificate of a host must carry.
-fn sts_name(hop: &Hop) -> Option<&str> {
+/// The name that the certificate of a host must carry, if MTA-STS vouches for the host.
+fn sts_name<'a>(route: &'a Route, hop: &'a Hop) -> Option<&'a str> {
+    let listed = || route.sts.as_ref().is_some_and(|sts| sts.mode == Mode::Enforce && sts.lists(&hop.host));
     match &hop.road {
         Road::Sts { name, testing: false } => Some(name),
+        Road::Dane { .. } if !hop.mx_secure && listed() => Some(&hop.host),
         _ => None,
     }
 }

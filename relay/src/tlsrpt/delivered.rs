@@ -14,9 +14,14 @@ impl Session {
     /// was not connected to because of what was looked up before.
     ///
     /// Hosts that did not answer are no business of TLS reports ("Transient errors due to too-busy networks, TCP
-    /// timeouts, etc., are not required to be reported", RFC 8460 section 4.3.4). A message that waives TLS
-    /// (`TLS-Required: No`, as TLS reports themselves do) was delivered under no policy and is not to be recorded.
+    /// timeouts, etc., are not required to be reported", RFC 8460 section 4.3.4).
+    ///
+    /// A message that waives TLS was sent as if we knew neither DANE nor MTA-STS (RFC 8689 section 8.4), so nothing is
+    /// told of it, whatever happened. TLS reports waive TLS; so they do not report on themselves.
     pub fn of_delivery(delivery: &Report) -> Vec<Self> {
+        if delivery.waived {
+            return Vec::new();
+        }
         let route = &delivery.route;
         let mut sessions = Vec::new();
         for attempt in delivery.attempts.iter().filter(|attempt| !attempt.reused) {
@@ -52,13 +57,13 @@ impl Session {
 enum Verdict {
     /// It came to no connection, for no reason of TLS.
     NoConnection,
-    /// It was made under other rules than the policy's: those of the message (RFC 8689) or of the configuration.
+    /// It was made under other rules than the policy's: those of REQUIRETLS (RFC 8689) or of the configuration.
     NoPolicy,
     /// The policy was applied, with this failure or none.
     Policy(Option<ResultType>),
 }
 
-/// Only what was really applied is told: a message may waive the policy, or ask for more than it does.
+/// Only what was really applied is told: REQUIRETLS may ask for more than the policy does.
 fn verdict(road: &Road, attempt: &Attempt) -> Verdict {
     let matched = attempt.channel.as_ref().map(|channel| &channel.matched);
     match (road, attempt.failure, matched) {

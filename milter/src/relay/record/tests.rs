@@ -63,6 +63,7 @@ fn message() -> Relayed {
             route: Arc::new(route),
             outcomes: vec![outcome(250, true), outcome(250, true), outcome(451, false)],
             attempts: vec![attempt],
+            waived: false,
         },
     }
 }
