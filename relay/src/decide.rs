@@ -112,8 +112,17 @@ struct Candidate {
     preference: u16,
     /// Its name came from a secure answer, or from no answer at all.
     secure: bool,
-    /// Further reference names for DANE-TA (RFC 7672 section 3.2.2).
+    /// Reference names for DANE-TA besides the TLSA base domain (RFC 7672 section 3.2.2): if the MX answer is secure, the
+    /// next-hop domain and what it is an alias of; without MX the host, since the base domain may be what it is an
+    /// alias of; never another name of an MX host.
     names: Vec<String>,
+}
+
+impl Candidate {
+    /// A next-hop that is itself the host.
+    fn itself(host: &str) -> Self {
+        Self { host: host.to_owned(), preference: 0, secure: true, names: vec![host.to_owned()] }
+    }
 }
 
 impl<'a> Decision<'a> {
@@ -159,8 +168,7 @@ impl<'a> Decision<'a> {
 
     async fn host(&mut self, host: &str) -> Result<Vec<Hop>, RouteVerdict> {
         self.say("a host in brackets: no MX look-up, no MTA-STS".to_owned());
-        let candidate = Candidate { host: host.to_owned(), preference: 0, secure: true, names: Vec::new() };
-        let explored = self.explore_all(vec![candidate]).await;
+        let explored = self.explore_all(vec![Candidate::itself(host)]).await;
         self.hops(explored)
     }
 
@@ -234,8 +242,7 @@ impl<'a> Decision<'a> {
             }
             Lookup::None { security, nxdomain: false } => {
                 self.say(format!("no MX ({}): the domain itself is the host", word(security)));
-                let host = domain.to_owned();
-                Ok(vec![Candidate { host, preference: 0, secure: true, names: Vec::new() }])
+                Ok(vec![Candidate::itself(domain)])
             }
             Lookup::Bogus { why } => {
                 self.say(why.clone());

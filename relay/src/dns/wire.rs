@@ -104,7 +104,7 @@ pub(super) fn datagrams(timeout: Duration, concurrent: usize) -> dgram::Config {
     config
 }
 
-/// RD, AD (RFC 6840 section 5.7: "the requester understands and is interested in the AD bit"), DO.
+/// RD, AD (RFC 6840 section 5.7: "the requester understands and is interested in the value of the AD bit"), DO.
 fn request(name: &str, rtype: Rtype, unchecked: bool) -> Result<RequestMessage<Vec<u8>>, String> {
     let name: Name<Vec<u8>> = name.parse().map_err(|_| format!("{name} is no domain name"))?;
     let mut message = MessageBuilder::new_vec();

@@ -198,11 +198,11 @@ async fn secure_aliases_of_a_host_are_tried_from_the_end() {
     };
     let both = aliased().tlsa("real.b.example", [3, 1, 1], 32).tlsa("mx.a.example", [3, 1, 1], 32);
     let road = Bench::new(&both).await.road("a.example").await;
-    let names = vec!["real.b.example", "mx.a.example", "a.example"];
-    assert_eq!(bound(&road), Some(("real.b.example", names)));
+    // Only the base domain and the next-hop domain may stand in the certificate (section 3.2.2).
+    assert_eq!(bound(&road), Some(("real.b.example", vec!["real.b.example", "a.example"])));
     let original = aliased().tlsa("mx.a.example", [3, 1, 1], 32);
     let road = Bench::new(&original).await.road("a.example").await;
-    assert_eq!(bound(&road), Some(("mx.a.example", vec!["mx.a.example", "real.b.example", "a.example"])));
+    assert_eq!(bound(&road), Some(("mx.a.example", vec!["mx.a.example", "a.example"])));
     let failing = original.fault("_25._tcp.real.b.example", Rtype::TLSA, Fault::ServFail);
     assert!(is_unreachable(&Bench::new(&failing).await.road("a.example").await));
 }
@@ -248,6 +248,20 @@ async fn without_mx_the_domain_is_the_host() {
     let route = Bench::new(&script).await.route("a.example").await;
     assert_eq!(bound(&route.hosts[0].road), Some(("a.example", vec!["a.example"])));
     assert!(route.hosts[0].mx_secure);
+}
+
+#[tokio::test]
+async fn without_mx_an_alias_is_a_reference_name_beside_its_target() {
+    // RFC 7672 section 3.2.2, "TLSA records for non-MX hostnames"; in brackets as well.
+    let aliased = || Script::new().cname("a.example", "real.b.example").addr("real.b.example", "192.0.2.1");
+    for next_hop in ["a.example", "[a.example]"] {
+        let target = aliased().tlsa("real.b.example", [2, 0, 1], 32);
+        let road = Bench::new(&target).await.road(next_hop).await;
+        assert_eq!(bound(&road), Some(("real.b.example", vec!["real.b.example", "a.example"])));
+        let alias = aliased().tlsa("a.example", [2, 0, 1], 32);
+        let road = Bench::new(&alias).await.road(next_hop).await;
+        assert_eq!(bound(&road), Some(("a.example", vec!["a.example"])));
+    }
 }
 
 #[tokio::test]
