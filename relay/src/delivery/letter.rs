@@ -82,12 +82,14 @@ pub struct LetterWriter {
     require_tls: bool,
 }
 
-/// The line of the header section that is being read.
+/// The field of the header section that is being read, unfolded.
 #[derive(Debug, Default)]
 struct HeaderScan {
     /// Its first bytes; more than that no field has that we look for.
-    line: Vec<u8>,
+    text: Vec<u8>,
     long: bool,
+    /// In the middle of a line.
+    inside: bool,
 }
 
 /// What the fields `TLS-Required` said so far.
@@ -173,6 +175,9 @@ impl LetterWriter {
         if !self.fresh {
             self.put(b"\r\n")?;
         }
+        if let Some(last) = self.header.take() {
+            self.judge(&last);
+        }
         Ok(Letter {
             body: self.body.finish()?,
             eight_bit: self.eight_bit,
@@ -197,30 +202,41 @@ impl LetterWriter {
 
     fn scan(&mut self, piece: &[u8]) {
         let Some(scan) = &mut self.header else { return };
-        if piece != b"\r\n" {
-            let room = FIELD.saturating_sub(scan.line.len());
-            scan.long |= piece.len() > room;
-            scan.line.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
+        if piece == b"\r\n" {
+            if !std::mem::take(&mut scan.inside)
+                && let Some(last) = self.header.take()
+            {
+                self.judge(&last);
+            }
             return;
         }
-        let line = std::mem::take(scan);
-        if line.line.is_empty() {
-            self.header = None;
-        } else if let Some(value) = field(&line.line, b"require-tls-esmtp") {
+        let begins = !scan.inside && !piece.starts_with(b" ") && !piece.starts_with(b"\t");
+        let done = begins.then(|| std::mem::take(scan));
+        let room = FIELD.saturating_sub(scan.text.len());
+        scan.long |= piece.len() > room;
+        scan.text.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
+        scan.inside = true;
+        if let Some(done) = done {
+            self.judge(&done);
+        }
+    }
+
+    fn judge(&mut self, read: &HeaderScan) {
+        if let Some(value) = field(&read.text, b"require-tls-esmtp") {
             // One that asks for more than it need is no harm.
-            self.require_tls |= !line.long && value.trim_ascii().eq_ignore_ascii_case(b"yes");
-        } else if let Some(value) = field(&line.line, b"tls-required") {
-            let no = !line.long && value.trim_ascii().eq_ignore_ascii_case(b"no");
+            self.require_tls |= !read.long && value.trim_ascii().eq_ignore_ascii_case(b"yes");
+        } else if let Some(value) = field(&read.text, b"tls-required") {
+            let no = !read.long && value.trim_ascii().eq_ignore_ascii_case(b"no");
             let first = self.tls_required == TlsRequired::Absent;
             self.tls_required = if no && first { TlsRequired::No } else { TlsRequired::Void };
         }
     }
 }
 
-/// The value of a field, if the line is one of this name.
-fn field<'a>(line: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
-    let colon = line.iter().position(|byte| *byte == b':')?;
-    let (name, value) = line.split_at(colon);
+/// The value of a field, if the text is one of this name.
+fn field<'a>(text: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
+    let colon = text.iter().position(|byte| *byte == b':')?;
+    let (name, value) = text.split_at(colon);
     name.trim_ascii_end().eq_ignore_ascii_case(wanted).then(|| value.get(1..).unwrap_or_default())
 }
 
@@ -254,7 +270,7 @@ impl Stuffing {
     }
 }
 
-/// Bytes of a header line that are looked at.
+/// Bytes of a header field that are looked at.
 const FIELD: usize = 200;
 
 #[cfg(test)]
@@ -297,6 +313,11 @@ mod tests {
             (" TLS-Required: No\r\n\r\n", false),
             ("Subject: x\r\n\r\nTLS-Required: No\r\n", false),
             ("TLS-Required: No, never\r\n\r\n", false),
+            // A field may be folded (RFC 5322 section 2.2.3).
+            ("TLS-Required:\r\n\tNo\r\nSubject: x\r\n\r\n", true),
+            ("TLS-Required: No\r\n more\r\n\r\n", false),
+            ("Subject: x\r\n TLS-Required: No\r\n\r\n", false),
+            ("Subject: x\r\nTLS-Required: No", true),
         ] {
             assert_eq!(letter(&[text.as_bytes()]).waives_tls(), waived, "{text:?}");
             let bytewise: Vec<_> = text.as_bytes().chunks(1).collect();
