@@ -17,8 +17,6 @@ use tests::world::TOP;
 use tests::world::World;
 use tests::world::Zone;
 
-pub(super) use reported::REPORT_HOST;
-
 /// What becomes of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {

@@ -2,7 +2,9 @@
 
 mod cases;
 mod open_lab;
+mod postfix310;
 mod queue;
+mod reports;
 mod resolver;
 mod room;
 mod verdicts;
