@@ -100,14 +100,13 @@ impl Work<'_> {
             let command = if pipelining { "" } else { &command };
             match self.ask(session, command.as_bytes()).await {
                 Ok(reply) if reply.is_positive() => answers.push(None),
+                // The host gives up everything (RFC 5321 section 3.8).
+                Ok(reply) if reply.code == 421 => {
+                    return Ok(Ok(broken_off(answers, &refusal(reply, "RCPT TO"), recipients.len())));
+                }
                 Ok(reply) => answers.push(Some(refusal(reply, "RCPT TO"))),
-                // Nothing was sent for anybody; the refusals that came stand.
                 Err(fault) => {
-                    let lost = Some(broken(&fault, "RCPT TO"));
-                    let mut all: Vec<_> =
-                        answers.into_iter().map(|answer| answer.or_else(|| lost.clone())).collect();
-                    all.resize(recipients.len(), lost);
-                    return Ok(Ok(all));
+                    return Ok(Ok(broken_off(answers, &broken(&fault, "RCPT TO"), recipients.len())));
                 }
             }
         }
@@ -143,8 +142,10 @@ impl Work<'_> {
         let international = named(&envelope.reverse_path) || recipients.iter().any(|to| named(&to.address));
         let smtputf8 = international || envelope.smtputf8 && letter.has_eight_bit_header();
         if smtputf8 && !features.smtputf8 {
-            let text = "the message has international addresses and the host does not offer SMTPUTF8";
-            return Err(HopFault { code: 553, ..HopFault::permanent((6, 7), text) });
+            // RFC 6531 section 3.5 has these codes.
+            let (detail, what) = if international { (7, "addresses") } else { (9, "header fields") };
+            let text = format!("the message has international {what} and the host does not offer SMTPUTF8");
+            return Err(HopFault::permanent((6, detail), text));
         }
         if envelope.require_tls && !features.require_tls && !envelope.is_bounce() {
             let text = "REQUIRETLS support required: the sender demands it and the host does not offer it";
@@ -284,6 +285,13 @@ fn next_block(content: &mut BodyReader, most: usize) -> Result<&[u8], Answer> {
             Err(Answer::Stop(HopFault::temporary((3, 0), "the message cannot be read on this host")))
         }
     }
+}
+
+/// The answers when a session ends before the content: nothing was sent for anybody; the refusals that came stand.
+fn broken_off(answers: Vec<Option<Answer>>, end: &Answer, count: usize) -> Vec<Option<Answer>> {
+    let mut all: Vec<_> = answers.into_iter().map(|answer| answer.or_else(|| Some(end.clone()))).collect();
+    all.resize(count, Some(end.clone()));
+    all
 }
 
 /// The answer that a reply stands for.

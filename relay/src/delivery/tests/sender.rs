@@ -68,8 +68,8 @@ async fn what_a_host_cannot_take_is_refused_before_it_is_sent() {
     let everything = ["8BITMIME", "SMTPUTF8", "SIZE 10"];
     for (extensions, envelope, address, letter, reply) in [
         (&["SMTPUTF8"][..], envelope(), "b@example.org", &eight_bit, "550 5.6.3 "),
-        (&["8BITMIME"], utf8.clone(), "b@example.org", &header, "553 5.6.7 "),
-        (&["8BITMIME"], utf8.clone(), "ä@example.org", &hello(), "553 5.6.7 "),
+        (&["8BITMIME"], utf8.clone(), "b@example.org", &header, "550 5.6.9 "),
+        (&["8BITMIME"], utf8.clone(), "ä@example.org", &hello(), "550 5.6.7 "),
         (&everything, utf8, "ä@example.org", &eight_bit, "552 5.3.4 "),
         (&["8BITMIME"], strict, "b@example.org", &hello(), "550 5.7.10 "),
     ] {
