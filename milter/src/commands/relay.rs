@@ -54,8 +54,10 @@ pub(crate) fn wait<T>(future: impl Future<Output = T>) -> Result<T, Exit> {
 /// The answer for enforced TLS, for `filter` and `explain`.
 pub(crate) fn enforced_tls(config: &Config, domain: &str) -> KeyAnswer {
     let asked = room::needed(config).and_then(|relay| {
-        let engine = room::engine(relay, &Clock::system(), false)?;
-        wait(room::enforced_tls(&engine, domain))
+        wait(async {
+            let engine = room::engine(relay, &Clock::system(), false)?;
+            Ok(room::enforced_tls(&engine, domain).await)
+        })?
     });
     asked.unwrap_or_else(|exit| KeyAnswer::CouldNotTell { why: exit.to_string() })
 }
@@ -63,8 +65,11 @@ pub(crate) fn enforced_tls(config: &Config, domain: &str) -> KeyAnswer {
 /// Shows a decision, made afresh. Exits 75 if none can be made now, 65 if the name is none.
 fn query(config: &Config, domain: &str, explain: bool, as_json: bool) -> Result<(), Exit> {
     let clock = Clock::system();
-    let engine = room::engine(room::needed(config)?, &clock, false)?;
-    let route = wait(engine.route_afresh(domain))?;
+    let relay = room::needed(config)?;
+    let route = wait(async {
+        let engine = room::engine(relay, &clock, false)?;
+        Ok::<_, Exit>(engine.route_afresh(domain).await)
+    })??;
     if as_json {
         output::json(&route_as_value(&route, clock.now()))?;
     } else {
@@ -223,13 +228,13 @@ fn route_as_value(route: &Route, now: i64) -> Value {
 fn test(config: &Config, domain: &str, as_json: bool) -> Result<(), Exit> {
     let clock = Clock::system();
     let relay = room::needed(config)?;
-    let engine = room::engine(relay, &clock, false)?;
     let courier = Courier::new(relay.courier.clone(), Tls::with_system_roots(clock.clone()));
     let (route, probes) = wait(async {
+        let engine = room::engine(relay, &clock, false)?;
         let route = engine.route_afresh(domain).await;
         let probes = courier.probe(&route).await;
-        (route, probes)
-    })?;
+        Ok::<_, Exit>((route, probes))
+    })??;
     if as_json {
         let probes: Vec<Value> = probes.iter().map(probe_as_value).collect();
         output::json(&json!({ "route": route_as_value(&route, clock.now()), "hosts": probes }))?;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use ::relay::dns::Health;
 use ::relay::lmtp::{self, LmtpConfig, Relay};
 use ::relay::socketmap::{self, Listener, PolicyTables, TransportTable};
-use ::relay::tlsrpt::{PostfixSocket, Reporter};
+use ::relay::tlsrpt::{Collector, PostfixSocket, Reporter};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{interval, timeout};
 
 use crate::config::GatewayConfig;
@@ -33,6 +33,7 @@ pub struct RelayTasks {
     servers: JoinSet<()>,
     /// Can be dropped at any time.
     upkeep: JoinSet<()>,
+    collector: Collector,
 }
 
 impl RelayTasks {
@@ -61,10 +62,10 @@ impl RelayTasks {
             servers.spawn(relay(room, gateway, recorder, listener, stop.clone()));
             tracing::info!("relay ready on {address}");
         }
-        Ok(Self { servers, upkeep: upkeep(room)? })
+        Ok(Self { servers, upkeep: upkeep(room)?, collector: room.collector.clone() })
     }
 
-    /// Waits for the servers, which must have been told to stop, and ends everything.
+    /// Waits for the servers, which must have been told to stop, ends everything, and writes down what was counted.
     pub async fn finish(mut self) {
         let finished = timeout(DRAIN_TIME, async { while self.servers.join_next().await.is_some() {} });
         if finished.await.is_err() {
@@ -72,6 +73,10 @@ impl RelayTasks {
         }
         self.servers.shutdown().await;
         self.upkeep.shutdown().await;
+        // What the last deliveries told is on disk before the process ends.
+        if let Err(error) = spawn_blocking(move || self.collector.flush()).await {
+            tracing::error!(%error, "sessions may be missing in TLS reports");
+        }
     }
 }
 

@@ -85,7 +85,7 @@ fn is_strict(route: &Route) -> bool {
 }
 
 fn by_roads(route: &Route, asking: Asking) -> Answer {
-    let Asking { now, tlsrpt, pledged } = asking;
+    let pledged = asking.pledged;
     let hosts = route.hosts.as_slice();
     let by_dane = |hop: &Hop| matches!(hop.road, Road::Dane { .. });
     let judged_by_postfix = |hop: &Hop| {
@@ -107,11 +107,9 @@ fn by_roads(route: &Route, asking: Asking) -> Answer {
     if hosts.iter().all(|hop| matches!(hop.road, Road::Encrypted)) {
         return level("encrypt");
     }
-    match route.sts.as_ref().filter(|sts| tlsrpt && sts.mode == Mode::Testing) {
-        // Not enforced, but its owner wants to hear how it would have gone (RFC 8461 section 5).
-        Some(sts) => Answer::Ok(format!("may{}", report(route, sts, now))),
-        None => Answer::NotFound,
-    }
+    // So too for an MTA-STS policy in mode testing: at the level `may` Postfix judges no certificate, and would report
+    // successes under a policy that it never held anybody to.
+    Answer::NotFound
 }
 
 /// Only authenticated hosts may be used, and DANE does not help.
@@ -125,13 +123,14 @@ fn by_sts(route: &Route, asking: Asking) -> Answer {
     let sts = route.sts.as_ref().filter(|_| tlsrpt);
     match (names.as_slice(), sts) {
         ([], Some(sts)) if only_mismatches(route) => {
-            // Postfix fails the policy by itself and reports why.
+            // Postfix connects, fails the policy whatever is shown, and reports why. With the patterns it would not
+            // connect (`smtp_tls_enforce_sts_mx_patterns`), and so report nothing.
             let failed = "secure servername=hostname policy_failure=sts-policy-invalid";
-            Answer::Ok(failed.to_owned() + &report(route, sts, now))
+            Answer::Ok(failed.to_owned() + &report(route, sts, now, &[]))
         }
         ([], _) => Answer::temporary(&hindrance(route)),
         (names, None) => Answer::Ok(secure(names)),
-        (names, Some(sts)) => Answer::Ok(secure(names) + &report(route, sts, now)),
+        (names, Some(sts)) => Answer::Ok(secure(names) + &report(route, sts, now, &sts.mx)),
     }
 }
 
@@ -176,10 +175,10 @@ fn hindrance(route: &Route) -> String {
 
 /// The attributes for TLS reports (TLSRPT_README of Postfix 3.10). Only an answer that comes from an MTA-STS policy
 /// may have them.
-fn report(route: &Route, sts: &StsPolicy, now: i64) -> String {
+fn report(route: &Route, sts: &StsPolicy, now: i64, patterns: &[String]) -> String {
     let ttl = (route.expires - now).max(1);
     let mut text = format!(" policy_type=sts policy_domain={} policy_ttl={ttl}", route.domain);
-    for pattern in &sts.mx {
+    for pattern in patterns {
         let _ = write!(text, " mx_host_pattern={pattern}");
     }
     let mut strings = String::new();

@@ -1,5 +1,10 @@
 //! What a delivery of the relay has to tell.
 
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
+use std::net::UdpSocket;
+
 use super::session::Peer;
 use super::session::ResultType;
 use super::session::Session;
@@ -8,6 +13,9 @@ use crate::delivery::Report;
 use crate::road::Road;
 use crate::tls::Matched;
 use crate::tls::SessionFailure;
+
+/// A datagram socket wants a port; which one makes no difference to the route.
+const SMTP: u16 = 25;
 
 impl Session {
     /// The sessions of one delivery: one for each new connection, and one for each host, or for all of them, that
@@ -37,6 +45,7 @@ impl Session {
             sessions.push(match result {
                 Some(result) => {
                     let peer = Peer {
+                        sending_ip: attempt.address.and_then(source_for),
                         receiving_ip: attempt.address,
                         helo: attempt.greeting.clone(),
                         ..Peer::default()
@@ -51,6 +60,17 @@ impl Session {
         }
         sessions
     }
+}
+
+/// The address that connections to this one come from: what the kernel's routes say. Nothing is sent.
+fn source_for(peer: IpAddr) -> Option<IpAddr> {
+    let any = match peer {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((peer, SMTP)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 /// What one attempt says about the policy of a road.
