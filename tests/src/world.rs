@@ -147,11 +147,6 @@ impl World {
         self.zone(TOP).record(&format!("{host}. A {REPORT_ADDRESS}"));
     }
 
-    /// Whether there is a zone with this name.
-    pub fn has_zone(&self, name: &str) -> bool {
-        self.zones.contains_key(name)
-    }
-
     /// Signs all zones and starts all servers. Must run inside [`in_private_network`].
     ///
     /// # Panics
