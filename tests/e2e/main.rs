@@ -25,4 +25,5 @@ mod protocol;
 mod relay;
 mod rooms;
 mod sendmail;
+mod setup;
 mod untouched;

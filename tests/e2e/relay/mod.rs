@@ -13,5 +13,7 @@ mod reports;
 mod requiretls;
 mod resolver;
 mod room;
+mod sendmail;
 mod settled;
+mod validation;
 mod verdicts;
