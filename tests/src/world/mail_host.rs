@@ -44,6 +44,8 @@ pub enum Ending {
     Taken,
     /// Takes the message after a while.
     TakenAfter(Duration),
+    /// Takes the message, which counts as arrived, and says so after a while.
+    SaidAfter(Duration),
     /// Takes the first message, but closes the connection without saying so; takes later ones as usual.
     TakenWithoutAWord,
 }
@@ -321,6 +323,9 @@ impl Dialogue {
         }
         let arrived = Arrived { to: std::mem::take(&mut self.arrived.to), ..self.arrived.clone() };
         self.arrivals.all.lock().unwrap().push(arrived);
+        if let Ending::SaidAfter(time) = self.host.ending {
+            std::thread::sleep(time);
+        }
         if self.host.ending == Ending::TakenWithoutAWord
             && !std::mem::replace(&mut *self.dropped.lock().unwrap(), true)
         {

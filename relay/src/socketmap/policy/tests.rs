@@ -190,7 +190,10 @@ mx_host_pattern=*.example.org { policy_string = version: STSv1 } { policy_string
     assert!(
         mismatch.starts_with("secure servername=hostname policy_failure=sts-policy-invalid policy_type=sts ")
     );
-    assert!(!mismatch.contains("mx_host_pattern"), "with them Postfix would pass the host over and say nothing");
+    assert!(
+        !mismatch.contains("mx_host_pattern"),
+        "with them Postfix would pass the host over and say nothing"
+    );
     assert_eq!(for_postfix(&route(vec![Road::Opportunistic]), REPORTING), Answer::NotFound);
 }
 
@@ -227,6 +230,13 @@ fn a_promise_that_was_made_leaves_no_lesser_road() {
     assert_eq!(pledged(&route(vec![unreachable()])), "TEMP");
     assert_eq!(pledged(&route(vec![unusable()])), "TEMP");
     assert_eq!(pledged(&with_insecure_mx(route(vec![dane()]))), "TEMP");
+    for demand in [Demand::May, Demand::Off, Demand::Encrypt] {
+        assert_eq!(pledged(&Route { demand, ..route(vec![unreachable()]) }), "TEMP");
+    }
+    assert_eq!(pledged(&Route { demand: Demand::DaneOnly, ..route(vec![unreachable()]) }), "dane-only");
+    for verdict in [RouteVerdict::NullMx, RouteVerdict::NoSuchDomain] {
+        assert_eq!(pledged(&Route { verdict, ..route(Vec::new()) }), "TEMP");
+    }
     let listed = with_insecure_mx(enforced(vec![dane()]));
     assert_eq!(pledged(&listed), "secure match=a.example.org servername=hostname");
     let name = vec![sts("a.example.org"), unreachable()];
