@@ -15,6 +15,7 @@ use tokio::time::{interval, timeout};
 use crate::config::GatewayConfig;
 use crate::exit::Exit;
 use crate::keyring::chain;
+use crate::relay::config::Validation;
 use crate::relay::listen;
 use crate::relay::room::RelayRoom;
 use crate::relay::witness::{Recorder, RelayWitness};
@@ -47,6 +48,14 @@ impl RelayTasks {
         recorder: Option<Recorder>,
         stop: &watch::Receiver<bool>,
     ) -> Result<Self, Exit> {
+        if let (Validation::Own(_), false) =
+            (&room.config.validation, room.config.policy_listen.is_empty())
+        {
+            tracing::warn!(
+                "`validation = \"own\"` is ours alone: Postfix, which asks the policy server, judges DANE by what its own \
+                 resolver says, and that must validate"
+            );
+        }
         let mut servers = JoinSet::new();
         let tables = Arc::new(tables(room));
         for endpoint in &room.config.policy_listen {
