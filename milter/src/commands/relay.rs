@@ -118,6 +118,10 @@ fn asking(now: i64, tlsrpt: bool) -> Asking {
 fn verdict_in_words(route: &Route) -> String {
     let policy = match serde_json::to_value(route.kind) {
         Ok(Value::String(kind)) if kind != "none" => kind,
+        // Where a look-up failed nobody can say that there is none.
+        _ if route.hosts.iter().any(|hop| matches!(hop.road, Road::Unreachable { .. })) => {
+            "no policy that could be found".to_owned()
+        }
         _ => "no policy".to_owned(),
     };
     match &route.verdict {

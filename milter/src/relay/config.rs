@@ -55,7 +55,8 @@ pub struct RelayConfig {
     pub lmtp_listen: Option<SocketAddr>,
     /// The transport in Postfix's master.cf that leads there.
     pub transport: String,
-    /// Domains, beside the gateway's own, whose mail the MTA delivers by itself; `.name` covers all below it.
+    /// Domains, the gateway's own among them, whose mail the MTA delivers by itself, as A-labels; `.name` covers all
+    /// below it.
     pub local: Vec<String>,
     /// How mail is delivered.
     pub courier: CourierConfig,
@@ -150,6 +151,12 @@ impl RelayConfig {
             config.local.push(gateway.name.clone());
             config.local.extend(gateway.domains.iter().cloned());
         }
+        for local in &mut config.local {
+            let bare = local.trim_start_matches('.');
+            if let Ok(ascii) = a_labels(bare) {
+                *local = local.replace(bare, &ascii);
+            }
+        }
         Some(config)
     }
 
@@ -171,7 +178,7 @@ impl RelayConfig {
             && (self.sts.timeout, self.sts.capacity) == (other.sts.timeout, other.sts.capacity)
     }
 
-    /// True for a domain, in lower case, whose mail the MTA delivers by itself.
+    /// True for a domain, in lower-case A-labels, whose mail the MTA delivers by itself.
     pub fn is_local(&self, domain: &str) -> bool {
         self.local.iter().any(|local| match local.strip_prefix('.') {
             Some(_) => domain.ends_with(local.as_str()),
@@ -340,7 +347,8 @@ fn own_host(text: &str) -> Result<OwnHostConfig, String> {
         [name, certificate, next] => (name, certificate, Some(next)),
         _ => {
             return Err(
-                "must be host name, certificate file and, if there is one, that of the next".to_owned()
+                "must be \"NAME CERTIFICATE\" or \"NAME CERTIFICATE NEXT\": a host name and one or two files"
+                    .to_owned(),
             );
         }
     };

@@ -215,7 +215,7 @@ fn report(config: &Config, bytes: &[u8]) -> Result<Report, Exit> {
         return intake::from_bytes(bytes).map_err(|error| Exit::data("this is no TLS report", error));
     }
     let report = intake::from_message(&Message::parse(bytes))
-        .map_err(|error| Exit::data("this message has no TLS report", error))?;
+        .map_err(|error| Exit::data("no TLS report was taken", error))?;
     let relay = room::needed(config)?;
     let signers = wait(async {
         let dns = room::dns(relay)?;
