@@ -48,9 +48,7 @@ impl RelayTasks {
         recorder: Option<Recorder>,
         stop: &watch::Receiver<bool>,
     ) -> Result<Self, Exit> {
-        if let (Validation::Own(_), false) =
-            (&room.config.validation, room.config.policy_listen.is_empty())
-        {
+        if let (Validation::Own(_), false) = (&room.config.validation, room.config.policy_listen.is_empty()) {
             tracing::warn!(
                 "`validation = \"own\"` is ours alone: Postfix, which asks the policy server, judges DANE by what its own \
                  resolver says, and that must validate"
