@@ -179,19 +179,36 @@ impl<'a> Decision<'a> {
             let (sts, domain) = (sts.clone(), domain.to_owned());
             policy.spawn(async move { sts.policy(&domain).await });
         }
-        let candidates = self.candidates(domain).await?;
-        let explored = self.explore_all(candidates).await;
-        if explored.iter().any(|(candidate, explored)| roads::needs_policy(candidate, &explored.binding)) {
-            if let Some(Ok(discovered)) = policy.join_next().await {
-                self.apply(discovered);
+        let candidates = match self.candidates(domain).await {
+            Ok(candidates) => candidates,
+            Err(verdict) => {
+                if self.may_be_forged()
+                    && matches!(verdict, RouteVerdict::NoSuchDomain | RouteVerdict::NullMx)
+                {
+                    self.hear(&mut policy).await;
+                }
+                return Err(verdict);
             }
+        };
+        let explored = self.explore_all(candidates).await;
+        let needed =
+            |(candidate, explored): &(Candidate, Explored)| roads::needs_policy(candidate, &explored.binding);
+        if self.may_be_forged() || explored.iter().any(needed) {
+            self.hear(&mut policy).await;
         } else if self.demand == Demand::Dane {
             self.say("MTA-STS has no say: every host is decided without it".to_owned());
         }
         self.hops(explored)
     }
 
-    fn apply(&mut self, discovered: Discovered) {
+    /// Whoever forges an answer about MX, even that there is no domain, does not make its policy go away.
+    fn may_be_forged(&self) -> bool {
+        !self.mx_security.is_some_and(Security::is_secure)
+    }
+
+    /// Waits for the MTA-STS policy, if it is being asked for.
+    async fn hear(&mut self, policy: &mut JoinSet<Discovered>) {
+        let Some(Ok(discovered)) = policy.join_next().await else { return };
         discovered.steps.into_iter().for_each(|step| self.say(step));
         self.troubles.extend(discovered.troubles);
         self.ttl = self.ttl.min(discovered.ttl);

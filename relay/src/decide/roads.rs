@@ -96,12 +96,12 @@ impl Decision<'_> {
 }
 
 /// RFC 8461 section 2: MTA-STS must not override DANE, so it matters only where DANE does not bind, or binds a host
-/// whose name is not secure.
+/// whose name is not secure. What failed here may succeed for Postfix, which must not find an open road then.
 pub(super) fn needs_policy(candidate: &Candidate, binding: &Binding) -> bool {
     match binding {
         Binding::Dane { .. } => !candidate.secure,
-        Binding::Unusable { .. } | Binding::Free => true,
-        Binding::NoAddress { .. } | Binding::Unknown { .. } => false,
+        Binding::Unusable { .. } | Binding::Free | Binding::Unknown { .. } => true,
+        Binding::NoAddress { .. } => false,
     }
 }
 

@@ -362,6 +362,26 @@ async fn a_forged_insecure_mx_cannot_get_round_an_enforced_policy_by_dane() {
     assert_eq!(bench.road("a.plain").await, Road::StsMismatch { testing: false });
 }
 
+/// What failed or was denied here may be answered a moment later when Postfix asks the same.
+#[tokio::test]
+async fn a_failed_or_forged_look_up_does_not_hide_an_enforced_policy() {
+    let failing = |script: Script| script.fault("_25._tcp.mx.a.example", Rtype::TLSA, Fault::ServFail);
+    for (script, domain) in [(a_example(), "a.example"), (a_plain(), "a.plain")] {
+        let route = Bench::with_policy(failing(script), "enforce").await.route(domain).await;
+        assert!(is_unreachable(&route.hosts[0].road));
+        assert!(route.sts.as_ref().is_some_and(|sts| sts.lists("mx.a.example")), "{domain}");
+    }
+    for (script, verdict) in [
+        (Script::new(), RouteVerdict::NoSuchDomain),
+        (Script::new().mx("a.plain", 0, "."), RouteVerdict::NullMx),
+        (Script::new().mx("a.plain", 10, "mx.gone.plain"), RouteVerdict::NoSuchDomain),
+    ] {
+        let route = Bench::with_policy(script, "enforce").await.route("a.plain").await;
+        assert_eq!(route.verdict, verdict);
+        assert!(route.sts.is_some(), "{verdict:?} by an answer that proves nothing");
+    }
+}
+
 #[tokio::test]
 async fn the_policy_host_is_not_waited_for_when_dane_decides_everything() {
     let script =

@@ -10,7 +10,7 @@
 //! | some hosts by DANE, unusable or failing, no MTA-STS in force | `dane`: Postfix judges each host |
 //! | MTA-STS in force, some host by DANE, secure MX | `dane-only`: the others wait |
 //! | MTA-STS in force, MX not secure or no host by DANE | `secure match=` the hosts listed `servername=hostname` |
-//! | MTA-STS in force, no host that may be used | TEMP, with the reason |
+//! | MTA-STS in force, no host that may be used, or none found | TEMP, with the reason |
 //! | neither | NOTFOUND: `smtp_tls_security_level` decides |
 //!
 //! `match=` holds the names of the hosts and never the patterns of the policy: a pattern would let any host pass that
@@ -63,10 +63,12 @@ pub fn for_postfix(route: &Route, asking: Asking) -> Answer {
     match &route.verdict {
         RouteVerdict::Hosts => by_roads(route, asking),
         // Postfix asks when it has found a host: somebody's answers contradict each other.
-        RouteVerdict::NullMx | RouteVerdict::NoSuchDomain if asking.pledged => Answer::temporary(&format!(
-            "mail that was promised an authenticated road is under way to {}, for which no host can be found here",
-            route.domain
-        )),
+        RouteVerdict::NullMx | RouteVerdict::NoSuchDomain if asking.pledged || is_strict(route) => {
+            Answer::temporary(&format!(
+                "only authenticated hosts of {} may be used, and none can be found here",
+                route.domain
+            ))
+        }
         // Postfix finds out by itself, and says so in its own bounce.
         RouteVerdict::NullMx | RouteVerdict::NoSuchDomain => Answer::NotFound,
         RouteVerdict::Temporary { why } => Answer::temporary(why),

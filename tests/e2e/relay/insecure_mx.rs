@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tests::SmtpClient;
 use tests::world::Identity;
+use tests::world::LAME;
 use tests::world::MailHost;
 use tests::world::RunningWorld;
 use tests::world::World;
@@ -90,6 +91,40 @@ fn the_relay_has_dane_decide() {
             };
             assert!(said.status == status && said.text.contains(text), "{said:?}");
             assert_eq!(world.arrivals.of(&to).len(), usize::from(right));
+        }
+    });
+}
+
+/// The TLSA look-up fails for us, and the policy still holds: no level may take the host for one without any.
+#[test]
+fn a_look_up_that_fails_does_not_hide_the_policy() {
+    in_private_network("relay::insecure_mx::a_look_up_that_fails_does_not_hide_the_policy", || {
+        let mut world = World::new();
+        let domains = ["signed.world", "unsigned.world"];
+        for domain in domains {
+            let host = format!("{}.hosts.world", domain.trim_end_matches(".world"));
+            let address = world.host(MailHost::new(domain, &Identity::alone(&host)));
+            let zone = world.zone("hosts.world");
+            zone.record(&format!("{host}. A {address}")).record(&format!("_tcp.{host}. NS {LAME}"));
+            world.zone(domain).record(&format!("{domain}. MX 10 {host}."));
+            publish_sts(&mut world, domain, "enforce", &host);
+        }
+        world.zone("unsigned.world").unsigned();
+        let world = world.start();
+        let _room = room::start(&world);
+        let handing = handing(&world).start();
+        let asking =
+            ["may", "dane"].map(|level| asking(&world).parameter("smtp_tls_security_level", level).start());
+        for domain in domains {
+            for (number, postfix) in asking.iter().chain([&handing]).enumerate() {
+                let to = format!("u{number}@{domain}");
+                let outcome =
+                    SmtpClient::connect(postfix.ports.plain).send("", &[&to], b"Subject: x\r\n\r\nx\r\n");
+                assert!(outcome.accepted(), "{outcome:?}");
+                let said = first_said(postfix, &to, LONG);
+                println!("{to}: {} {} {}", said.status, said.dsn, said.text);
+                assert_eq!((said.status.as_str(), world.arrivals.of(&to).len()), ("deferred", 0), "{said:?}");
+            }
         }
     });
 }

@@ -103,7 +103,9 @@ fn no_policy_leaves_the_decision_to_the_default_of_postfix() {
     assert_eq!(said(&with_sts(Mode::Testing, testing)), "NOTFOUND");
     assert_eq!(said(&with_sts(Mode::None, vec![Road::Opportunistic])), "NOTFOUND");
     for verdict in [RouteVerdict::NullMx, RouteVerdict::NoSuchDomain] {
-        assert_eq!(said(&Route { verdict, ..route(Vec::new()) }), "NOTFOUND");
+        assert_eq!(said(&Route { verdict: verdict.clone(), ..route(Vec::new()) }), "NOTFOUND");
+        let forged = said(&Route { verdict, ..enforced(Vec::new()) });
+        assert!(forged.starts_with("TEMP "), "Postfix asks, so it has found a host: {forged}");
     }
 }
 
