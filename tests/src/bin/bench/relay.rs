@@ -31,7 +31,9 @@ pub(crate) const ECHO: &str = "--relay-echo";
 /// Measures in a namespace of its own.
 pub(crate) fn measure(effort: &Effort) -> Relay {
     eprintln!("bench: relay");
-    let mut command = Command::new("unshare");
+    // What is in there ends with us, however we end.
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "unshare"]);
     command.args(["-mnpf", "--kill-child", "--mount-proc", "--propagation", "private"]);
     command.arg(std::env::current_exe().unwrap()).arg(INSIDE);
     if effort.is_quick {

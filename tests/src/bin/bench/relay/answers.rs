@@ -18,6 +18,7 @@ use super::scene::POLICY;
 use super::scene::Scene;
 use crate::effort::Effort;
 use crate::stage::processor_seconds;
+use crate::statistics::Spread;
 
 /// Connections at the same time.
 const CONNECTIONS: [usize; 3] = [1, 8, 64];
@@ -65,6 +66,8 @@ pub(super) fn measure(scene: &Scene, effort: &Effort) -> Value {
                 turns[index].take(port, pid, connections, effort, round > 0);
             }
         }
+        let ratio = Spread::of_ratios(&turns[0].rates, &turns[1].rates);
+        eprintln!("bench: answers over {connections} connections: {ratio} of a constant's");
         let [gatepost, echo] = turns.map(|turns| turns.json());
         json!({ "connections": connections, "gatepost": gatepost, "echo": echo })
     });

@@ -113,7 +113,10 @@ fn postfix(world: &RunningWorld, entrance: u16) -> Postfix {
         .parameter("lmtp_send_xforward_command", "yes")
         .service("tlsmgr unix - - n 1000? 1 tlsmgr\ntlsproxy unix - - n - 0 tlsproxy\n")
         .service(&client("gw", &[]))
-        .service(&client("direct", &["smtp_tls_connection_reuse=yes"]))
+        .service(&client(
+            "direct",
+            &["smtp_tls_connection_reuse=yes", "smtp_connection_cache_destinations=static:all"],
+        ))
         .service(&client("single", &[]))
         .service(&client("socketmap", &[&format!("smtp_tls_policy_maps={socketmap}:QUERY")]))
         .service(&client("hash", &[&format!("smtp_tls_policy_maps=hash:{path}/policies")]))
