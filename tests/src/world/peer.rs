@@ -291,9 +291,10 @@ impl Dialogue {
         }
     }
 
-    /// The reply names the recipients, so that a test sees whose reply it is.
+    /// The reply names the first recipients, so that a test sees whose reply it is.
     fn end(&mut self) -> Option<()> {
-        let to: Vec<&str> = self.now.rcpt.iter().filter_map(|rcpt| rcpt.split(['<', '>']).nth(1)).collect();
+        let to: Vec<&str> =
+            self.now.rcpt.iter().filter_map(|rcpt| rcpt.split(['<', '>']).nth(1)).take(3).collect();
         let reply = self.reply(".", &format!("250 2.0.0 taken for {}", to.join(" ")));
         if reply.starts_with('2') {
             // Before the reply: a test that has seen the reply looks for the message.
