@@ -5,6 +5,7 @@ mod enforced;
 mod features;
 mod insecure_mx;
 mod kill;
+mod names;
 mod open_lab;
 mod postfix310;
 mod queue;
