@@ -3,6 +3,7 @@
 mod cases;
 mod enforced;
 mod features;
+mod garbage;
 mod insecure_mx;
 mod kill;
 mod names;
