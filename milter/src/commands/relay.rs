@@ -62,7 +62,7 @@ pub(crate) fn enforced_tls(config: &Config, domain: &str) -> KeyAnswer {
     asked.unwrap_or_else(|exit| KeyAnswer::CouldNotTell { why: exit.to_string() })
 }
 
-/// Shows a decision, made afresh. Exits 75 if none can be made now, 65 if the name is none.
+/// Shows a decision, made afresh. Exits 75 if none can be made now or no host may be used, 65 if the name is none.
 fn query(config: &Config, domain: &str, explain: bool, as_json: bool) -> Result<(), Exit> {
     let clock = Clock::system();
     let relay = room::needed(config)?;
@@ -76,10 +76,24 @@ fn query(config: &Config, domain: &str, explain: bool, as_json: bool) -> Result<
         output::line(&route_in_words(&route, clock.now(), explain))?;
     }
     match &route.verdict {
+        RouteVerdict::NullMx | RouteVerdict::NoSuchDomain => Ok(()),
+        _ => somewhere(domain, &route, route.hosts.iter().any(|hop| !is_closed(&hop.road))),
+    }
+}
+
+/// Whether mail could leave, as an exit code; `open`: by one of the hosts.
+fn somewhere(domain: &str, route: &Route, open: bool) -> Result<(), Exit> {
+    match &route.verdict {
+        RouteVerdict::Hosts if open => Ok(()),
+        RouteVerdict::Hosts => Err(Exit::later(format!("{domain}: mail would have to wait"))),
         RouteVerdict::Temporary { why } => Err(Exit::later(format!("{domain}: {why}"))),
         RouteVerdict::Malformed { why } => Err(Exit { code: 65, message: format!("{domain}: {why}") }),
-        _ => Ok(()),
+        _ => Err(Exit::not_found(format!("{domain}: {}", verdict_in_words(route)))),
     }
+}
+
+fn is_closed(road: &Road) -> bool {
+    matches!(road, Road::Unreachable { .. } | Road::StsMismatch { testing: false })
 }
 
 fn route_in_words(route: &Route, now: i64, explain: bool) -> String {
@@ -248,12 +262,7 @@ fn test(config: &Config, domain: &str, as_json: bool) -> Result<(), Exit> {
             output::line(&probe_in_words(probe))?;
         }
     }
-    match &route.verdict {
-        RouteVerdict::Temporary { why } => Err(Exit::later(format!("{domain}: {why}"))),
-        RouteVerdict::Hosts if probes.iter().any(|probe| probe.reached.is_ok()) => Ok(()),
-        RouteVerdict::Hosts => Err(Exit::later(format!("{domain}: mail would have to wait"))),
-        _ => Err(Exit::not_found(format!("{domain}: {}", verdict_in_words(&route)))),
-    }
+    somewhere(domain, &route, probes.iter().any(|probe| probe.reached.is_ok()))
 }
 
 fn probe_in_words(probe: &Probe) -> String {
