@@ -317,6 +317,17 @@ fn every_recipient_gets_the_host_s_own_words() {
             assert!(said.text.contains(words), "{to}: {said:?}");
         }
         assert_eq!(peer.taken().len(), 1);
+        // A yes is a yes, however long; what never ends is none.
+        for (words, status) in [(100_000, "sent"), (2_000_000, "deferred")] {
+            let to = format!("long{words}@words.world");
+            peer.script(".", &format!("250 2.6.0 taken {}", "x".repeat(words)));
+            submit(&postfix, ("", ""), &[(&to, "")], PLAIN);
+            let said = first_said(&postfix, &to, PATIENCE);
+            assert_eq!(said.status, status, "{said:?}");
+            let text =
+                if status == "sent" { "remote said: 250 2.6.0 taken xxx" } else { "may be delivered twice" };
+            assert!(said.text.contains(text), "{said:?}");
+        }
     });
 }
 

@@ -22,6 +22,7 @@ use tests::world::in_private_network;
 use super::room;
 use super::room::INBOX;
 use super::room::POLICY;
+use super::room::asking;
 use super::room::first_said;
 use super::room::handing;
 
@@ -393,18 +394,25 @@ fn recipients_of_all_shapes_get_a_defined_answer() {
         let mut counts: Vec<usize> = peer.taken().iter().map(|taken| taken.rcpt.len()).collect();
         counts.sort_unstable();
         assert_eq!(counts, [1, 3]);
-        // The same through Postfix.
-        let postfix = handing(&world).start();
-        let mut client = SmtpClient::connect(postfix.ports.plain);
-        assert_eq!(client.mail_with("", "SMTPUTF8").code, 250);
-        for to in ["p@b\u{fc}cher.world", "p@xn--bcher-kva.world"] {
-            assert_eq!(client.rcpt(to).code, 250);
+        // The same through Postfix, both ways.
+        let (handing, asking) = (handing(&world).start(), asking(&world).start());
+        for postfix in [&handing, &asking] {
+            let mut client = SmtpClient::connect(postfix.ports.plain);
+            assert_eq!(client.mail_with("", "SMTPUTF8").code, 250);
+            for to in ["p@b\u{fc}cher.world", "p@xn--bcher-kva.world"] {
+                assert_eq!(client.rcpt(to).code, 250);
+            }
+            assert_eq!(client.data(b"Subject: x\r\n\r\nx\r\n").code, 250);
         }
-        assert_eq!(client.data(b"Subject: x\r\n\r\nx\r\n").code, 250);
         for to in ["p@b\u{fc}cher.world", "p@xn--bcher-kva.world"] {
-            let said = first_said(&postfix, to, PATIENCE);
+            let said = first_said(&handing, to, PATIENCE);
             assert!(said.status == "sent" && said.text.contains(" DANE-verified "), "{said:?}");
+            let said = first_said(&asking, to, PATIENCE);
+            assert_eq!(said.status, "sent", "{said:?}");
         }
+        let log = asking.log();
+        assert!(log.contains(": Verified TLS connection established to mx.xn--bcher-kva.world["), "{log}");
+        assert!(!log.contains(": Untrusted TLS connection"), "{log}");
     });
 }
 
