@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rusqlite::Connection;
+use tests::Gatepost;
 use tests::Reply;
 use tests::SmtpClient;
 use tests::world::Identity;
@@ -160,7 +162,7 @@ fn the_field_of_postfix_311_demands_and_bounces() {
 fn tls_required_no_is_delivered_in_spite_of_a_failed_policy() {
     in_private_network("relay::requiretls::tls_required_no_is_delivered_in_spite_of_a_failed_policy", || {
         let world = world().start();
-        let room = room::start(&world);
+        let mut room = room::start(&world);
         let postfix = handing(&world).start();
         let broken = ["wrong.world", "stripped.world", "wrongsts.world"];
         for name in broken {
@@ -201,7 +203,20 @@ fn tls_required_no_is_delivered_in_spite_of_a_failed_policy() {
         let said = first_said(&postfix, "fine@dane.world", LONG);
         assert!(said.status == "sent" && said.text.contains(" unauthenticated TLSv1.3;"), "{said:?}");
         assert!(world.arrivals.of("fine@dane.world")[0].tls);
+        // TLS reports are told of those that were held to a policy, and of no other.
+        room.term();
+        assert_eq!(counted(&room, "wrong.world"), (0, 5));
+        assert_eq!(counted(&room, "stripped.world"), (0, 1));
+        assert_eq!(counted(&room, "dane.world"), (0, 0));
     });
+}
+
+/// Sessions that TLS reports would tell a domain about: successful, failed.
+fn counted(room: &Gatepost, domain: &str) -> (i64, i64) {
+    let database = Connection::open(room.state().join("relay.db")).unwrap();
+    let question =
+        "SELECT coalesce(sum(succeeded), 0), coalesce(sum(failed), 0) FROM tlsrpt_session WHERE domain = ?1";
+    database.query_row(question, [domain], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
 }
 
 #[test]
