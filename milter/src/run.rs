@@ -69,9 +69,17 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
     let (drain, draining) = watch::channel(false);
     let listeners = Listeners::bind(&config.gateway.listen, becomes_true(draining.clone()))
         .map_err(|(endpoint, error)| Exit::unavailable(format!("cannot listen on {endpoint}"), error))?;
+    let relay = gateway.relay.as_ref().map(|room| {
+        let notary = gateway.clone();
+        let recorder = Recorder::new(move |entry| notary.notary.append(entry));
+        RelayTasks::start(room, &config.gateway, Some(recorder), &draining)
+    });
+    let relay = relay.transpose()?;
+    look_after_authority(&gateway, &config).await?;
     let ready = Arc::new(AtomicBool::new(true));
     gateway.telemetry().reloaded(true, gateway.now());
     gateway.telemetry().notary_opened(gateway.notary.counts().size, gateway.now());
+    // Last of all listeners: whoever is told that we are ready finds the others open.
     if let Some(address) = config.gateway.metrics {
         let listener = http::bind(address)
             .await
@@ -79,13 +87,6 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
         let status = http::Status { telemetry: gateway.telemetry.clone(), ready: ready.clone() };
         tokio::spawn(http::serve(listener, status));
     }
-    look_after_authority(&gateway, &config).await?;
-    let relay = gateway.relay.as_ref().map(|room| {
-        let notary = gateway.clone();
-        let recorder = Recorder::new(move |entry| notary.notary.append(entry));
-        RelayTasks::start(room, &config.gateway, Some(recorder), &draining)
-    });
-    let relay = relay.transpose()?;
     let (stop_reinjection, stopped) = watch::channel(false);
     let reinjection = config
         .gateway

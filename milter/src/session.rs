@@ -154,7 +154,7 @@ fn helo(cx: &mut Context<Session>, name: &CStr) -> Status {
 
 fn mail(cx: &mut Context<Session>, args: &[CString]) -> Status {
     let queue_id = text_of(cx.macros.get(c"i"));
-    let mta = text_of(cx.macros.get(c"v")).unwrap_or_default();
+    let mta = text_of(cx.macros.get(c"v"));
     let authenticated = text_of(cx.macros.get(c"{auth_authen}"));
     let daemon = text_of(cx.macros.get(c"{daemon_name}"));
     let tls = (text_of(cx.macros.get(c"{tls_version}")), text_of(cx.macros.get(c"{cipher}")));
@@ -162,10 +162,11 @@ fn mail(cx: &mut Context<Session>, args: &[CString]) -> Status {
     session.settle();
     session.peer.daemon = daemon.or_else(|| session.peer.daemon.take());
     (session.peer.tls_version, session.peer.tls_cipher) = tls;
+    session.peer.mta.clone_from(&mta);
     let mut draft = Draft::begin(&session.gateway, &session.peer, authenticated);
     // Postfix gives smtpd's messages their queue id at the first recipient. One that has it at
     // MAIL did not come by SMTP (sendmail(1), a bounce), and must not be refused at RCPT.
-    draft.no_smtp_client = queue_id.is_some() && mta.starts_with("Postfix");
+    draft.no_smtp_client = queue_id.is_some() && mta.is_some_and(|mta| mta.starts_with("Postfix"));
     draft.queue_id = queue_id;
     if !session.granted.cover(Needs::of(&draft.config.policy)) {
         // A body that was not asked for would look empty, and a refusal at RCPT would not be heard.

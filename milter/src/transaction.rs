@@ -24,6 +24,26 @@ pub struct Peer {
     pub tls_version: Option<String>,
     /// TLS cipher of the client's connection.
     pub tls_cipher: Option<String>,
+    /// The MTA's name and version (`v`), e.g. `Postfix 3.10.5`; `None` if it did not say.
+    pub mta: Option<String>,
+}
+
+impl Peer {
+    /// Whether the MTA itself heeds `TLS-Required: No` (RFC 8689), which it then has read before we could take it out:
+    /// Postfix does from 3.10 on. True if that cannot be told.
+    pub fn mta_heeds_tls_required(&self) -> bool {
+        let Some(mta) = &self.mta else { return false };
+        // Sendmail says its version alone, and does not know the field.
+        if mta.starts_with(|c: char| c.is_ascii_digit()) {
+            return false;
+        }
+        let version = mta.strip_prefix("Postfix ").unwrap_or_default();
+        let mut numbers = version.split(['.', '-', ' ']).map(str::parse::<u32>);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (3, 10),
+            _ => true,
+        }
+    }
 }
 
 /// The envelope (RFC 5321) with the ESMTP parameters of each command.
@@ -124,5 +144,25 @@ mod tests {
         assert_eq!(address_of_path("<@relay.example:bob@beta.example>"), "bob@beta.example");
         assert_eq!(address_of_path("<\"a@b\"@beta.example>"), "\"a@b\"@beta.example");
         assert_eq!(address_of_path("postmaster"), "postmaster");
+    }
+
+    #[test]
+    fn an_mta_that_may_heed_tls_required_is_known_by_its_version() {
+        for (mta, heeds) in [
+            ("Postfix 3.7.11", false),
+            ("Postfix 3.9.1", false),
+            ("Postfix 3.10.13", true),
+            ("Postfix 3.11-20250101", true),
+            ("Postfix 4.0", true),
+            ("8.17.1.9/8.17.1.9/Debian-2", false),
+            // Its administrator hides the version: who knows.
+            ("Postfix", true),
+            ("our mailer", true),
+            ("", true),
+        ] {
+            let peer = Peer { mta: Some(mta.to_owned()), ..Peer::default() };
+            assert_eq!(peer.mta_heeds_tls_required(), heeds, "{mta}");
+        }
+        assert!(!Peer::default().mta_heeds_tls_required(), "no MTA at all, as in `gatepost filter`");
     }
 }

@@ -112,9 +112,7 @@ impl Workshop<'_> {
         }
         edits.extend(results::tell_who_reads_along(&group.treatment.additional));
         if group.treatment.enforced_tls {
-            // `TLS-Required: No` would waive the authentication on which policy counts (RFC 8689 section 5).
-            let waivers = base.header().find_all("TLS-Required");
-            edits.extend(waivers.map(|(index, _)| Edit::RemoveField { index }));
+            edits.extend(self.without_waiver(base)?);
         }
         for field in &self.plan.remove_fields {
             let indexes = base.header().find_all(field).map(|(index, _)| Edit::RemoveField { index });
@@ -125,6 +123,20 @@ impl Workshop<'_> {
             return Ok(base.clone());
         }
         apply(base, &edits, &self.spill).map_err(storage)
+    }
+
+    /// `TLS-Required: No` would waive the authentication on which policy counts (RFC 8689 section 3). What the MTA has
+    /// heeded already cannot be taken out any more.
+    fn without_waiver(&self, base: &Message) -> Result<Vec<Edit>, Failure> {
+        let received = self.transaction.message.header();
+        let waives =
+            received.find_all("TLS-Required").any(|(_, f)| f.text().trim().eq_ignore_ascii_case("no"));
+        if waives && self.transaction.peer.mta_heeds_tls_required() {
+            let text = "the message says TLS-Required: No, but its recipients are protected by TLS alone: remove the field";
+            return Err(Failure::permanent((7, 1), text));
+        }
+        let waivers = base.header().find_all("TLS-Required");
+        Ok(waivers.map(|(index, _)| Edit::RemoveField { index }).collect())
     }
 
     fn seal(&self, message: &Message, treatment: &Treatment, extent: Extent) -> Result<Message, Failure> {

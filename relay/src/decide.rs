@@ -112,8 +112,17 @@ struct Candidate {
     preference: u16,
     /// Its name came from a secure answer, or from no answer at all.
     secure: bool,
-    /// Further reference names for DANE-TA (RFC 7672 section 3.2.2).
+    /// Reference names for DANE-TA besides the TLSA base domain (RFC 7672 section 3.2.2): if the MX answer is secure, the
+    /// next-hop domain and what it is an alias of; without MX the host, since the base domain may be what it is an
+    /// alias of; never another name of an MX host.
     names: Vec<String>,
+}
+
+impl Candidate {
+    /// A next-hop that is itself the host.
+    fn itself(host: &str) -> Self {
+        Self { host: host.to_owned(), preference: 0, secure: true, names: vec![host.to_owned()] }
+    }
 }
 
 impl<'a> Decision<'a> {
@@ -159,8 +168,7 @@ impl<'a> Decision<'a> {
 
     async fn host(&mut self, host: &str) -> Result<Vec<Hop>, RouteVerdict> {
         self.say("a host in brackets: no MX look-up, no MTA-STS".to_owned());
-        let candidate = Candidate { host: host.to_owned(), preference: 0, secure: true, names: Vec::new() };
-        let explored = self.explore_all(vec![candidate]).await;
+        let explored = self.explore_all(vec![Candidate::itself(host)]).await;
         self.hops(explored)
     }
 
@@ -171,19 +179,36 @@ impl<'a> Decision<'a> {
             let (sts, domain) = (sts.clone(), domain.to_owned());
             policy.spawn(async move { sts.policy(&domain).await });
         }
-        let candidates = self.candidates(domain).await?;
-        let explored = self.explore_all(candidates).await;
-        if explored.iter().any(|(candidate, explored)| roads::needs_policy(candidate, &explored.binding)) {
-            if let Some(Ok(discovered)) = policy.join_next().await {
-                self.apply(discovered);
+        let candidates = match self.candidates(domain).await {
+            Ok(candidates) => candidates,
+            Err(verdict) => {
+                if self.may_be_forged()
+                    && matches!(verdict, RouteVerdict::NoSuchDomain | RouteVerdict::NullMx)
+                {
+                    self.hear(&mut policy).await;
+                }
+                return Err(verdict);
             }
+        };
+        let explored = self.explore_all(candidates).await;
+        let needed =
+            |(candidate, explored): &(Candidate, Explored)| roads::needs_policy(candidate, &explored.binding);
+        if self.may_be_forged() || explored.iter().any(needed) {
+            self.hear(&mut policy).await;
         } else if self.demand == Demand::Dane {
             self.say("MTA-STS has no say: every host is decided without it".to_owned());
         }
         self.hops(explored)
     }
 
-    fn apply(&mut self, discovered: Discovered) {
+    /// Whoever forges an answer about MX, even that there is no domain, does not make its policy go away.
+    fn may_be_forged(&self) -> bool {
+        !self.mx_security.is_some_and(Security::is_secure)
+    }
+
+    /// Waits for the MTA-STS policy, if it is being asked for.
+    async fn hear(&mut self, policy: &mut JoinSet<Discovered>) {
+        let Some(Ok(discovered)) = policy.join_next().await else { return };
         discovered.steps.into_iter().for_each(|step| self.say(step));
         self.troubles.extend(discovered.troubles);
         self.ttl = self.ttl.min(discovered.ttl);
@@ -234,8 +259,7 @@ impl<'a> Decision<'a> {
             }
             Lookup::None { security, nxdomain: false } => {
                 self.say(format!("no MX ({}): the domain itself is the host", word(security)));
-                let host = domain.to_owned();
-                Ok(vec![Candidate { host, preference: 0, secure: true, names: Vec::new() }])
+                Ok(vec![Candidate::itself(domain)])
             }
             Lookup::Bogus { why } => {
                 self.say(why.clone());

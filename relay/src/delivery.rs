@@ -132,19 +132,22 @@ impl Courier {
         abandon: &Abandon,
     ) -> Report {
         let deadline = Deadline::at(begin + self.config.times.total);
-        if let Some(reply) = hopeless(&route, envelope) {
+        let work = Work { config: &self.config, envelope, letter, abandon, deadline };
+        let waived = demand::is_waived(&route, work);
+        let same_for_all = |reply: Reply, route: Arc<Route>| {
             let outcome = Outcome { reply, via: None };
-            return Report { outcomes: vec![outcome; recipients.len()], attempts: Vec::new(), route };
+            Report { outcomes: vec![outcome; recipients.len()], attempts: Vec::new(), waived, route }
+        };
+        if let Some(reply) = hopeless(&route, envelope) {
+            return same_for_all(reply, route);
         }
         let Some(_permit) = self.permit(deadline).await else {
             let reply = Reply::own(451, EnhancedCode(4, 3, 2), "too many deliveries at this time");
-            let outcome = Outcome { reply, via: None };
-            return Report { outcomes: vec![outcome; recipients.len()], attempts: Vec::new(), route };
+            return same_for_all(reply, route);
         };
-        let work = Work { config: &self.config, envelope, letter, abandon, deadline };
         let mut round = Round::new(recipients);
         'hosts: for hop in route.order(chance()) {
-            let road = match demand::road(&self.config, &route, hop, work) {
+            let road = match demand::road(&route, hop, work) {
                 Ok(road) => road,
                 Err(fault) => {
                     round.pass_over(&hop.host, None, fault);
@@ -155,14 +158,14 @@ impl Courier {
                 if round.is_over(work) {
                     break 'hosts;
                 }
-                self.visit(&target, work, &mut round).await;
+                self.visit(hop, &target, work, &mut round).await;
             }
             if hop.addresses.is_empty() {
                 round.pass_over(&hop.host, None, HopFault::temporary((4, 4), "the host has no address"));
             }
         }
         let (outcomes, attempts) = round.finish(deadline);
-        Report { route, outcomes, attempts }
+        Report { route, outcomes, attempts, waived }
     }
 
     async fn permit(&self, deadline: Deadline) -> Option<SemaphorePermit<'_>> {
@@ -170,7 +173,7 @@ impl Courier {
     }
 
     /// Offers the open recipients to one address.
-    async fn visit(&self, target: &Target, work: Work<'_>, round: &mut Round<'_>) {
+    async fn visit(&self, hop: &Hop, target: &Target, work: Work<'_>, round: &mut Round<'_>) {
         if let Some(mut session) = self.pool.take(target) {
             if let Ok(answers) = work.transact(&mut session, &round.open_recipients()).await {
                 round.note(target, &session, true);
@@ -183,7 +186,9 @@ impl Courier {
         round.addresses += 1;
         let mut session = match opening.open(target).await {
             Ok(session) => session,
-            Err(fault) => return round.pass_over(&target.host, Some(target), fault),
+            Err(fault) => {
+                return round.pass_over(&target.host, Some(target), demand::objection(hop, work, fault));
+            }
         };
         round.note(target, &session, false);
         match work.transact(&mut session, &round.open_recipients()).await {

@@ -9,7 +9,6 @@ mod name;
 mod probe;
 mod status;
 mod stub;
-#[cfg(feature = "validator")]
 mod validator;
 mod wire;
 

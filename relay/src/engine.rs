@@ -132,6 +132,10 @@ impl Engine {
         if matches!(*self.inner.dns.health().borrow(), Health::NotValidating { .. }) {
             return None;
         }
+        // What is kept is kept under the only text that a next-hop has, and Postfix nearly always asks by that one.
+        if let Some(route) = self.look(next_hop) {
+            return Some(route);
+        }
         self.look(&NextHop::parse(next_hop).ok()?.to_string())
     }
 

@@ -33,12 +33,7 @@ pub(crate) struct Explored {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Binding {
     /// By usable records at `base`.
-    Dane {
-        base: String,
-        /// The other secure name of the host, if it is an alias.
-        other: Option<String>,
-        records: Vec<Tlsa>,
-    },
+    Dane { base: String, records: Vec<Tlsa> },
     /// By records of which none is usable.
     Unusable { base: String },
     /// There are none, or none that are secure.
@@ -140,8 +135,7 @@ impl Explorer<'_> {
             match &found.lookup {
                 Lookup::Found { records, security: Security::Secure } => {
                     self.say(format!("{name}: {} (secure)", show(records)));
-                    let other = bases.iter().find(|other| *other != base).cloned();
-                    return self.usable(base, other, records);
+                    return self.usable(base, records);
                 }
                 Lookup::Found { .. } => self.say(format!("{name}: insecure, ignored")),
                 Lookup::None { security, .. } => self.say(format!("{name}: none ({})", word(*security))),
@@ -153,7 +147,7 @@ impl Explorer<'_> {
         Binding::Free
     }
 
-    fn usable(&mut self, base: &str, other: Option<String>, records: &[Tlsa]) -> Binding {
+    fn usable(&mut self, base: &str, records: &[Tlsa]) -> Binding {
         let usable = dane::usable(records);
         let base = base.to_owned();
         if usable.is_empty() {
@@ -162,7 +156,7 @@ impl Explorer<'_> {
             self.trouble(TroubleKind::TlsaInvalid, why);
             return Binding::Unusable { base };
         }
-        Binding::Dane { base, other, records: usable }
+        Binding::Dane { base, records: usable }
     }
 
     /// A failed look-up is never "no DANE" (RFC 7672 section 2.1.2).

@@ -4,6 +4,8 @@
 //! in pieces or many at once. Numbers have no sign, no leading zero and an upper limit; whatever else comes is an
 //! error, after which nothing on that connection can be trusted.
 
+use std::io::Write as _;
+
 /// Digits that a length may have; more than any limit needs.
 const LENGTH_DIGITS: usize = 9;
 
@@ -52,11 +54,12 @@ pub fn take(input: &[u8], limit: usize) -> Result<Option<(&[u8], usize)>, Netstr
     }
 }
 
-/// Appends `data` as a netstring.
-pub fn put(data: &[u8], output: &mut Vec<u8>) {
-    output.extend_from_slice(data.len().to_string().as_bytes());
-    output.push(b':');
-    output.extend_from_slice(data);
+/// Appends one netstring that holds these parts, one after the other.
+pub fn put(parts: &[&[u8]], output: &mut Vec<u8>) {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    // A vector takes everything.
+    let _ = write!(output, "{length}:");
+    parts.iter().for_each(|part| output.extend_from_slice(part));
     output.push(b',');
 }
 
@@ -109,7 +112,8 @@ mod tests {
         #[test]
         fn what_is_put_is_taken(data in prop::collection::vec(any::<u8>(), 0..300), rest in prop::collection::vec(any::<u8>(), 0..9)) {
             let mut wire = Vec::new();
-            put(&data, &mut wire);
+            let (head, tail) = data.split_at(data.len() / 2);
+            put(&[head, tail], &mut wire);
             let used = wire.len();
             wire.extend(rest);
             prop_assert_eq!(take(&wire, 300), Ok(Some((&data[..], used))));
@@ -124,7 +128,7 @@ mod tests {
                 Ok(Some((data, used))) => {
                     prop_assert!(data.len() <= limit && used <= input.len());
                     let mut again = Vec::new();
-                    put(data, &mut again);
+                    put(&[data], &mut again);
                     prop_assert_eq!(&again[..], &input[..used]);
                 }
                 Ok(None) => prop_assert!(input.len() <= limit + LENGTH_DIGITS + 2),

@@ -43,7 +43,7 @@ pub enum BadNextHop {
     /// The name is none.
     #[error(transparent)]
     Name(#[from] BadName),
-    /// The port is no number from 1 to 65535, nor smtp or submission.
+    /// The port is no number from 1 to 65535, nor one of the names that mail has.
     #[error("the port is none")]
     Port,
 }
@@ -107,6 +107,7 @@ impl fmt::Display for NextHop {
 fn parse_port(text: &str) -> Result<u16, BadNextHop> {
     match text {
         "smtp" => Ok(SMTP),
+        "smtps" | "submissions" => Ok(465),
         "submission" => Ok(587),
         _ if text.bytes().all(|byte| byte.is_ascii_digit()) => {
             text.parse().ok().filter(|port| *port != 0).ok_or(BadNextHop::Port)
@@ -138,6 +139,7 @@ mod tests {
             ("example.org:25", "example.org"),
             ("example.org:smtp", "example.org"),
             ("example.org:submission", "example.org:587"),
+            ("[mx.example.org]:smtps", "[mx.example.org]:465"),
             ("[MX.example.org]", "[mx.example.org]"),
             ("[mx.example.org]:2525", "[mx.example.org]:2525"),
             ("[192.0.2.1]", "[192.0.2.1]"),

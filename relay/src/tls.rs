@@ -81,7 +81,7 @@ impl Tls {
     }
 
     /// What the road asks of the certificate, and the server name to send (RFC 7672 section 8.1, RFC 8461
-    /// section 4.2).
+    /// sections 4.2 and 7.1).
     fn check<'a>(&self, road: &'a Road, host: &'a str) -> Result<(Check, &'a str), TlsFault> {
         match road {
             Road::Dane { base, names, records } => {

@@ -187,8 +187,14 @@ fn completion_scripts_are_scripts() {
     let bash = complete("bash");
     let checked = tests::run(Command::new("bash").arg("-n"), &bash);
     assert_eq!((checked.code, checked.stderr.as_str()), (0, ""));
-    let ask = [bash.as_slice(), b"\nCOMP_WORDS=(gatepost keys gen); COMP_CWORD=2; _gatepost gatepost gen keys; echo \"${COMPREPLY[@]}\"\n"].concat();
-    assert_eq!(tests::run(Command::new("bash").arg("--norc"), &ask).success().text().trim(), "generate");
+    for (command, begun, whole) in [("keys", "gen", "generate"), ("relay", "que", "query")] {
+        let ask = format!(
+            "\nCOMP_WORDS=(gatepost {command} {begun}); COMP_CWORD=2; _gatepost gatepost {begun} {command}; \
+             echo \"${{COMPREPLY[@]}}\"\n"
+        );
+        let script = [bash.as_slice(), ask.as_bytes()].concat();
+        assert_eq!(tests::run(Command::new("bash").arg("--norc"), &script).success().text().trim(), whole);
+    }
     for shell in ["fish", "zsh"] {
         assert!(String::from_utf8(complete(shell)).unwrap().contains("check-config"));
     }
@@ -200,7 +206,13 @@ fn manual_pages_are_clean() {
     let mut command = Command::new(gatepost_binary());
     tests::run(command.arg("manual").arg(dir.path()), b"").success();
     let pages = names(dir.path());
-    for page in ["gatepost.1", "gatepost-filter.1", "gatepost-keys-generate.1", "gatepost-notary-show.1"] {
+    for page in [
+        "gatepost.1",
+        "gatepost-filter.1",
+        "gatepost-keys-generate.1",
+        "gatepost-notary-show.1",
+        "gatepost-relay-query.1",
+    ] {
         assert!(pages.iter().any(|name| name == page), "{page} in {pages:?}");
     }
     for page in pages {

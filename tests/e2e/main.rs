@@ -27,5 +27,6 @@ mod protocol;
 mod relay;
 mod rooms;
 mod sendmail;
+mod setup;
 mod smime;
 mod untouched;

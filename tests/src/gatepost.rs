@@ -244,6 +244,28 @@ impl Gatepost {
         self.start();
     }
 
+    /// From the next start on the daemon and the commands take it to be `offset` away from now, such as `-2d`.
+    ///
+    /// # Panics
+    /// If `./setup test` has not installed libfaketime.
+    #[track_caller]
+    pub fn set_clock(&mut self, offset: &str) {
+        let architecture = std::env::consts::ARCH;
+        let library = format!("/usr/lib/{architecture}-linux-gnu/faketime/libfaketimeMT.so.1");
+        assert!(Path::new(&library).exists(), "{library} is missing: run `./setup test`");
+        let changed = [
+            ("LD_PRELOAD", library.as_str()),
+            ("FAKETIME", offset),
+            // Only the time of day: patience, time stamps of files and other processes are as they are.
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+            ("FAKETIME_DISABLE_SHM", "1"),
+            ("NO_FAKE_STAT", "1"),
+        ];
+        self.environment.retain(|(known, _)| changed.iter().all(|(name, _)| known != name));
+        let changed = changed.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        self.environment.extend(changed);
+    }
+
     /// The running process.
     ///
     /// # Panics

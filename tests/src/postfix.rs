@@ -1,5 +1,7 @@
 //! A private Postfix: own configuration, queue and data directories, own ports, no DNS.
 
+use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::fs::Permissions;
@@ -60,6 +62,7 @@ pub struct PostfixPlan {
     routes: Vec<(String, u16)>,
     parameters: Vec<(String, String)>,
     services: String,
+    root: Option<PathBuf>,
     /// The ports it will listen on; known before it is started.
     pub ports: PostfixPorts,
 }
@@ -75,6 +78,7 @@ impl PostfixPlan {
             routes: Vec::new(),
             parameters: Vec::new(),
             services: String::new(),
+            root: None,
             ports: PostfixPorts::free(),
         }
     }
@@ -117,6 +121,19 @@ impl PostfixPlan {
         self
     }
 
+    /// The Postfix of Debian 13 in place of the machine's own.
+    ///
+    /// # Panics
+    /// If `./setup test` has not fetched it.
+    #[track_caller]
+    pub fn version310(mut self) -> Self {
+        let ours = std::env::current_exe().unwrap();
+        let mut candidates = ours.ancestors().map(|path| path.join("postfix-13"));
+        let root = candidates.find(|path| path.join("usr/lib/postfix/sbin/master").exists());
+        self.root = Some(root.expect("target/postfix-13 holds the extracted package: run `./setup test`"));
+        self
+    }
+
     /// Starts Postfix and waits until it greets.
     ///
     /// # Panics
@@ -126,7 +143,8 @@ impl PostfixPlan {
         need_root();
         let dir = directory(self.domain.split('.').next().unwrap_or("postfix"));
         self.lay_out(dir.path());
-        let mut postfix = Postfix { domain: self.domain, ports: self.ports, dir, daemon: None };
+        let mut postfix =
+            Postfix { domain: self.domain, ports: self.ports, root: self.root, dir, daemon: None };
         postfix.start();
         postfix
     }
@@ -169,13 +187,14 @@ impl PostfixPlan {
 
     fn main_cf(&self, dir: &Path) -> String {
         let (dir, domain) = (dir.display(), &self.domain);
+        let meta = self.root.as_deref().unwrap_or(Path::new("/")).join("etc/postfix");
         let mut text = format!(
             "compatibility_level = 3.6
 queue_directory = {dir}/queue
 data_directory = {dir}/data
 command_directory = /usr/sbin
 daemon_directory = {DAEMONS}
-meta_directory = /etc/postfix
+meta_directory = {meta}
 shlib_directory = /usr/lib/postfix
 mail_owner = postfix
 setgid_group = postdrop
@@ -220,6 +239,7 @@ smtpd_milters = {milters}
 non_smtpd_milters = {milters}
 ",
             milters = self.milters.join(" "),
+            meta = meta.display(),
         );
         // The last setting of a parameter wins, but Postfix warns; so take the first one out.
         for (name, value) in &self.parameters {
@@ -276,6 +296,8 @@ pub struct Postfix {
     pub domain: String,
     /// Its listening ports.
     pub ports: PostfixPorts,
+    /// Where its programs and their libraries are, if not in the machine's own /usr.
+    root: Option<PathBuf>,
     // Before the directory: what runs in it must end first.
     daemon: Option<Daemon>,
     dir: TempDir,
@@ -309,7 +331,9 @@ impl Postfix {
         // The master itself, not postfix(1): in the foreground, and without the script's long checks.
         // Each daemon closes every descriptor up to the limit, and test runners raise that to a million.
         let mut master = Command::new("sh");
-        master.args(["-c", "ulimit -Sn 1024; exec \"$0\" \"$@\"", &format!("{DAEMONS}/master")]);
+        master
+            .args(["-c", "ulimit -Sn 1024; exec \"$0\" \"$@\""])
+            .args(self.words(&format!("{DAEMONS}/master")));
         master.arg("-c").arg(self.config()).arg("-d");
         self.daemon = Some(Daemon::start(&mut master, &self.dir.path().join("log/stderr"), self.dir.path()));
         let port = self.ports.inbound;
@@ -380,7 +404,7 @@ impl Postfix {
     /// The queue as `postqueue -j` shows it, one object for each message.
     #[track_caller]
     pub fn mailq(&self) -> Vec<Value> {
-        let ran = run(Command::new("postqueue").arg("-c").arg(self.config()).arg("-j"), b"").success();
+        let ran = run(self.program("postqueue").arg("-c").arg(self.config()).arg("-j"), b"").success();
         ran.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
@@ -398,13 +422,13 @@ impl Postfix {
     /// Attempts to deliver all deferred mail now.
     #[track_caller]
     pub fn flush(&self) {
-        run(Command::new("postqueue").arg("-c").arg(self.config()).arg("-f"), b"").success();
+        run(self.program("postqueue").arg("-c").arg(self.config()).arg("-f"), b"").success();
     }
 
     /// Submits a message (any line ends) with sendmail(1), as a program on the machine does.
     #[track_caller]
     pub fn sendmail(&self, reverse_path: &str, recipients: &[&str], message: &[u8]) -> Ran {
-        let mut sendmail = Command::new("/usr/sbin/sendmail");
+        let mut sendmail = self.program("/usr/sbin/sendmail");
         sendmail.arg("-C").arg(self.config()).args(["-i", "-f", reverse_path]).args(recipients);
         run(&mut sendmail, message).success()
     }
@@ -412,7 +436,33 @@ impl Postfix {
     /// Runs one of Postfix's commands on this instance, such as `postsuper`.
     #[track_caller]
     pub fn command(&self, name: &str, arguments: &[&str]) -> Ran {
-        run(Command::new(name).arg("-c").arg(self.config()).args(arguments), b"")
+        run(self.program(name).arg("-c").arg(self.config()).args(arguments), b"")
+    }
+
+    fn program(&self, name: &str) -> Command {
+        let words = self.words(name);
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        command
+    }
+
+    /// What runs a program of this Postfix. Another version sees its own /usr, in a mount namespace of its own; all
+    /// else is the machine's.
+    fn words(&self, name: &str) -> Vec<OsString> {
+        const SCRIPT: &str = "mount --bind \"$0/usr\" /usr && exec \"$@\"";
+        let words = match &self.root {
+            None => vec![name.as_ref()],
+            Some(root) => vec![
+                "unshare".as_ref(),
+                "--mount".as_ref(),
+                "sh".as_ref(),
+                "-c".as_ref(),
+                SCRIPT.as_ref(),
+                root.as_os_str(),
+                name.as_ref(),
+            ],
+        };
+        words.into_iter().map(OsStr::to_owned).collect()
     }
 }
 

@@ -6,7 +6,9 @@
 
 mod identity;
 mod mail_host;
+mod peer;
 mod policy_host;
+mod report_host;
 mod zone;
 
 use std::collections::BTreeMap;
@@ -33,7 +35,12 @@ pub use mail_host::Arrived;
 pub use mail_host::Ending;
 pub use mail_host::MailHost;
 pub use mail_host::Starttls;
+pub use peer::Peer;
+pub use peer::PeerPlan;
+pub use peer::Taken;
 pub use policy_host::PolicyFile;
+pub use report_host::Posted;
+pub use report_host::Posts;
 pub use zone::Ds;
 pub use zone::Zone;
 
@@ -49,6 +56,8 @@ const LAME_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 54);
 const SILENT_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 55);
 /// The address of every policy host.
 pub const POLICY_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 2, 0, 1);
+/// The address of the host that takes TLS reports.
+const REPORT_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 2, 0, 2);
 
 /// Runs `body` in a namespace of its own. `name` is the full name of the calling test, which is started again there.
 ///
@@ -77,6 +86,7 @@ pub struct World {
     zones: BTreeMap<String, Zone>,
     hosts: Vec<(Ipv4Addr, MailHost)>,
     policies: Vec<(String, PolicyFile)>,
+    report_host: Option<Identity>,
     addresses: u8,
     /// Stands for the authorities of the web.
     pub web: Identity,
@@ -98,7 +108,8 @@ impl World {
         let (web, root) = (Identity::root("Web Root"), Identity::root("Private Root"));
         let intermediate = root.issue_authority("Private Intermediate");
         let (zones, hosts, policies) = (BTreeMap::new(), Vec::new(), Vec::new());
-        let mut world = Self { zones, hosts, policies, addresses: 0, web, root, intermediate };
+        let mut world =
+            Self { zones, hosts, policies, report_host: None, addresses: 0, web, root, intermediate };
         world.zone("").record(&format!("{TOP}. NS ns.{TOP}.")).record(&format!("ns.{TOP}. A {AUTHORITY}"));
         world.zone("").record(&format!("ns.top. A {AUTHORITY}"));
         let top = world.zone(TOP);
@@ -130,6 +141,12 @@ impl World {
         self.policies.push((host.to_owned(), file));
     }
 
+    /// A host with this name below [`TOP`] takes TLS reports over HTTPS.
+    pub fn report_host(&mut self, host: &str) {
+        self.report_host = Some(self.web.issue(host));
+        self.zone(TOP).record(&format!("{host}. A {REPORT_ADDRESS}"));
+    }
+
     /// Signs all zones and starts all servers. Must run inside [`in_private_network`].
     ///
     /// # Panics
@@ -147,11 +164,16 @@ impl World {
             mail_host::serve(address, host, &arrivals);
         }
         policy_host::serve(POLICY_ADDRESS, self.policies);
+        let posts = Arc::new(Posts::default());
+        if let Some(identity) = &self.report_host {
+            report_host::serve(REPORT_ADDRESS, identity, &posts);
+        }
         broken_name_servers();
         let nsd = start(path, "nsd", &["-d", "-c"], &zone::nsd(&self.zones, path, AUTHORITY));
         let unbound = start(path, "unbound", &["-d", "-c"], &zone::unbound(path, AUTHORITY));
-        let resolver = Some(unbound);
-        let world = RunningWorld { arrivals, authorities, resolver, _authority: nsd, dir };
+        let (resolver, authority) = (Some(unbound), Some(nsd));
+        let zones = self.zones;
+        let world = RunningWorld { arrivals, posts, authorities, zones, resolver, authority, dir };
         world.wait_for_resolver();
         world
     }
@@ -162,10 +184,13 @@ impl World {
 pub struct RunningWorld {
     /// What its mail hosts have taken.
     pub arrivals: Arc<Arrivals>,
+    /// What its report host has taken.
+    pub posts: Arc<Posts>,
     /// The bundle that stands for the authorities of the web, for `SSL_CERT_FILE`.
     pub authorities: PathBuf,
+    zones: BTreeMap<String, Zone>,
     resolver: Option<Daemon>,
-    _authority: Daemon,
+    authority: Option<Daemon>,
     dir: TempDir,
 }
 
@@ -173,6 +198,21 @@ impl RunningWorld {
     /// A directory for the test's own files.
     pub fn path(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// Changes a zone while all else goes on. The resolver forgets what it knew.
+    ///
+    /// # Panics
+    /// If there is no such zone, or a server does not come up again.
+    #[track_caller]
+    pub fn change_zone(&mut self, name: &str, change: impl FnOnce(&mut Zone)) {
+        change(self.zones.get_mut(name).expect("a zone of this world"));
+        self.authority = None;
+        let path = self.dir.path();
+        zone::build(&mut self.zones, path, AUTHORITY);
+        let configuration = zone::nsd(&self.zones, path, AUTHORITY);
+        self.authority = Some(start(path, "nsd", &["-d", "-c"], &configuration));
+        self.start_resolver("validator iterator");
     }
 
     /// Ends the resolver: nobody answers on 127.0.0.1 port 53.

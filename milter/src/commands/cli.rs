@@ -379,7 +379,7 @@ pub enum Notary {
 pub enum Relay {
     /// Run policy server and relay without the milter.
     Serve,
-    /// Say which road leads to each host of a domain, decided afresh.
+    /// Say which road leads to each host of a domain, decided afresh; exits 75 if none can be used now.
     Query {
         /// A domain, or what Postfix calls a next-hop: `[host]`, `domain:port`.
         domain: String,

@@ -82,6 +82,23 @@ fn time(story: &Story) -> String {
     jiff::Timestamp::from_microsecond(story.time).map(|time| time.to_string()).unwrap_or_default()
 }
 
+/// `dane, TLSv1.3, TLS13_AES_256_GCM_SHA384, X25519MLKEM768, certificate ab12…, TLSA 3 1 1`.
+fn session_in_words(session: &Value) -> String {
+    let at = |path: &str| session.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let mut words: Vec<String> = Vec::new();
+    words.extend(
+        ["/road", "/channel/tls", "/channel/cipher", "/channel/key_exchange"]
+            .iter()
+            .filter_map(|path| at(path).map(str::to_owned)),
+    );
+    for (name, path) in
+        [("certificate", "/channel/certificate"), ("TLSA", "/channel/tlsa"), ("failure:", "/failure")]
+    {
+        words.extend(at(path).map(|value| format!("{name} {value}")));
+    }
+    words.join(", ")
+}
+
 /// One record in words.
 fn text(story: &Story) -> String {
     let mut text = format!("{}  {}  (record {}, {})", time(story), story.event, story.seq, story.txid);
@@ -92,8 +109,11 @@ fn text(story: &Story) -> String {
     };
     let public = story.leaf.get("public").unwrap_or(&story.leaf);
     let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    for name in ["direction", "verdict", "smtp", "code", "size"] {
+    for name in ["direction", "verdict", "smtp", "code", "size", "policy"] {
         add(name, public.get(name).map(word).unwrap_or_default());
+    }
+    for session in public.get("sessions").and_then(Value::as_array).into_iter().flatten() {
+        add("session", session_in_words(session));
     }
     let Some(private) = &story.private else {
         add("private", if story.erased { "erased".to_owned() } else { "no key".to_owned() });

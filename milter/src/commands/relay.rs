@@ -54,27 +54,46 @@ pub(crate) fn wait<T>(future: impl Future<Output = T>) -> Result<T, Exit> {
 /// The answer for enforced TLS, for `filter` and `explain`.
 pub(crate) fn enforced_tls(config: &Config, domain: &str) -> KeyAnswer {
     let asked = room::needed(config).and_then(|relay| {
-        let engine = room::engine(relay, &Clock::system(), false)?;
-        wait(room::enforced_tls(&engine, domain))
+        wait(async {
+            let engine = room::engine(relay, &Clock::system(), false)?;
+            Ok(room::enforced_tls(&engine, domain).await)
+        })?
     });
     asked.unwrap_or_else(|exit| KeyAnswer::CouldNotTell { why: exit.to_string() })
 }
 
-/// Shows a decision, made afresh. Exits 75 if none can be made now, 65 if the name is none.
+/// Shows a decision, made afresh. Exits 75 if none can be made now or no host may be used, 65 if the name is none.
 fn query(config: &Config, domain: &str, explain: bool, as_json: bool) -> Result<(), Exit> {
     let clock = Clock::system();
-    let engine = room::engine(room::needed(config)?, &clock, false)?;
-    let route = wait(engine.route_afresh(domain))?;
+    let relay = room::needed(config)?;
+    let route = wait(async {
+        let engine = room::engine(relay, &clock, false)?;
+        Ok::<_, Exit>(engine.route_afresh(domain).await)
+    })??;
     if as_json {
         output::json(&route_as_value(&route, clock.now()))?;
     } else {
         output::line(&route_in_words(&route, clock.now(), explain))?;
     }
     match &route.verdict {
+        RouteVerdict::NullMx | RouteVerdict::NoSuchDomain => Ok(()),
+        _ => somewhere(domain, &route, route.hosts.iter().any(|hop| !is_closed(&hop.road))),
+    }
+}
+
+/// Whether mail could leave, as an exit code; `open`: by one of the hosts.
+fn somewhere(domain: &str, route: &Route, open: bool) -> Result<(), Exit> {
+    match &route.verdict {
+        RouteVerdict::Hosts if open => Ok(()),
+        RouteVerdict::Hosts => Err(Exit::later(format!("{domain}: mail would have to wait"))),
         RouteVerdict::Temporary { why } => Err(Exit::later(format!("{domain}: {why}"))),
         RouteVerdict::Malformed { why } => Err(Exit { code: 65, message: format!("{domain}: {why}") }),
-        _ => Ok(()),
+        _ => Err(Exit::not_found(format!("{domain}: {}", verdict_in_words(route)))),
     }
+}
+
+fn is_closed(road: &Road) -> bool {
+    matches!(road, Road::Unreachable { .. } | Road::StsMismatch { testing: false })
 }
 
 fn route_in_words(route: &Route, now: i64, explain: bool) -> String {
@@ -113,6 +132,10 @@ fn asking(now: i64, tlsrpt: bool) -> Asking {
 fn verdict_in_words(route: &Route) -> String {
     let policy = match serde_json::to_value(route.kind) {
         Ok(Value::String(kind)) if kind != "none" => kind,
+        // Where a look-up failed nobody can say that there is none.
+        _ if route.hosts.iter().any(|hop| matches!(hop.road, Road::Unreachable { .. })) => {
+            "no policy that could be found".to_owned()
+        }
         _ => "no policy".to_owned(),
     };
     match &route.verdict {
@@ -223,13 +246,13 @@ fn route_as_value(route: &Route, now: i64) -> Value {
 fn test(config: &Config, domain: &str, as_json: bool) -> Result<(), Exit> {
     let clock = Clock::system();
     let relay = room::needed(config)?;
-    let engine = room::engine(relay, &clock, false)?;
     let courier = Courier::new(relay.courier.clone(), Tls::with_system_roots(clock.clone()));
     let (route, probes) = wait(async {
+        let engine = room::engine(relay, &clock, false)?;
         let route = engine.route_afresh(domain).await;
         let probes = courier.probe(&route).await;
-        (route, probes)
-    })?;
+        Ok::<_, Exit>((route, probes))
+    })??;
     if as_json {
         let probes: Vec<Value> = probes.iter().map(probe_as_value).collect();
         output::json(&json!({ "route": route_as_value(&route, clock.now()), "hosts": probes }))?;
@@ -239,12 +262,7 @@ fn test(config: &Config, domain: &str, as_json: bool) -> Result<(), Exit> {
             output::line(&probe_in_words(probe))?;
         }
     }
-    match &route.verdict {
-        RouteVerdict::Temporary { why } => Err(Exit::later(format!("{domain}: {why}"))),
-        RouteVerdict::Hosts if probes.iter().any(|probe| probe.reached.is_ok()) => Ok(()),
-        RouteVerdict::Hosts => Err(Exit::later(format!("{domain}: mail would have to wait"))),
-        _ => Err(Exit::not_found(format!("{domain}: {}", verdict_in_words(&route)))),
-    }
+    somewhere(domain, &route, probes.iter().any(|probe| probe.reached.is_ok()))
 }
 
 fn probe_in_words(probe: &Probe) -> String {

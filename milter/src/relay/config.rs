@@ -27,11 +27,22 @@ const DEMANDS: [(&str, Demand); 6] = [
     ("off", Demand::Off),
 ];
 
+/// Who checks DNSSEC signatures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Validation {
+    /// Gatepost itself, from the root's keys in this file.
+    Own(PathBuf),
+    /// The resolver, which says so with the AD bit.
+    Resolver,
+}
+
 /// The `[relay]` section.
 #[derive(Clone, Debug)]
 pub struct RelayConfig {
-    /// The validating resolver.
+    /// The resolver.
     pub dns: DnsConfig,
+    /// Who validates its answers.
+    pub validation: Validation,
     /// How MTA-STS policies are fetched and kept.
     pub sts: StsConfig,
     /// What is asked for by domain.
@@ -44,7 +55,8 @@ pub struct RelayConfig {
     pub lmtp_listen: Option<SocketAddr>,
     /// The transport in Postfix's master.cf that leads there.
     pub transport: String,
-    /// Domains, beside the gateway's own, whose mail the MTA delivers by itself; `.name` covers all below it.
+    /// Domains, the gateway's own among them, whose mail the MTA delivers by itself, as A-labels; `.name` covers all
+    /// below it.
     pub local: Vec<String>,
     /// How mail is delivered.
     pub courier: CourierConfig,
@@ -105,7 +117,8 @@ impl RelayConfig {
     /// Takes the section's keys. `None` when a key is wrong; the section then holds the mistake.
     pub fn take(section: &mut Section, gateway: Option<&GatewayConfig>) -> Option<Self> {
         let before = section.mistakes();
-        let dns = take_dns(section);
+        let validation = take_validation(section);
+        let dns = take_dns(section, &validation);
         let sts = take_sts(section, gateway);
         let demands = take_demands(section);
         let policy_listen = section.take_parsed_list("policy_listen", str::parse).map(values);
@@ -121,6 +134,7 @@ impl RelayConfig {
         }
         let mut config = Self {
             dns,
+            validation,
             sts,
             demands,
             policy_listen: policy_listen.unwrap_or_default(),
@@ -137,6 +151,12 @@ impl RelayConfig {
             config.local.push(gateway.name.clone());
             config.local.extend(gateway.domains.iter().cloned());
         }
+        for local in &mut config.local {
+            let bare = local.trim_start_matches('.');
+            if let Ok(ascii) = a_labels(bare) {
+                *local = local.replace(bare, &ascii);
+            }
+        }
         Some(config)
     }
 
@@ -151,14 +171,14 @@ impl RelayConfig {
             )
         };
         servers(self) == servers(other)
-            && self.dns == other.dns
+            && (&self.dns, &self.validation) == (&other.dns, &other.validation)
             && self.local == other.local
             && self.courier == other.courier
             && self.reports == other.reports
             && (self.sts.timeout, self.sts.capacity) == (other.sts.timeout, other.sts.capacity)
     }
 
-    /// True for a domain, in lower case, whose mail the MTA delivers by itself.
+    /// True for a domain, in lower-case A-labels, whose mail the MTA delivers by itself.
     pub fn is_local(&self, domain: &str) -> bool {
         self.local.iter().any(|local| match local.strip_prefix('.') {
             Some(_) => domain.ends_with(local.as_str()),
@@ -167,9 +187,26 @@ impl RelayConfig {
     }
 }
 
-fn take_dns(section: &mut Section) -> DnsConfig {
+fn take_validation(section: &mut Section) -> Validation {
+    // The file of Debian's package dns-root-data.
+    let own = || Validation::Own(PathBuf::from("/usr/share/dns/root.key"));
+    let choices = [("own", own()), ("resolver", Validation::Resolver)];
+    let validation = section.take_choice("validation", &choices).map_or(Validation::Resolver, value);
+    let Some(anchors) = section.take_parsed("trust_anchors", crate::config::absolute) else {
+        return validation;
+    };
+    if validation == Validation::Resolver {
+        let message = "`trust_anchors` is of use only with `validation = \"own\"`: the resolver has its own";
+        section.reject(anchors.at, "trust_anchors", message);
+    }
+    Validation::Own(anchors.value)
+}
+
+fn take_dns(section: &mut Section, validation: &Validation) -> DnsConfig {
     let default = DnsConfig::default();
     let trusted = section.take_boolean("resolver_elsewhere").is_some_and(|trusted| trusted.value);
+    // Whoever is on the way cannot forge what is validated here.
+    let trusted = trusted || matches!(validation, Validation::Own(_));
     let resolver = section.take_parsed("resolver", |text| resolver(text, trusted));
     DnsConfig {
         resolver: resolver.map_or(default.resolver, value),
@@ -310,7 +347,8 @@ fn own_host(text: &str) -> Result<OwnHostConfig, String> {
         [name, certificate, next] => (name, certificate, Some(next)),
         _ => {
             return Err(
-                "must be host name, certificate file and, if there is one, that of the next".to_owned()
+                "must be \"NAME CERTIFICATE\" or \"NAME CERTIFICATE NEXT\": a host name and one or two files"
+                    .to_owned(),
             );
         }
     };
@@ -358,7 +396,7 @@ fn resolver(text: &str, elsewhere: bool) -> Result<SocketAddr, String> {
     }
     Err(format!(
         "{} is not on this machine, and whoever is on the way could forge its answers; run a validating resolver on \
-127.0.0.1, or say `resolver_elsewhere = true` if you trust the way",
+127.0.0.1, say `validation = \"own\"`, or `resolver_elsewhere = true` if you trust the way",
         address.ip()
     ))
 }

@@ -164,12 +164,16 @@ impl RelayMetrics {
 
 /// The road that a recipient's mail took, as label and record name it.
 pub fn road_of(outcome: &Outcome) -> &'static str {
-    match outcome.via.as_ref().map(|via| &via.channel.matched) {
-        Some(Matched::Tlsa { .. }) => "dane",
-        Some(Matched::WebPki { .. }) => "sts",
-        Some(Matched::Unauthenticated) => "unauthenticated",
-        Some(Matched::Cleartext) => "cleartext",
-        None => "no-road",
+    outcome.via.as_ref().map_or("no-road", |via| road_named(&via.channel.matched))
+}
+
+/// What was proven on a road, as label and record name it.
+pub fn road_named(matched: &Matched) -> &'static str {
+    match matched {
+        Matched::Tlsa { .. } => "dane",
+        Matched::WebPki { .. } => "sts",
+        Matched::Unauthenticated => "unauthenticated",
+        Matched::Cleartext => "cleartext",
     }
 }
 

@@ -2,11 +2,11 @@
 
 use ::relay::delivery::{Outcome, Via};
 use ::relay::lmtp::Relayed;
-use ::relay::tls::Matched;
+use ::relay::tls::{Channel, Matched};
 use notary::{Detail, Entry};
 use serde_json::{Map, Value, json};
 
-use crate::relay::metrics::{result_of, road_of};
+use crate::relay::metrics::{result_of, road_named, road_of};
 use crate::transaction::new_id;
 
 /// Name of the event: a remote host, or we in its place, had the last word about a message.
@@ -37,7 +37,7 @@ fn public(relayed: &Relayed) -> Map<String, Value> {
             "outcome": result_of(outcome),
             "smtp": outcome.reply.code,
             "code": outcome.reply.enhanced_or_default().to_string(),
-            "channel": outcome.via.as_ref().map(|via| channel(via)),
+            "channel": outcome.via.as_ref().map(|via| channel(&via.channel, via.mx_secure)),
         });
         match ways.iter_mut().find(|(known, _)| *known == way) {
             Some((_, count)) => *count += 1,
@@ -59,7 +59,9 @@ fn public(relayed: &Relayed) -> Map<String, Value> {
         "size": relayed.size,
         "recipients": relayed.recipients.len(),
         "require_tls": relayed.envelope.require_tls,
+        "waived": relayed.report.waived,
         "ways": ways,
+        "sessions": sessions(relayed),
         "build": concat!("gatepost ", env!("CARGO_PKG_VERSION")),
     });
     match public {
@@ -68,19 +70,41 @@ fn public(relayed: &Relayed) -> Map<String, Value> {
     }
 }
 
+/// Every try that went far enough to tell something of TLS, in order: also those of hosts that did not have the last
+/// word, or with whom it did not come to mail.
+fn sessions(relayed: &Relayed) -> Vec<Value> {
+    let hosts = &relayed.report.route.hosts;
+    let told = relayed
+        .report
+        .attempts
+        .iter()
+        .filter(|attempt| attempt.channel.is_some() || attempt.failure.is_some());
+    told.map(|attempt| {
+        let hop = hosts.iter().find(|hop| hop.host == attempt.host);
+        let mx_secure = hop.is_some_and(|hop| hop.mx_secure);
+        json!({
+            "road": attempt.channel.as_ref().map_or("no-road", |channel| road_named(&channel.matched)),
+            "channel": attempt.channel.as_ref().map(|known| channel(known, mx_secure)),
+            "failure": attempt.failure,
+            "reused": attempt.reused,
+        })
+    })
+    .collect()
+}
+
 /// TLS and who the peer was proven to be.
-fn channel(via: &Via) -> Value {
-    let tlsa = match &via.channel.matched {
+fn channel(channel: &Channel, mx_secure: bool) -> Value {
+    let tlsa = match &channel.matched {
         Matched::Tlsa { usage, selector, matching } => Some(format!("{usage} {selector} {matching}")),
         _ => None,
     };
     json!({
-        "tls": via.channel.tls_version,
-        "cipher": via.channel.cipher,
-        "key_exchange": via.channel.key_exchange,
-        "certificate": via.channel.certificate_sha256,
+        "tls": channel.tls_version,
+        "cipher": channel.cipher,
+        "key_exchange": channel.key_exchange,
+        "certificate": channel.certificate_sha256,
         "tlsa": tlsa,
-        "mx_secure": via.mx_secure,
+        "mx_secure": mx_secure,
     })
 }
 

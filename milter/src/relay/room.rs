@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::relay::config::{RelayConfig, ReportsConfig};
+use crate::relay::config::{RelayConfig, ReportsConfig, Validation};
 use crate::telemetry::Telemetry;
 use crate::transaction::domain_of;
 
@@ -50,12 +50,26 @@ pub struct RelayRoom {
     pub clock: Clock,
 }
 
-/// The decision engine alone, for commands that must not touch the daemon's tables.
+/// The look-ups, validated as configured. Must be called within a runtime.
 ///
 /// # Errors
-/// The directory of MTA-STS policies cannot be made.
+/// The trust anchors cannot be read.
+pub fn dns(config: &RelayConfig) -> Result<Dns, Exit> {
+    let Validation::Own(path) = &config.validation else { return Ok(Dns::new(config.dns.clone())) };
+    let anchors = std::fs::read_to_string(path).map_err(|error| {
+        let advice = "`trust_anchors` must name the keys of the root, as in Debian's package dns-root-data";
+        Exit::input(format!("cannot read {}; {advice}", path.display()), error)
+    })?;
+    Dns::validating(config.dns.clone(), &anchors)
+        .map_err(|error| Exit::config(format!("{} has no trust anchors: {error}", path.display())))
+}
+
+/// The decision engine alone, for commands that must not touch the daemon's tables. Must be called within a runtime.
+///
+/// # Errors
+/// The directory of MTA-STS policies cannot be made, or the trust anchors cannot be read.
 pub fn engine(config: &RelayConfig, clock: &Clock, keep: bool) -> Result<Engine, Exit> {
-    let dns = Dns::new(config.dns.clone());
+    let dns = dns(config)?;
     let mut sts = config.sts.clone();
     if !keep {
         sts.directory = None;
@@ -74,7 +88,7 @@ pub fn needed(config: &Config) -> Result<&RelayConfig, Exit> {
 }
 
 impl RelayRoom {
-    /// Opens the room, if it is configured.
+    /// Opens the room, if it is configured. Must be called within a runtime.
     ///
     /// # Errors
     /// Its tables or directories cannot be used.
@@ -138,6 +152,10 @@ impl RelayRoom {
         let (answer, route) = ask(&self.engine, domain).await;
         if let Some(route) = route {
             self.map.decided(&route);
+        }
+        if let KeyAnswer::CouldNotTell { why } = &answer {
+            // The client is told no more than that it cannot be told.
+            tracing::warn!("cannot tell whether the road to {domain:?} is authenticated: {why}");
         }
         self.telemetry.road_lookup(match &answer {
             KeyAnswer::Found { .. } => "found",

@@ -40,6 +40,11 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
     let telemetry = rooms::telemetry()?;
     room::needed(&config)?;
     let Some(room) = RelayRoom::open(&config, telemetry.clone())? else { return Ok(()) };
+    if room.config.policy_listen.is_empty() && room.config.lmtp_listen.is_none() {
+        return Err(Exit::config(
+            "[relay] has neither `policy_listen` nor `lmtp_listen`: there is nothing to serve",
+        ));
+    }
     let notary = match room.config.lmtp_listen {
         Some(_) => Some(Arc::new(rooms::open_notary(&config.gateway)?)),
         None => None,

@@ -7,14 +7,15 @@ use std::time::Duration;
 use ::relay::dns::Health;
 use ::relay::lmtp::{self, LmtpConfig, Relay};
 use ::relay::socketmap::{self, Listener, PolicyTables, TransportTable};
-use ::relay::tlsrpt::{PostfixSocket, Reporter};
+use ::relay::tlsrpt::{Collector, PostfixSocket, Reporter};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{interval, timeout};
 
 use crate::config::GatewayConfig;
 use crate::exit::Exit;
 use crate::keyring::chain;
+use crate::relay::config::Validation;
 use crate::relay::listen;
 use crate::relay::room::RelayRoom;
 use crate::relay::witness::{Recorder, RelayWitness};
@@ -33,6 +34,7 @@ pub struct RelayTasks {
     servers: JoinSet<()>,
     /// Can be dropped at any time.
     upkeep: JoinSet<()>,
+    collector: Collector,
 }
 
 impl RelayTasks {
@@ -46,6 +48,12 @@ impl RelayTasks {
         recorder: Option<Recorder>,
         stop: &watch::Receiver<bool>,
     ) -> Result<Self, Exit> {
+        if let (Validation::Own(_), false) = (&room.config.validation, room.config.policy_listen.is_empty()) {
+            tracing::warn!(
+                "`validation = \"own\"` is ours alone: Postfix, which asks the policy server, judges DANE by what its own \
+                 resolver says, and that must validate"
+            );
+        }
         let mut servers = JoinSet::new();
         let tables = Arc::new(tables(room));
         for endpoint in &room.config.policy_listen {
@@ -61,10 +69,10 @@ impl RelayTasks {
             servers.spawn(relay(room, gateway, recorder, listener, stop.clone()));
             tracing::info!("relay ready on {address}");
         }
-        Ok(Self { servers, upkeep: upkeep(room)? })
+        Ok(Self { servers, upkeep: upkeep(room)?, collector: room.collector.clone() })
     }
 
-    /// Waits for the servers, which must have been told to stop, and ends everything.
+    /// Waits for the servers, which must have been told to stop, ends everything, and writes down what was counted.
     pub async fn finish(mut self) {
         let finished = timeout(DRAIN_TIME, async { while self.servers.join_next().await.is_some() {} });
         if finished.await.is_err() {
@@ -72,6 +80,10 @@ impl RelayTasks {
         }
         self.servers.shutdown().await;
         self.upkeep.shutdown().await;
+        // What the last deliveries told is on disk before the process ends.
+        if let Err(error) = spawn_blocking(move || self.collector.flush()).await {
+            tracing::error!(%error, "sessions may be missing in TLS reports");
+        }
     }
 }
 

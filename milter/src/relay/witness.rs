@@ -47,7 +47,7 @@ impl Witness for RelayWitness {
         let room = &self.room;
         room.telemetry.relay.delivered(&relayed.report, relayed.took);
         room.map.delivered(&relayed.report);
-        // TLS reports are mail too, and must not report on themselves.
+        // Nothing if the message waived TLS, as our own TLS reports do.
         for session in Session::of_delivery(&relayed.report) {
             room.collector.record(session);
         }

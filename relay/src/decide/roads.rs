@@ -33,9 +33,7 @@ impl Decision<'_> {
             // Whoever forges an insecure MX answer can name a host of his own, with TLSA records of his own. The
             // policy of the domain, where there is one, must list the host; DANE then authenticates it.
             Binding::Dane { .. } if !secure && self.enforced_elsewhere(host) => self.mismatch(host, false),
-            Binding::Dane { base, other, records } => {
-                Road::Dane { names: references(&base, other, names), base, records }
-            }
+            Binding::Dane { base, records } => Road::Dane { names: references(&base, names), base, records },
             Binding::Unusable { base } if self.mode() != Some(Mode::Enforce) => Road::DaneUnusable { base },
             _ => self.by_policy(host),
         }
@@ -43,8 +41,8 @@ impl Decision<'_> {
 
     fn dane_only(&mut self, host: &str, binding: Binding, secure: bool, names: &[String]) -> Road {
         match binding {
-            Binding::Dane { base, other, records } if secure => {
-                Road::Dane { names: references(&base, other, names), base, records }
+            Binding::Dane { base, records } if secure => {
+                Road::Dane { names: references(&base, names), base, records }
             }
             _ => {
                 let what =
@@ -87,7 +85,7 @@ impl Decision<'_> {
     }
 
     fn mismatch(&mut self, host: &str, testing: bool) -> Road {
-        // RFC 8460 section 4.3.2.3 has no better word for a host that the policy does not list.
+        // RFC 8460 section 4.3.2.2 has no better word for a host that the policy does not list.
         self.trouble(TroubleKind::StsPolicyInvalid, host, format!("the MTA-STS policy does not list {host}"));
         Road::StsMismatch { testing }
     }
@@ -98,22 +96,21 @@ impl Decision<'_> {
 }
 
 /// RFC 8461 section 2: MTA-STS must not override DANE, so it matters only where DANE does not bind, or binds a host
-/// whose name is not secure.
+/// whose name is not secure. What failed here may succeed for Postfix, which must not find an open road then.
 pub(super) fn needs_policy(candidate: &Candidate, binding: &Binding) -> bool {
     match binding {
         Binding::Dane { .. } => !candidate.secure,
-        Binding::Unusable { .. } | Binding::Free => true,
-        Binding::NoAddress { .. } | Binding::Unknown { .. } => false,
+        Binding::Unusable { .. } | Binding::Free | Binding::Unknown { .. } => true,
+        Binding::NoAddress { .. } => false,
     }
 }
 
-/// RFC 7672 section 3.2.2: the base domain, the other secure name of the host, and, if the MX look-up was secure, the
-/// next-hop domain with its alias.
-fn references(base: &str, other: Option<String>, names: &[String]) -> Vec<String> {
+/// RFC 7672 section 3.2.2: the base domain first, then the names that led to it.
+fn references(base: &str, names: &[String]) -> Vec<String> {
     let mut all = vec![base.to_owned()];
-    for name in other.into_iter().chain(names.iter().cloned()) {
-        if !all.contains(&name) {
-            all.push(name);
+    for name in names {
+        if !all.contains(name) {
+            all.push(name.clone());
         }
     }
     all

@@ -9,7 +9,9 @@ pub struct Envelope {
     pub reverse_path: String,
     /// The client said SMTPUTF8 (RFC 6531).
     pub smtputf8: bool,
-    /// The client said REQUIRETLS (RFC 8689).
+    /// The client, or the message in its place, said REQUIRETLS (RFC 8689), see [`Letter::requires_tls`].
+    ///
+    /// [`Letter::requires_tls`]: super::Letter::requires_tls
     pub require_tls: bool,
     /// `FULL` or `HDRS` (RFC 3461 section 4.3).
     pub ret: Option<String>,
@@ -29,6 +31,11 @@ pub struct Recipient {
 }
 
 impl Envelope {
+    /// The message is a notification that nobody may be notified about.
+    pub(super) fn is_bounce(&self) -> bool {
+        self.reverse_path.is_empty()
+    }
+
     /// The MAIL command for a host, with the parameters that it and the message know.
     pub(super) fn mail_command(&self, options: MailOptions) -> String {
         let mut command = format!("MAIL FROM:<{}>", self.reverse_path);
@@ -46,7 +53,9 @@ impl Envelope {
             command.push_str(" REQUIRETLS");
         }
         if options.dsn {
-            for (name, value) in [("RET", &self.ret), ("ENVID", &self.envid)] {
+            // A bounce of a message with REQUIRETLS returns the header alone (RFC 8689 section 5).
+            let ret = self.ret.as_deref().map(|ret| if options.require_tls { "HDRS" } else { ret });
+            for (name, value) in [("RET", ret), ("ENVID", self.envid.as_deref())] {
                 if let Some(value) = value {
                     let _ = write!(command, " {name}={value}");
                 }
@@ -81,4 +90,20 @@ pub(super) struct MailOptions {
     pub(super) smtputf8: bool,
     pub(super) require_tls: bool,
     pub(super) dsn: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_demand_for_tls_leaves_no_wish_for_the_whole_message_back() {
+        let ret = |ret: Option<&str>, require_tls| {
+            let envelope = Envelope { ret: ret.map(str::to_owned), require_tls, ..Envelope::default() };
+            envelope.mail_command(MailOptions { require_tls, dsn: true, ..MailOptions::default() })
+        };
+        assert_eq!(ret(Some("FULL"), true), "MAIL FROM:<> REQUIRETLS RET=HDRS\r\n");
+        assert_eq!(ret(Some("FULL"), false), "MAIL FROM:<> RET=FULL\r\n");
+        assert_eq!(ret(None, true), "MAIL FROM:<> REQUIRETLS\r\n");
+    }
 }

@@ -19,6 +19,7 @@ pub struct Letter {
     eight_bit: bool,
     eight_bit_header: bool,
     tls_required_no: bool,
+    require_tls: bool,
 }
 
 impl Letter {
@@ -53,6 +54,12 @@ impl Letter {
         self.tls_required_no
     }
 
+    /// REQUIRETLS was asked for before the message came through something that cannot say so: the field
+    /// `Require-TLS-ESMTP: yes`, which Postfix 3.11 and later put there.
+    pub fn requires_tls(&self) -> bool {
+        self.require_tls
+    }
+
     /// The same letter, held to the recipients' policies whatever its header says.
     #[must_use]
     pub fn without_waiver(self) -> Self {
@@ -72,14 +79,17 @@ pub struct LetterWriter {
     header: Option<HeaderScan>,
     eight_bit_header: bool,
     tls_required: TlsRequired,
+    require_tls: bool,
 }
 
-/// The line of the header section that is being read.
+/// The field of the header section that is being read, unfolded.
 #[derive(Debug, Default)]
 struct HeaderScan {
     /// Its first bytes; more than that no field has that we look for.
-    line: Vec<u8>,
+    text: Vec<u8>,
     long: bool,
+    /// In the middle of a line.
+    inside: bool,
 }
 
 /// What the fields `TLS-Required` said so far.
@@ -102,6 +112,7 @@ impl LetterWriter {
             header: Some(HeaderScan::default()),
             eight_bit_header: false,
             tls_required: TlsRequired::Absent,
+            require_tls: false,
         }
     }
 
@@ -164,11 +175,15 @@ impl LetterWriter {
         if !self.fresh {
             self.put(b"\r\n")?;
         }
+        if let Some(last) = self.header.take() {
+            self.judge(&last);
+        }
         Ok(Letter {
             body: self.body.finish()?,
             eight_bit: self.eight_bit,
             eight_bit_header: self.eight_bit_header,
             tls_required_no: self.tls_required == TlsRequired::No,
+            require_tls: self.require_tls,
         })
     }
 
@@ -187,28 +202,42 @@ impl LetterWriter {
 
     fn scan(&mut self, piece: &[u8]) {
         let Some(scan) = &mut self.header else { return };
-        if piece != b"\r\n" {
-            let room = FIELD.saturating_sub(scan.line.len());
-            scan.long |= piece.len() > room;
-            scan.line.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
+        if piece == b"\r\n" {
+            if !std::mem::take(&mut scan.inside)
+                && let Some(last) = self.header.take()
+            {
+                self.judge(&last);
+            }
             return;
         }
-        let line = std::mem::take(scan);
-        if line.line.is_empty() {
-            self.header = None;
-        } else if let Some(value) = tls_required(&line.line) {
-            let no = !line.long && value.trim_ascii().eq_ignore_ascii_case(b"no");
+        let begins = !scan.inside && !piece.starts_with(b" ") && !piece.starts_with(b"\t");
+        let done = begins.then(|| std::mem::take(scan));
+        let room = FIELD.saturating_sub(scan.text.len());
+        scan.long |= piece.len() > room;
+        scan.text.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
+        scan.inside = true;
+        if let Some(done) = done {
+            self.judge(&done);
+        }
+    }
+
+    fn judge(&mut self, read: &HeaderScan) {
+        if let Some(value) = field(&read.text, b"require-tls-esmtp") {
+            // One that asks for more than it need is no harm.
+            self.require_tls |= !read.long && value.trim_ascii().eq_ignore_ascii_case(b"yes");
+        } else if let Some(value) = field(&read.text, b"tls-required") {
+            let no = !read.long && value.trim_ascii().eq_ignore_ascii_case(b"no");
             let first = self.tls_required == TlsRequired::Absent;
             self.tls_required = if no && first { TlsRequired::No } else { TlsRequired::Void };
         }
     }
 }
 
-/// The value of a field `TLS-Required`, if the line is one.
-fn tls_required(line: &[u8]) -> Option<&[u8]> {
-    let colon = line.iter().position(|byte| *byte == b':')?;
-    let (name, value) = line.split_at(colon);
-    name.trim_ascii_end().eq_ignore_ascii_case(b"tls-required").then(|| value.get(1..).unwrap_or_default())
+/// The value of a field, if the text is one of this name.
+fn field<'a>(text: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
+    let colon = text.iter().position(|byte| *byte == b':')?;
+    let (name, value) = text.split_at(colon);
+    name.trim_ascii_end().eq_ignore_ascii_case(wanted).then(|| value.get(1..).unwrap_or_default())
 }
 
 /// Turns content into what follows DATA: lines that begin with a dot get another one (RFC 5321 section 4.5.2).
@@ -241,7 +270,7 @@ impl Stuffing {
     }
 }
 
-/// Bytes of a header line that are looked at.
+/// Bytes of a header field that are looked at.
 const FIELD: usize = 200;
 
 #[cfg(test)]
@@ -284,6 +313,11 @@ mod tests {
             (" TLS-Required: No\r\n\r\n", false),
             ("Subject: x\r\n\r\nTLS-Required: No\r\n", false),
             ("TLS-Required: No, never\r\n\r\n", false),
+            // A field may be folded (RFC 5322 section 2.2.3).
+            ("TLS-Required:\r\n\tNo\r\nSubject: x\r\n\r\n", true),
+            ("TLS-Required: No\r\n more\r\n\r\n", false),
+            ("Subject: x\r\n TLS-Required: No\r\n\r\n", false),
+            ("Subject: x\r\nTLS-Required: No", true),
         ] {
             assert_eq!(letter(&[text.as_bytes()]).waives_tls(), waived, "{text:?}");
             let bytewise: Vec<_> = text.as_bytes().chunks(1).collect();
@@ -291,6 +325,19 @@ mod tests {
         }
         let long = format!("TLS-Required: No{}x\r\n\r\n", " ".repeat(300));
         assert!(!letter(&[long.as_bytes()]).waives_tls());
+    }
+
+    #[test]
+    fn require_tls_esmtp_counts_in_the_header_only() {
+        for (text, required) in [
+            ("Require-TLS-ESMTP: yes\r\n\r\n", true),
+            ("From: a\r\nrequire-tls-esmtp:YES\r\n\r\n", true),
+            ("Require-TLS-ESMTP: no\r\nRequire-TLS-ESMTP: yes\r\n\r\n", true),
+            ("Require-TLS-ESMTP: no\r\n\r\n", false),
+            ("Subject: x\r\n\r\nRequire-TLS-ESMTP: yes\r\n", false),
+        ] {
+            assert_eq!(letter(&[text.as_bytes()]).requires_tls(), required, "{text:?}");
+        }
     }
 
     #[test]

@@ -83,4 +83,7 @@ pub struct Report {
     pub outcomes: Vec<Outcome>,
     /// Every try, in order.
     pub attempts: Vec<Attempt>,
+    /// `TLS-Required: No` set DANE and MTA-STS aside, as if we knew neither (RFC 8689 section 8.4): what happened says
+    /// nothing about the domain's policies.
+    pub waived: bool,
 }

@@ -156,7 +156,7 @@ impl Opening<'_> {
         Err(HopFault::refused(&reply, "HELO"))
     }
 
-    /// A host that greets with our own name is ourselves (RFC 5321 section 6.3).
+    /// A host that greets with our own name is ourselves, as Postfix has it.
     fn check_loop(self, features: &Features) -> Result<(), HopFault> {
         // Without a dot it is a name like `localhost`, which anybody may have.
         let name = &self.config.name;

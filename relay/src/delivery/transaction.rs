@@ -7,11 +7,11 @@ use mail::BodyReader;
 
 use super::Abandon;
 use super::config::CourierConfig;
+use super::demand;
 use super::envelope::Envelope;
 use super::envelope::MailOptions;
 use super::envelope::Recipient;
 use super::fault::HopFault;
-use super::features::Features;
 use super::letter::Letter;
 use super::letter::Stuffing;
 use super::reply::Reply;
@@ -52,7 +52,7 @@ impl Work<'_> {
         recipients: &[&Recipient],
     ) -> Result<Vec<Answer>, Stale> {
         session.ready = false;
-        let options = match self.options(&session.features, recipients) {
+        let options = match self.options(session, recipients) {
             Ok(options) => options,
             Err(fault) => return Ok(vec![Answer::Elsewhere(fault); recipients.len()]),
         };
@@ -100,14 +100,13 @@ impl Work<'_> {
             let command = if pipelining { "" } else { &command };
             match self.ask(session, command.as_bytes()).await {
                 Ok(reply) if reply.is_positive() => answers.push(None),
+                // The host gives up everything (RFC 5321 section 3.8).
+                Ok(reply) if reply.code == 421 => {
+                    return Ok(Ok(broken_off(answers, &refusal(reply, "RCPT TO"), recipients.len())));
+                }
                 Ok(reply) => answers.push(Some(refusal(reply, "RCPT TO"))),
-                // Nothing was sent for anybody; the refusals that came stand.
                 Err(fault) => {
-                    let lost = Some(broken(&fault, "RCPT TO"));
-                    let mut all: Vec<_> =
-                        answers.into_iter().map(|answer| answer.or_else(|| lost.clone())).collect();
-                    all.resize(recipients.len(), lost);
-                    return Ok(Ok(all));
+                    return Ok(Ok(broken_off(answers, &broken(&fault, "RCPT TO"), recipients.len())));
                 }
             }
         }
@@ -126,8 +125,8 @@ impl Work<'_> {
     /// The parameters for this host, or why it cannot take the message.
     ///
     /// Nothing is converted: a message that was signed in eight bits would not verify in seven.
-    fn options(self, features: &Features, recipients: &[&Recipient]) -> Result<MailOptions, HopFault> {
-        let (envelope, letter) = (self.envelope, self.letter);
+    fn options(self, session: &Session, recipients: &[&Recipient]) -> Result<MailOptions, HopFault> {
+        let (envelope, letter, features) = (self.envelope, self.letter, &session.features);
         if features.size_limit.is_some_and(|limit| letter.len() > limit) {
             let limit = features.size_limit.unwrap_or_default();
             let text = format!("the message has {} octets, the host takes {limit}", letter.len());
@@ -143,10 +142,12 @@ impl Work<'_> {
         let international = named(&envelope.reverse_path) || recipients.iter().any(|to| named(&to.address));
         let smtputf8 = international || envelope.smtputf8 && letter.has_eight_bit_header();
         if smtputf8 && !features.smtputf8 {
-            let text = "the message has international addresses and the host does not offer SMTPUTF8";
-            return Err(HopFault { code: 553, ..HopFault::permanent((6, 7), text) });
+            // RFC 6531 section 3.5 has these codes.
+            let (detail, what) = if international { (7, "addresses") } else { (9, "header fields") };
+            let text = format!("the message has international {what} and the host does not offer SMTPUTF8");
+            return Err(HopFault::permanent((6, detail), text));
         }
-        if envelope.require_tls && !features.require_tls {
+        if envelope.require_tls && !features.require_tls && !envelope.is_bounce() {
             let text = "REQUIRETLS support required: the sender demands it and the host does not offer it";
             return Err(HopFault::permanent((7, 30), text));
         }
@@ -154,7 +155,7 @@ impl Work<'_> {
             size: features.size.then(|| letter.len()),
             eight_bit: letter.is_eight_bit(),
             smtputf8,
-            require_tls: envelope.require_tls,
+            require_tls: features.require_tls && demand::may_say_requiretls(self, &session.via),
             dsn: features.dsn,
         })
     }
@@ -284,6 +285,13 @@ fn next_block(content: &mut BodyReader, most: usize) -> Result<&[u8], Answer> {
             Err(Answer::Stop(HopFault::temporary((3, 0), "the message cannot be read on this host")))
         }
     }
+}
+
+/// The answers when a session ends before the content: nothing was sent for anybody; the refusals that came stand.
+fn broken_off(answers: Vec<Option<Answer>>, end: &Answer, count: usize) -> Vec<Option<Answer>> {
+    let mut all: Vec<_> = answers.into_iter().map(|answer| answer.or_else(|| Some(end.clone()))).collect();
+    all.resize(count, Some(end.clone()));
+    all
 }
 
 /// The answer that a reply stands for.

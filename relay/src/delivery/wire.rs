@@ -138,9 +138,12 @@ impl Wire {
         Ok((reply, texts.collect()))
     }
 
-    /// The next line without its end.
+    /// The next line without its end. Of a line that is too long, its begin: who is left in doubt for that would send the
+    /// message again and again.
     async fn line(&mut self, until: Instant) -> Result<Vec<u8>, WireFault> {
         let mut searched = 0;
+        let mut begin: Option<Vec<u8>> = None;
+        let mut dropped = 0;
         loop {
             let fresh = self.received.get(searched..).unwrap_or_default();
             if let Some(found) = fresh.iter().position(|byte| *byte == b'\n') {
@@ -149,11 +152,17 @@ impl Wire {
                 if line.last() == Some(&b'\r') {
                     line.pop();
                 }
-                return Ok(line);
+                return Ok(begin.unwrap_or(line));
             }
             searched = self.received.len();
             if searched > LINE {
-                return Err(WireFault::Nonsense);
+                dropped += searched;
+                if dropped > ENDLESS {
+                    return Err(WireFault::Nonsense);
+                }
+                let line = std::mem::take(&mut self.received);
+                begin.get_or_insert(line);
+                searched = 0;
             }
             let read = timeout_at(until, self.read()).await.map_err(|_| WireFault::Late)??;
             if read == 0 {
@@ -195,4 +204,6 @@ impl Wire {
 const LINES: usize = 200;
 /// Length of one reply line; the RFC has 512.
 const LINE: usize = 8 * 1024;
+/// Length of a line that will never end.
+const ENDLESS: usize = 1024 * 1024;
 const READ: usize = 4 * 1024;

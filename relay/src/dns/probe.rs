@@ -119,27 +119,39 @@ async fn examine(wire: &Wire, config: &DnsConfig) -> Health {
         };
         if message.opt_rcode() != OptRcode::NOERROR {
             let detail = format!("it answered {} for the root's {rtype}", message.opt_rcode());
-            return Health::Silent { why: silent(config, &detail) };
+            // Our own validator says SERVFAIL where signatures do not hold.
+            return match wire.validates() {
+                true => Health::NotValidating { why: not_validating(wire, config, &detail) },
+                false => Health::Silent { why: silent(config, &detail) },
+            };
         }
         if !message.header().ad() {
             let detail = format!("its answer for the root's {rtype} came without the AD bit");
-            return Health::NotValidating { why: not_validating(config, &detail) };
+            return Health::NotValidating { why: not_validating(wire, config, &detail) };
         }
         if let Err(error) = answer::read(&message, ".", rtype, 0, |_| Some(())) {
-            return Health::NotValidating { why: not_validating(config, &error) };
+            return Health::NotValidating { why: not_validating(wire, config, &error) };
         }
     }
     let Some(bogus) = &config.bogus_name else { return Health::Validating };
     match wire.ask(bogus, Rtype::A, false).await {
         Ok(message) if message.opt_rcode() == OptRcode::NOERROR => {
             let detail = format!("it accepts {bogus}, whose signatures are broken on purpose");
-            Health::NotValidating { why: not_validating(config, &detail) }
+            Health::NotValidating { why: not_validating(wire, config, &detail) }
         }
         _ => Health::Validating,
     }
 }
 
-fn not_validating(config: &DnsConfig, detail: &str) -> String {
+fn not_validating(wire: &Wire, config: &DnsConfig, detail: &str) -> String {
+    if wire.validates() {
+        return format!(
+            "what the resolver {} answers cannot be validated here: {detail}. No road can be decided and mail \
+             waits. See that it hands out DNSSEC signatures, that `trust_anchors` names the keys of the root, and \
+             that the time is right",
+            config.resolver
+        );
+    }
     format!(
         "the resolver {} does not validate DNSSEC: {detail}. No road can be decided and mail waits. Name a \
          validating resolver, such as unbound on loopback with a trust anchor (auto-trust-anchor-file)",

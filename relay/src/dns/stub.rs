@@ -84,7 +84,6 @@ impl Dns {
     ///
     /// # Errors
     /// The anchors cannot be read.
-    #[cfg(feature = "validator")]
     pub fn validating(config: DnsConfig, anchors: &str) -> Result<Self, String> {
         let DnsConfig { resolver, timeout, concurrent, .. } = config;
         let validator = super::validator::Validator::new(resolver, timeout, concurrent, anchors)?;

@@ -1,6 +1,6 @@
 //! Validation in this process, for those who do not want to trust the resolver or the way to it.
 //!
-//! The crate's own validator, which calls this part of itself unstable, so it is compiled in only on request.
+//! The crate's own validator, which calls this part of itself unstable.
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -17,6 +17,8 @@ use domain::net::client::request::SendRequest;
 use domain::net::client::stream;
 use tokio::net::TcpStream;
 
+use super::validator::Validator;
+
 /// A datagram is sent again after this, at the latest; resolvers answer a repeated question once they know.
 const REPEAT: Duration = Duration::from_secs(3);
 /// A question is sent at least this often, however short the time.
@@ -29,8 +31,7 @@ const TRIES_MAX: u32 = 20;
 pub(super) struct Wire {
     resolver: SocketAddr,
     datagrams: dgram::Connection<UdpConnect>,
-    #[cfg(feature = "validator")]
-    validator: Option<super::validator::Validator>,
+    validator: Option<Validator>,
 }
 
 impl Wire {
@@ -38,18 +39,17 @@ impl Wire {
     pub(super) fn new(resolver: SocketAddr, timeout: Duration, concurrent: usize) -> Self {
         let datagrams =
             dgram::Connection::with_config(UdpConnect::new(resolver), datagrams(timeout, concurrent));
-        Self {
-            resolver,
-            datagrams,
-            #[cfg(feature = "validator")]
-            validator: None,
-        }
+        Self { resolver, datagrams, validator: None }
     }
 
     /// Asks through a validator of our own.
-    #[cfg(feature = "validator")]
-    pub(super) fn validating(self, validator: super::validator::Validator) -> Self {
+    pub(super) fn validating(self, validator: Validator) -> Self {
         Self { validator: Some(validator), ..self }
+    }
+
+    /// Whether answers are validated here rather than by the resolver.
+    pub(super) fn validates(&self) -> bool {
+        self.validator.is_some()
     }
 
     /// The answer to one question, whatever it says. Its id and question are those of the request.
@@ -65,7 +65,6 @@ impl Wire {
         unchecked: bool,
     ) -> Result<Message<Bytes>, String> {
         let request = request(name, rtype, unchecked)?;
-        #[cfg(feature = "validator")]
         if let Some(validator) = &self.validator {
             return validator.ask(request).await;
         }
@@ -104,7 +103,7 @@ pub(super) fn datagrams(timeout: Duration, concurrent: usize) -> dgram::Config {
     config
 }
 
-/// RD, AD (RFC 6840 section 5.7: "the requester understands and is interested in the AD bit"), DO.
+/// RD, AD (RFC 6840 section 5.7: "the requester understands and is interested in the value of the AD bit"), DO.
 fn request(name: &str, rtype: Rtype, unchecked: bool) -> Result<RequestMessage<Vec<u8>>, String> {
     let name: Name<Vec<u8>> = name.parse().map_err(|_| format!("{name} is no domain name"))?;
     let mut message = MessageBuilder::new_vec();

@@ -198,11 +198,11 @@ async fn secure_aliases_of_a_host_are_tried_from_the_end() {
     };
     let both = aliased().tlsa("real.b.example", [3, 1, 1], 32).tlsa("mx.a.example", [3, 1, 1], 32);
     let road = Bench::new(&both).await.road("a.example").await;
-    let names = vec!["real.b.example", "mx.a.example", "a.example"];
-    assert_eq!(bound(&road), Some(("real.b.example", names)));
+    // Only the base domain and the next-hop domain may stand in the certificate (section 3.2.2).
+    assert_eq!(bound(&road), Some(("real.b.example", vec!["real.b.example", "a.example"])));
     let original = aliased().tlsa("mx.a.example", [3, 1, 1], 32);
     let road = Bench::new(&original).await.road("a.example").await;
-    assert_eq!(bound(&road), Some(("mx.a.example", vec!["mx.a.example", "real.b.example", "a.example"])));
+    assert_eq!(bound(&road), Some(("mx.a.example", vec!["mx.a.example", "a.example"])));
     let failing = original.fault("_25._tcp.real.b.example", Rtype::TLSA, Fault::ServFail);
     assert!(is_unreachable(&Bench::new(&failing).await.road("a.example").await));
 }
@@ -248,6 +248,20 @@ async fn without_mx_the_domain_is_the_host() {
     let route = Bench::new(&script).await.route("a.example").await;
     assert_eq!(bound(&route.hosts[0].road), Some(("a.example", vec!["a.example"])));
     assert!(route.hosts[0].mx_secure);
+}
+
+#[tokio::test]
+async fn without_mx_an_alias_is_a_reference_name_beside_its_target() {
+    // RFC 7672 section 3.2.2, "TLSA records for non-MX hostnames"; in brackets as well.
+    let aliased = || Script::new().cname("a.example", "real.b.example").addr("real.b.example", "192.0.2.1");
+    for next_hop in ["a.example", "[a.example]"] {
+        let target = aliased().tlsa("real.b.example", [2, 0, 1], 32);
+        let road = Bench::new(&target).await.road(next_hop).await;
+        assert_eq!(bound(&road), Some(("real.b.example", vec!["real.b.example", "a.example"])));
+        let alias = aliased().tlsa("a.example", [2, 0, 1], 32);
+        let road = Bench::new(&alias).await.road(next_hop).await;
+        assert_eq!(bound(&road), Some(("a.example", vec!["a.example"])));
+    }
 }
 
 #[tokio::test]
@@ -346,6 +360,26 @@ async fn a_forged_insecure_mx_cannot_get_round_an_enforced_policy_by_dane() {
     let forged = Script::new().mx("a.plain", 10, "mx.evil.example").addr("mx.evil.example", "192.0.2.66");
     let bench = Bench::with_policy(forged.tlsa("mx.evil.example", [3, 1, 1], 32), "enforce").await;
     assert_eq!(bench.road("a.plain").await, Road::StsMismatch { testing: false });
+}
+
+/// What failed or was denied here may be answered a moment later when Postfix asks the same.
+#[tokio::test]
+async fn a_failed_or_forged_look_up_does_not_hide_an_enforced_policy() {
+    let failing = |script: Script| script.fault("_25._tcp.mx.a.example", Rtype::TLSA, Fault::ServFail);
+    for (script, domain) in [(a_example(), "a.example"), (a_plain(), "a.plain")] {
+        let route = Bench::with_policy(failing(script), "enforce").await.route(domain).await;
+        assert!(is_unreachable(&route.hosts[0].road));
+        assert!(route.sts.as_ref().is_some_and(|sts| sts.lists("mx.a.example")), "{domain}");
+    }
+    for (script, verdict) in [
+        (Script::new(), RouteVerdict::NoSuchDomain),
+        (Script::new().mx("a.plain", 0, "."), RouteVerdict::NullMx),
+        (Script::new().mx("a.plain", 10, "mx.gone.plain"), RouteVerdict::NoSuchDomain),
+    ] {
+        let route = Bench::with_policy(script, "enforce").await.route("a.plain").await;
+        assert_eq!(route.verdict, verdict);
+        assert!(route.sts.is_some(), "{verdict:?} by an answer that proves nothing");
+    }
 }
 
 #[tokio::test]

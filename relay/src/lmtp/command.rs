@@ -7,6 +7,7 @@ use mail::EnhancedCode;
 use crate::delivery::Envelope;
 use crate::delivery::Recipient;
 use crate::delivery::Reply;
+use crate::dns::a_labels;
 
 /// One command of the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub enum Command {
     Rcpt {
         /// Address and options.
         recipient: Recipient,
-        /// Where it leads: a domain in lower case, or an address literal.
+        /// Where it leads: a domain in lower-case A-labels where it has them, or an address literal.
         domain: String,
     },
     /// The message is forgotten.
@@ -208,7 +209,11 @@ fn domain_of(path: &str) -> Result<String, Reply> {
     let Some(literal) = domain.strip_prefix('[') else {
         // Anything else could mean something to those who read next-hops.
         let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c) || !c.is_ascii();
-        return if domain.chars().all(plain) { Ok(domain) } else { Err(address("bad domain")) };
+        if !domain.chars().all(plain) {
+            return Err(address("bad domain"));
+        }
+        // Both forms of an international name are one domain.
+        return Ok(a_labels(&domain).unwrap_or(domain));
     };
     // An address, and nothing else that a next-hop in brackets could be: no host, no port.
     let literal = literal.strip_suffix(']').ok_or_else(|| address("bad address literal"))?;

@@ -52,7 +52,8 @@ where
 {
     // Not more than one message per recipient, so it needs no bound of its own.
     let (sender, receiver) = mpsc::unbounded_channel();
-    let Transaction { ident, envelope, recipients } = transaction;
+    let Transaction { ident, mut envelope, recipients } = transaction;
+    envelope.require_tls |= letter.requires_tls();
     for group in group(recipients) {
         let (relay, sender, abandon) = (Arc::clone(relay), sender.clone(), abandon.clone());
         let (ident, envelope, letter) = (ident.clone(), envelope.clone(), letter.clone());

@@ -55,7 +55,7 @@ fn report(route: &Arc<Route>, reply: Reply, went: bool, why: Option<&str>) -> Re
         why: why.map(str::to_owned),
     };
     let outcome = Outcome { reply, via: went.then(|| Arc::new(via)) };
-    Report { route: route.clone(), outcomes: vec![outcome], attempts: vec![attempt] }
+    Report { route: route.clone(), outcomes: vec![outcome], attempts: vec![attempt], waived: false }
 }
 
 /// What the map says after `notes`.

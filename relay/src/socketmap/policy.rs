@@ -9,13 +9,16 @@
 //! | every host by DANE, secure MX | `dane-only` |
 //! | some hosts by DANE, unusable or failing, no MTA-STS in force | `dane`: Postfix judges each host |
 //! | MTA-STS in force, some host by DANE, secure MX | `dane-only`: the others wait |
-//! | MTA-STS in force, every host by DANE, MX not secure | `dane` |
-//! | MTA-STS in force, some host listed | `secure match=` these hosts `servername=hostname` |
-//! | MTA-STS in force, no host that may be used | TEMP, with the reason |
+//! | MTA-STS in force, MX not secure or no host by DANE | `secure match=` the hosts listed `servername=hostname` |
+//! | MTA-STS in force, no host that may be used, or none found | TEMP, with the reason |
 //! | neither | NOTFOUND: `smtp_tls_security_level` decides |
 //!
 //! `match=` holds the names of the hosts and never the patterns of the policy: a pattern would let any host pass that
 //! has a certificate below it, and old versions of Postfix compare with whatever name DNS gave them.
+//!
+//! Behind an MX answer that is not secure DANE is optional (RFC 7672 section 2.2.1), and Postfix 3.6 to 3.9 make no use
+//! of it unless `smtp_tls_dane_insecure_mx_policy` says so: they take `dane` for `may` and deliver to whoever answers.
+//! Where MTA-STS is in force that must not be, so such hosts must prove themselves as their policy promises.
 
 use std::fmt::Write as _;
 
@@ -47,6 +50,8 @@ pub struct Asking {
 pub fn for_postfix(route: &Route, asking: Asking) -> Answer {
     let fixed = match route.demand {
         Demand::DaneOnly => Some("dane-only"),
+        // What was promised before the configuration changed holds.
+        _ if asking.pledged => None,
         Demand::Encrypt => Some("encrypt"),
         Demand::May => Some("may"),
         Demand::Off => Some("none"),
@@ -57,6 +62,13 @@ pub fn for_postfix(route: &Route, asking: Asking) -> Answer {
     }
     match &route.verdict {
         RouteVerdict::Hosts => by_roads(route, asking),
+        // Postfix asks when it has found a host: somebody's answers contradict each other.
+        RouteVerdict::NullMx | RouteVerdict::NoSuchDomain if asking.pledged || is_strict(route) => {
+            Answer::temporary(&format!(
+                "only authenticated hosts of {} may be used, and none can be found here",
+                route.domain
+            ))
+        }
         // Postfix finds out by itself, and says so in its own bounce.
         RouteVerdict::NullMx | RouteVerdict::NoSuchDomain => Answer::NotFound,
         RouteVerdict::Temporary { why } => Answer::temporary(why),
@@ -82,15 +94,15 @@ fn is_strict(route: &Route) -> bool {
 }
 
 fn by_roads(route: &Route, asking: Asking) -> Answer {
-    let Asking { now, tlsrpt, pledged } = asking;
+    let pledged = asking.pledged;
     let hosts = route.hosts.as_slice();
     let by_dane = |hop: &Hop| matches!(hop.road, Road::Dane { .. });
     let judged_by_postfix = |hop: &Hop| {
         matches!(hop.road, Road::Dane { .. } | Road::DaneUnusable { .. } | Road::Unreachable { .. })
     };
     let secure_mx = hosts.iter().all(|hop| hop.mx_secure);
-    if hosts.iter().all(by_dane) && (secure_mx || !pledged) {
-        return level(if secure_mx { "dane-only" } else { "dane" });
+    if secure_mx && hosts.iter().all(by_dane) {
+        return level("dane-only");
     }
     if pledged || is_strict(route) {
         if secure_mx && hosts.iter().any(by_dane) {
@@ -104,11 +116,9 @@ fn by_roads(route: &Route, asking: Asking) -> Answer {
     if hosts.iter().all(|hop| matches!(hop.road, Road::Encrypted)) {
         return level("encrypt");
     }
-    match route.sts.as_ref().filter(|sts| tlsrpt && sts.mode == Mode::Testing) {
-        // Not enforced, but its owner wants to hear how it would have gone (RFC 8461 section 5).
-        Some(sts) => Answer::Ok(format!("may{}", report(route, sts, now))),
-        None => Answer::NotFound,
-    }
+    // So too for an MTA-STS policy in mode testing: at the level `may` Postfix judges no certificate, and would report
+    // successes under a policy that it never held anybody to.
+    Answer::NotFound
 }
 
 /// Only authenticated hosts may be used, and DANE does not help.
@@ -118,17 +128,18 @@ fn by_sts(route: &Route, asking: Asking) -> Answer {
     if !pledged && route.hosts.iter().all(unusable) {
         return level("dane");
     }
-    let names: Vec<&str> = route.hosts.iter().filter_map(sts_name).collect();
+    let names: Vec<&str> = route.hosts.iter().filter_map(|hop| sts_name(route, hop)).collect();
     let sts = route.sts.as_ref().filter(|_| tlsrpt);
     match (names.as_slice(), sts) {
         ([], Some(sts)) if only_mismatches(route) => {
-            // Postfix fails the policy by itself and reports why.
+            // Postfix connects, fails the policy whatever is shown, and reports why. With the patterns it would not
+            // connect (`smtp_tls_enforce_sts_mx_patterns`), and so report nothing.
             let failed = "secure servername=hostname policy_failure=sts-policy-invalid";
-            Answer::Ok(failed.to_owned() + &report(route, sts, now))
+            Answer::Ok(failed.to_owned() + &report(route, sts, now, &[]))
         }
         ([], _) => Answer::temporary(&hindrance(route)),
         (names, None) => Answer::Ok(secure(names)),
-        (names, Some(sts)) => Answer::Ok(secure(names) + &report(route, sts, now)),
+        (names, Some(sts)) => Answer::Ok(secure(names) + &report(route, sts, now, &sts.mx)),
     }
 }
 
@@ -144,10 +155,12 @@ fn secure(names: &[&str]) -> String {
     format!("secure match={} servername=hostname", names.join(":"))
 }
 
-/// The name that the certificate of a host must carry.
-fn sts_name(hop: &Hop) -> Option<&str> {
+/// The name that the certificate of a host must carry, if MTA-STS vouches for the host.
+fn sts_name<'a>(route: &'a Route, hop: &'a Hop) -> Option<&'a str> {
+    let listed = || route.sts.as_ref().is_some_and(|sts| sts.mode == Mode::Enforce && sts.lists(&hop.host));
     match &hop.road {
         Road::Sts { name, testing: false } => Some(name),
+        Road::Dane { .. } if !hop.mx_secure && listed() => Some(&hop.host),
         _ => None,
     }
 }
@@ -171,10 +184,10 @@ fn hindrance(route: &Route) -> String {
 
 /// The attributes for TLS reports (TLSRPT_README of Postfix 3.10). Only an answer that comes from an MTA-STS policy
 /// may have them.
-fn report(route: &Route, sts: &StsPolicy, now: i64) -> String {
+fn report(route: &Route, sts: &StsPolicy, now: i64, patterns: &[String]) -> String {
     let ttl = (route.expires - now).max(1);
     let mut text = format!(" policy_type=sts policy_domain={} policy_ttl={ttl}", route.domain);
-    for pattern in &sts.mx {
+    for pattern in patterns {
         let _ = write!(text, " mx_host_pattern={pattern}");
     }
     let mut strings = String::new();

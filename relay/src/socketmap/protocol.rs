@@ -48,10 +48,7 @@ impl Answer {
         if text.len() > LONGEST_ANSWER {
             return Self::Temp("the answer is too long".to_owned()).put(output);
         }
-        let mut data = Vec::with_capacity(status.len() + text.len());
-        data.extend_from_slice(status.as_bytes());
-        data.extend_from_slice(text.as_bytes());
-        netstring::put(&data, output);
+        netstring::put(&[status.as_bytes(), text.as_bytes()], output);
     }
 
     /// An answer that asks to try again, with a reason that is safe to log: one line, not too long.

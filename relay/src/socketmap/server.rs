@@ -5,6 +5,7 @@
 //! could be trusted.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio::time::sleep;
 use tokio::time::timeout;
 
@@ -162,6 +164,12 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<(), Fault> {
     let mut input: Vec<u8> = Vec::with_capacity(INPUT_PIECE);
     let mut output: Vec<u8> = Vec::with_capacity(INPUT_PIECE);
+    // One of each for the whole conversation: to make them anew costs as much as an answer from the cache.
+    let mut stopped = pin!(async {
+        // Without a sender nobody could ever say so.
+        let _ = stop.wait_for(|stop| *stop).await;
+    });
+    let mut silence = pin!(sleep(limits.idle));
     loop {
         let used = answer_all(&input, &mut output, &mut stream, table, limits).await;
         // Requests before a wrong one are answered all the same.
@@ -171,16 +179,23 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             input = Vec::with_capacity(INPUT_PIECE);
         }
         input.reserve(INPUT_PIECE);
-        let read = tokio::select! {
-            read = timeout(limits.idle, stream.read_buf(&mut input)) => read,
-            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+        let patience = Instant::now() + limits.idle;
+        let read = loop {
+            tokio::select! {
+                biased;
+                () = &mut stopped => return Ok(()),
+                read = stream.read_buf(&mut input) => break read?,
+                // It may have been set for an earlier request.
+                () = &mut silence => match silence.deadline() < patience {
+                    true => silence.as_mut().reset(patience),
+                    false if input.is_empty() => return Ok(()),
+                    false => return Err(Fault::Silent),
+                },
+            }
         };
-        match read {
-            Ok(Ok(0)) => return Ok(()),
-            Ok(read) => read?,
-            Err(_) if input.is_empty() => return Ok(()),
-            Err(_) => return Err(Fault::Silent),
-        };
+        if read == 0 {
+            return Ok(());
+        }
     }
 }
 

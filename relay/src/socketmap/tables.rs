@@ -11,6 +11,7 @@ use super::Table;
 use super::policy;
 use super::policy::Asking;
 use crate::dns::Health;
+use crate::dns::a_labels;
 use crate::engine::Engine;
 use crate::lmtp::next_hop_for;
 use crate::pledge::Pledges;
@@ -34,7 +35,7 @@ pub struct PolicyTables {
 /// Which recipients the synchronous relay takes, and where it is.
 #[derive(Clone)]
 pub struct TransportTable {
-    /// True for a domain, in lower case, whose mail the MTA delivers by itself.
+    /// True for a domain, in lower-case A-labels, whose mail the MTA delivers by itself.
     pub local: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     /// The transport of master.cf that leads to the relay.
     pub transport: String,
@@ -87,8 +88,9 @@ impl PolicyTables {
             return Answer::permanent("the synchronous relay is not configured (lmtp_listen)");
         };
         // Postfix asks for the whole address and for `*`; that one would take local mail too.
-        let domain =
-            key.rsplit_once('@').map_or(key, |(_, domain)| domain).trim_end_matches('.').to_lowercase();
+        let domain = key.rsplit_once('@').map_or(key, |(_, domain)| domain).trim_end_matches('.');
+        // Both forms of an international name are one domain.
+        let domain = a_labels(domain).unwrap_or_else(|_| domain.to_lowercase());
         let whole = domain.starts_with('[') || domain.contains('.');
         if !whole
             || domain.starts_with('.')

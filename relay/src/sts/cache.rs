@@ -159,14 +159,14 @@ impl StsCache {
     }
 
     /// Renews policies in use that are older than a day or half their life. Call it once a minute.
+    ///
+    /// The state of the TXT record does not matter (RFC 8461 section 10.2): whoever can suppress it must not be able to
+    /// make a policy expire.
     pub async fn refresh(&self) {
         let due = self.due();
-        for domain in due {
+        for (domain, id) in due {
             let txt = self.inner.dns.txt(&format!("_mta-sts.{domain}")).await;
-            let Some(id) = announced(&txt.lookup, &mut Discovered::default()) else {
-                self.postpone(&domain, "its TXT record cannot be used");
-                continue;
-            };
+            let id = announced(&txt.lookup, &mut Discovered::default()).unwrap_or(id);
             if let Err(failure) = self.fetch(&domain, &id).await {
                 self.postpone(&domain, &failure.why);
             }
@@ -261,17 +261,19 @@ impl StsCache {
         }
     }
 
-    fn due(&self) -> Vec<String> {
+    /// Domains whose policy should be renewed, with its id.
+    fn due(&self) -> Vec<(String, String)> {
         let now = self.inner.clock.now();
         let known = self.lock();
-        let due = known.iter().filter(|(_, known, used)| {
-            let Some(kept) = &known.kept else { return false };
+        let due = known.iter().filter_map(|(domain, known, used)| {
+            let kept = known.kept.as_ref()?;
             let age = now - kept.fetched;
             let old = age >= REFRESH_AFTER.min(i64::from(kept.policy.max_age) / 2);
             let tried = known.failure.as_ref().is_some_and(|failure| now < failure.at + PAUSE_AFTER_FAILURE);
-            kept.expires() > now && old && !tried && now - used < UNUSED_AFTER
+            let due = kept.expires() > now && old && !tried && now - used < UNUSED_AFTER;
+            due.then(|| (domain.to_owned(), kept.policy.id.clone()))
         });
-        due.map(|(domain, ..)| domain.to_owned()).take(REFRESH_MOST).collect()
+        due.take(REFRESH_MOST).collect()
     }
 
     fn postpone(&self, domain: &str, why: &str) {

@@ -29,8 +29,8 @@ impl Discovered {
         self.steps.push(step);
     }
 
-    /// RFC 8461 section 3.3: "if a valid (non-expired) policy exists in the sender's cache, the sender MUST apply
-    /// that cached policy".
+    /// RFC 8461 section 3.3: if no live policy is found, "but a valid (non-expired) policy exists in the sender's
+    /// cache, the sender MUST apply that cached policy".
     pub(super) fn keep(&mut self, kept: Option<Kept>, now: i64) {
         if let Some(kept) = &kept {
             self.say(format!("the cached policy of id {} stays in force", kept.policy.id));

@@ -21,7 +21,7 @@ use crate::dns::Dns;
 use crate::dns::Lookup;
 use crate::road::TroubleKind;
 
-/// RFC 8461 section 3.3: "a suggested maximum policy size 64 kilobytes".
+/// RFC 8461 section 3.3: "a suggested maximum policy size is 64 kilobytes".
 const POLICY_MAX: usize = 64 * 1024;
 const PATH: &str = "/.well-known/mta-sts.txt";
 /// One address may take this long to be connected to before the next is tried.

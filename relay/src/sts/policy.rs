@@ -63,7 +63,7 @@ impl StsPolicy {
     /// (RFC 8461 section 3.2). Blank lines and the case of the mode and of MX patterns do not matter.
     ///
     /// # Errors
-    /// [`BadPolicy`]: "If any field is not specified, the policy SHALL be treated as invalid."
+    /// [`BadPolicy`]: a line is no `key: value`, or version, mode, `max_age` or (but for mode none) mx is missing or wrong.
     pub fn parse(text: &str, id: &str) -> Result<Self, BadPolicy> {
         let (mut version, mut mode, mut max_age) = (None, None, None);
         let mut mx = Vec::new();

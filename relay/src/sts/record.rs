@@ -25,7 +25,7 @@ pub enum BadRecord {
 /// The `id` that the TXT records of `_mta-sts.DOMAIN` announce; nothing if none of them is about MTA-STS.
 ///
 /// # Errors
-/// [`BadRecord`]: "senders MUST assume the recipient domain does not have an available MTA-STS policy".
+/// [`BadRecord`]: "senders MUST assume the recipient domain does not have an available MTA-STS Policy".
 pub fn discover<'a>(records: impl IntoIterator<Item = &'a str>) -> Result<Option<&'a str>, BadRecord> {
     let mut left = records.into_iter().filter(|record| record.starts_with(VERSION));
     let Some(record) = left.next() else { return Ok(None) };
@@ -51,13 +51,13 @@ pub fn parse(record: &str) -> Result<&str, BadRecord> {
             break;
         }
         let (name, value) = field.split_once('=').ok_or(BadRecord::Field)?;
-        if name == "id" {
+        if name == "id" && id.is_none() {
             let good =
                 (1..=NAME_MAX).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_alphanumeric());
             if !good {
                 return Err(BadRecord::Id);
             }
-            id = id.or(Some(value));
+            id = Some(value);
         } else if !is_extension(name, value) {
             return Err(BadRecord::Field);
         }
@@ -118,6 +118,7 @@ mod tests {
     fn other_fields_are_ignored_but_must_be_fields() {
         assert_eq!(parse("v=STSv1; a.b_c-1=x; id=7 ;\tz=y"), Ok("7"));
         assert_eq!(parse("v=STSv1; id=1; id=2;"), Ok("1"), "the first counts");
+        assert_eq!(parse("v=STSv1; id=1; id=a-b;"), Ok("1"), "and the others are ignored");
         assert_eq!(parse("v=STSv1; id=1; nonsense;"), Err(BadRecord::Field));
         assert_eq!(parse("v=STSv1; id=1; ;"), Err(BadRecord::Field));
         assert_eq!(parse("v=STSv1; id=1; a=b=c;"), Err(BadRecord::Field));

@@ -223,6 +223,18 @@ async fn policies_are_renewed_a_day_before_they_must() {
 }
 
 #[tokio::test]
+async fn a_policy_is_renewed_without_its_txt_record() {
+    let bench = bench().await;
+    assert!(bench.id().await.is_some());
+    bench.announce(&[]);
+    bench.pass(6 * DAY);
+    bench.cache.refresh().await;
+    assert_eq!(bench.host.hits(), 2);
+    bench.pass(6 * DAY);
+    assert_eq!(bench.id().await.as_deref(), Some("1"), "who suppresses the record cannot make it expire");
+}
+
+#[tokio::test]
 async fn a_restart_forgets_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path().join("sts");

@@ -1,5 +1,10 @@
 //! What a delivery of the relay has to tell.
 
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
+use std::net::UdpSocket;
+
 use super::session::Peer;
 use super::session::ResultType;
 use super::session::Session;
@@ -9,14 +14,22 @@ use crate::road::Road;
 use crate::tls::Matched;
 use crate::tls::SessionFailure;
 
+/// A datagram socket wants a port; which one makes no difference to the route.
+const SMTP: u16 = 25;
+
 impl Session {
     /// The sessions of one delivery: one for each new connection, and one for each host, or for all of them, that
     /// was not connected to because of what was looked up before.
     ///
     /// Hosts that did not answer are no business of TLS reports ("Transient errors due to too-busy networks, TCP
-    /// timeouts, etc., are not required to be reported", RFC 8460 section 4.3.4). A message that waives TLS
-    /// (`TLS-Required: No`, as TLS reports themselves do) was delivered under no policy and is not to be recorded.
+    /// timeouts, etc., are not required to be reported", RFC 8460 section 4.3.4).
+    ///
+    /// A message that waives TLS was sent as if we knew neither DANE nor MTA-STS (RFC 8689 section 8.4), so nothing is
+    /// told of it, whatever happened. TLS reports waive TLS; so they do not report on themselves.
     pub fn of_delivery(delivery: &Report) -> Vec<Self> {
+        if delivery.waived {
+            return Vec::new();
+        }
         let route = &delivery.route;
         let mut sessions = Vec::new();
         for attempt in delivery.attempts.iter().filter(|attempt| !attempt.reused) {
@@ -32,6 +45,7 @@ impl Session {
             sessions.push(match result {
                 Some(result) => {
                     let peer = Peer {
+                        sending_ip: attempt.address.and_then(source_for),
                         receiving_ip: attempt.address,
                         helo: attempt.greeting.clone(),
                         ..Peer::default()
@@ -48,17 +62,28 @@ impl Session {
     }
 }
 
+/// The address that connections to this one come from: what the kernel's routes say. Nothing is sent.
+fn source_for(peer: IpAddr) -> Option<IpAddr> {
+    let any = match peer {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((peer, SMTP)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
 /// What one attempt says about the policy of a road.
 enum Verdict {
     /// It came to no connection, for no reason of TLS.
     NoConnection,
-    /// It was made under other rules than the policy's: those of the message (RFC 8689) or of the configuration.
+    /// It was made under other rules than the policy's: those of REQUIRETLS (RFC 8689) or of the configuration.
     NoPolicy,
     /// The policy was applied, with this failure or none.
     Policy(Option<ResultType>),
 }
 
-/// Only what was really applied is told: a message may waive the policy, or ask for more than it does.
+/// Only what was really applied is told: REQUIRETLS may ask for more than the policy does.
 fn verdict(road: &Road, attempt: &Attempt) -> Verdict {
     let matched = attempt.channel.as_ref().map(|channel| &channel.matched);
     match (road, attempt.failure, matched) {

@@ -1,4 +1,4 @@
-//! Signs reports. "Reports sent via SMTP MUST contain a valid DKIM signature by the reporting domain" (RFC 8460
+//! Signs reports. Those "sent via SMTP MUST contain a valid" DKIM "signature by the reporting domain" (RFC 8460
 //! section 3).
 
 use std::fmt;

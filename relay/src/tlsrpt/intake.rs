@@ -93,7 +93,7 @@ pub fn from_message(message: &Message) -> Result<Report, BadReport> {
     from_bytes(&content)
 }
 
-/// Who a report is from: the domain of its contact, lower case. "If any of items declared via subject or filename
+/// Who a report is from: the domain of its contact, lower case. "If any of the items declared via subject or filename
 /// disagree with the report, the report MUST be considered the authoritative source" (RFC 8460 section 5.6).
 pub fn submitter(report: &Report) -> Option<String> {
     let address = report.contact_info.trim();

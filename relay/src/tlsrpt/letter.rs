@@ -50,7 +50,7 @@ impl Letter<'_> {
         text.into_bytes()
     }
 
-    /// "sending MTAs MUST NOT honor MTA-STS or DANE TLSA failures" for reports (section 5.3), which the MTA that
+    /// "Sending MTAs MUST NOT honor MTA-STS or DANE TLSA failures" for reports (section 5.3), which the MTA that
     /// takes it from us can only know from TLS-Required (RFC 8689 section 3).
     fn header(&self, boundary: &str) -> String {
         let Self { report, domain, contact, to, .. } = self;

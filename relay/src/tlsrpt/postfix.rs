@@ -170,8 +170,15 @@ fn failure(detail: Detail) -> Result<Failure, BadDatagram> {
         other => return Err(BadDatagram::Code(other)),
     };
     let ip = |text: Option<String>| text.and_then(|text| text.parse().ok());
-    let peer = Peer { sending_ip: ip(detail.s), mx: detail.n, helo: detail.h, receiving_ip: ip(detail.r) };
+    let helo = detail.h.map(|answer| name_in(&answer));
+    let peer = Peer { sending_ip: ip(detail.s), mx: detail.n, helo, receiving_ip: ip(detail.r) };
     Ok(Failure { result, peer, reason: detail.f, more: detail.a })
+}
+
+/// What a server calls itself: the first word of its answer to EHLO, of which Postfix tells all lines.
+fn name_in(answer: &str) -> String {
+    let first = answer.strip_prefix("250-").or_else(|| answer.strip_prefix("250 ")).unwrap_or(answer);
+    first.split_ascii_whitespace().next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -193,6 +200,14 @@ mod tests {
         assert_eq!(sts.failures[0].peer.receiving_ip, Some("2001:db8::1".parse().unwrap()));
         assert_eq!((tlsa.policy.kind, tlsa.succeeded), (PolicyType::Tlsa, true));
         assert_eq!(tlsa.policy.domain, "mx2.mail.company-y.example");
+    }
+
+    #[test]
+    fn of_an_answer_to_ehlo_the_name_is_told() {
+        for answer in ["mx1", "250 mx1", "250-mx1 at your service\r\n250-STARTTLS\r\n250 SIZE 0"] {
+            assert_eq!(name_in(answer), "mx1");
+        }
+        assert_eq!(name_in("250-"), "");
     }
 
     #[test]

@@ -129,7 +129,9 @@ fn mailbox(text: &str) -> Option<Address> {
         .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'"' | b'\\' | b','));
     let address = Address::parse(text).ok().filter(|_| plain)?;
     let short = address.local().len() <= 64 && crate::dns::is_host_name(address.domain());
-    short.then_some(address)
+    // Dots at the wrong places must be quoted, and are then no longer as they are.
+    let bare = !address.to_string().contains('"');
+    (short && bare).then_some(address)
 }
 
 impl Url {
@@ -310,6 +312,15 @@ mod tests {
     fn a_query_without_a_path_gets_one() {
         assert_eq!(Rua::parse("https://B.Example?x").unwrap().to_string(), "https://b.example/?x");
         assert_eq!(Rua::parse("https://b.example:443").unwrap().to_string(), "https://b.example/");
+    }
+
+    #[test]
+    fn addresses_that_must_be_quoted_are_none() {
+        // Found by fuzzing: they were shown in a form that did not read back.
+        for uri in ["mailto:.=@v", "mailto:a..b@example.org", "mailto:a.@example.org"] {
+            assert_eq!(Rua::parse(uri), None, "{uri}");
+        }
+        assert!(Rua::parse("mailto:a.b=c@example.org").is_some());
     }
 
     proptest! {

@@ -316,7 +316,7 @@ impl Session {
     }
 }
 
-/// RFC 6698 section 2.2, the data in upper-case hexadecimal as in the examples of RFC 8460 section 4.4.
+/// RFC 6698 section 2.2, the data in upper-case hexadecimal as in the examples of RFC 8460 section 4.5.
 fn tlsa_string(record: &Tlsa) -> String {
     use std::fmt::Write as _;
     let mut text = format!("{} {} {} ", record.usage, record.selector, record.matching);

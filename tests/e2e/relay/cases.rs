@@ -1,6 +1,7 @@
 //! The table: one mail domain per case, with the verdict that the RFCs ask for.
 
 mod finer;
+mod reported;
 
 use std::fmt;
 
@@ -326,7 +327,7 @@ impl Cases {
         self.alone("nodata", Encrypted, denial, "signed zone, the name has no TLSA", none)
             .record("_25._tcp.mx.nodata.world. TXT \"x\"");
         self.alone("denied3", Encrypted, denial, "signed zone, TLSA denied by NSEC3", none).nsec3();
-        let bogus = "RFC 7672 2.1.1";
+        let bogus = "RFC 7672 2.1.2";
         self.alone("bogus", Deferred, bogus, "all of the zone bogus: DS of another key", good).ds(Ds::Wrong);
         self.alone("expired", Deferred, bogus, "all signatures expired", good).expired();
         self.alone("bogusmx", Deferred, bogus, "MX tampered with", good).tamper("MX", "10", "11");
@@ -348,11 +349,11 @@ impl Cases {
         self.alone("island", Encrypted, insecure, "signed zone without DS: insecure", wrong).ds(Ds::Absent);
         self.alone("strangeds", Encrypted, insecure, "DS of an unknown digest type: insecure", wrong)
             .ds(Ds::Unknown);
-        self.alone("lame", Deferred, "RFC 7672 2.1.1", "TLSA look-up answered SERVFAIL", none)
+        self.alone("lame", Deferred, "RFC 7672 2.1.2", "TLSA look-up answered SERVFAIL", none)
             .record(&format!("_tcp.mx.lame.world. NS {LAME}"));
-        self.alone("silent", Deferred, "RFC 7672 2.1.1", "TLSA look-up never answered", none)
+        self.alone("silent", Deferred, "RFC 7672 2.1.2", "TLSA look-up never answered", none)
             .record(&format!("_tcp.mx.silent.world. NS {SILENT}"));
-        self.alone("cut", Encrypted, insecure, "_tcp below a signed host delegated insecurely", none)
+        self.alone("cut", Encrypted, "RFC 7672 2.2.3", "_tcp below a signed host delegated insecurely", none)
             .record("_tcp.mx.cut.world. NS ns.world.");
         let record = Identity::alone("x").tlsa(3, 1, 1);
         self.world
@@ -406,7 +407,7 @@ impl Cases {
             zone.record(&format!("real.{domain}. A {at}"));
             zone.record(&format!("_25._tcp.{owner}.{domain}. TLSA {}", identity.tlsa(3, 1, 1)));
         }
-        self.add("aliasdomain", Authenticated, "RFC 7672 2.2", "the recipient's domain is a secure CNAME");
+        self.add("aliasdomain", Authenticated, "RFC 7672 2.2.1", "the recipient's domain is a secure CNAME");
         self.world.zone("world").record("aliasdomain.world. CNAME ee311.world.");
         let domain =
             self.add("nomx", Authenticated, "RFC 7672 2.2.2", "no MX, securely denied; TLSA at the domain");
@@ -453,7 +454,7 @@ impl Cases {
             self.table.last_mut().unwrap().next_hop = Some(next_hop.to_owned());
         }
         let literal = self.world.host(MailHost::new("literal", &Identity::alone("literal.example")));
-        self.add("literal", Encrypted, brackets, "the administrator names an address: no DANE");
+        self.add("literal", Encrypted, "RFC 7672 2.2", "the administrator names an address: no DANE");
         self.table.last_mut().unwrap().next_hop = Some(format!("[{literal}]"));
     }
 

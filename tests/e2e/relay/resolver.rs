@@ -136,7 +136,7 @@ fn a_slow_resolver_costs_time_and_nothing_else() {
     });
 }
 
-/// What a resolver on loopback says is believed (RFC 7672 section 2.1), but AD on data without signatures gives it
+/// What a resolver on loopback says is believed (RFC 7672 section 2.1.1), but AD on data without signatures gives it
 /// away. One that lies about signed data only, and strips nothing, cannot be told from an honest one.
 #[test]
 fn a_resolver_that_says_ad_about_unsigned_data_is_caught() {

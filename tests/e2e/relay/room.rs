@@ -17,13 +17,17 @@ pub(super) const INBOX: u16 = 2424;
 
 /// A gatepost in this world: policy server and relay beside the milter.
 pub(super) fn gatepost(authorities: &Path) -> Gatepost {
+    gatepost_plan(authorities).prepare()
+}
+
+/// The same, to be completed. The last section of its configuration is `[relay]`.
+pub(super) fn gatepost_plan(authorities: &Path) -> GatepostPlan {
     GatepostPlan::new("gate.example")
         .policy(&format!(
             "[relay]\nresolver = \"127.0.0.1:53\"\npolicy_listen = [\"inet:127.0.0.1:{POLICY}\"]\n\
              lmtp_listen = \"0.0.0.0:{INBOX}\"\nlocal_domains = [\"asking.example\", \"handing.example\"]\n"
         ))
         .env("SSL_CERT_FILE", authorities.to_str().unwrap())
-        .prepare()
 }
 
 /// The same, running.

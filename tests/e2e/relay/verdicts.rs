@@ -6,6 +6,7 @@ use std::time::Duration;
 use tests::Postfix;
 use tests::SmtpClient;
 use tests::world::Arrivals;
+use tests::world::RunningWorld;
 use tests::world::in_private_network;
 
 use super::cases::Case;
@@ -27,18 +28,7 @@ fn every_case_by_both_ways() {
         let Cases { world, table } = Cases::all();
         let world = world.start();
         let _room = room::start(&world);
-        // Next-hops in the routing table are what `[mx.example]:25` is to Postfix.
-        let hops: String = table.iter().filter_map(|case| Some((case, case.next_hop.as_ref()?))).fold(
-            String::new(),
-            |mut text, (case, hop)| {
-                let _ = writeln!(text, "{} smtp:{hop}", case.domain);
-                text
-            },
-        );
-        let file = world.path().join("hops");
-        std::fs::write(&file, hops).unwrap();
-        let asking =
-            asking(&world).parameter("transport_maps", &format!("texthash:{}", file.display())).start();
+        let asking = asking(&world).parameter("transport_maps", &hops(&world, &table)).start();
         let handing = handing(&world).start();
         send(&asking, &table, "asking");
         send(&handing, &table, "handing");
@@ -82,7 +72,19 @@ fn every_case_by_both_ways() {
     });
 }
 
-fn send(postfix: &Postfix, table: &[Case], who: &str) {
+/// The administrator's next-hops as Postfix' `transport_maps`; there they are what `[mx.example]:25` is.
+pub(super) fn hops(world: &RunningWorld, table: &[Case]) -> String {
+    let named = table.iter().filter_map(|case| Some((case, case.next_hop.as_ref()?)));
+    let hops = named.fold(String::new(), |mut text, (case, hop)| {
+        let _ = writeln!(text, "{} smtp:{hop}", case.domain);
+        text
+    });
+    let file = world.path().join("hops");
+    std::fs::write(&file, hops).unwrap();
+    format!("texthash:{}", file.display())
+}
+
+pub(super) fn send(postfix: &Postfix, table: &[Case], who: &str) {
     let mut client = SmtpClient::connect(postfix.ports.plain);
     for case in table.iter().filter(|case| who == "asking" || case.next_hop.is_none()) {
         let to = format!("{who}@{}", case.domain);
@@ -91,7 +93,7 @@ fn send(postfix: &Postfix, table: &[Case], who: &str) {
 }
 
 /// What became of the message, or what must never happen.
-fn judged(
+pub(super) fn judged(
     postfix: &Postfix,
     case: &Case,
     who: &str,

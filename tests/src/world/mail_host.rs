@@ -10,6 +10,8 @@ use std::net::TcpListener;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -42,6 +44,8 @@ pub enum Ending {
     Taken,
     /// Takes the message after a while.
     TakenAfter(Duration),
+    /// Takes the message, which counts as arrived, and says so after a while.
+    SaidAfter(Duration),
     /// Takes the first message, but closes the connection without saying so; takes later ones as usual.
     TakenWithoutAWord,
 }
@@ -61,6 +65,8 @@ pub struct MailHost {
     pub ending: Ending,
     /// Accepts connections and never says a word.
     pub silent: bool,
+    /// Offers REQUIRETLS, over TLS.
+    pub require_tls: bool,
 }
 
 impl MailHost {
@@ -80,6 +86,12 @@ impl MailHost {
         self
     }
 
+    /// The same, and it offers REQUIRETLS.
+    pub fn require_tls(mut self) -> Self {
+        self.require_tls = true;
+        self
+    }
+
     /// The same with another ending.
     pub fn ending(mut self, ending: Ending) -> Self {
         self.ending = ending;
@@ -88,7 +100,7 @@ impl MailHost {
 }
 
 /// One message that a mail host took.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arrived {
     /// Which host.
     pub tag: String,
@@ -96,16 +108,22 @@ pub struct Arrived {
     pub tls: bool,
     /// The name that the client asked for in TLS.
     pub sni: Option<String>,
+    /// The MAIL command.
+    pub mail: String,
     /// Recipients that were answered 250.
     pub to: Vec<String>,
     /// Octets of the content as sent.
     pub size: u64,
+    /// The first lines of it.
+    pub text: String,
 }
 
 /// Everything that arrived anywhere.
 #[derive(Debug, Default)]
 pub struct Arrivals {
     all: Mutex<Vec<Arrived>>,
+    connections: AtomicUsize,
+    open: AtomicUsize,
 }
 
 impl Arrivals {
@@ -119,7 +137,25 @@ impl Arrivals {
     pub fn count(&self, tag: &str) -> usize {
         self.all.lock().unwrap().iter().filter(|arrived| arrived.tag.starts_with(tag)).count()
     }
+
+    /// How many messages were taken by all hosts.
+    pub fn total(&self) -> usize {
+        self.all.lock().unwrap().len()
+    }
+
+    /// How many connections were made to all hosts.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many connections there are now.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
 }
+
+/// About so many octets of a message are kept.
+const KEPT: usize = 8000;
 
 /// Serves a mail host for as long as the process lives.
 pub(super) fn serve(address: Ipv4Addr, host: MailHost, arrivals: &Arc<Arrivals>) {
@@ -130,15 +166,19 @@ pub(super) fn serve(address: Ipv4Addr, host: MailHost, arrivals: &Arc<Arrivals>)
     let (arrivals, dropped) = (Arc::clone(arrivals), Arc::new(Mutex::new(false)));
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
+            arrivals.connections.fetch_add(1, Ordering::Relaxed);
+            arrivals.open.fetch_add(1, Ordering::Relaxed);
             let (host, tls, arrivals, dropped) =
                 (host.clone(), tls.clone(), Arc::clone(&arrivals), Arc::clone(&dropped));
             std::thread::spawn(move || {
                 stream.set_nodelay(true).unwrap();
                 stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
                 let stream = BufReader::new(Stream::Plain(stream));
-                let arrived =
-                    Arrived { tag: host.tag.clone(), tls: false, sni: None, to: Vec::new(), size: 0 };
-                Dialogue { host, tls, arrivals, dropped, stream, arrived }.serve()
+                let arrived = Arrived { tag: host.tag.clone(), ..Arrived::default() };
+                let everywhere = Arc::clone(&arrivals);
+                let ended = Dialogue { host, tls, arrivals, dropped, stream, arrived }.serve();
+                everywhere.open.fetch_sub(1, Ordering::Relaxed);
+                ended
             });
         }
     });
@@ -196,11 +236,19 @@ impl Dialogue {
                 "EHLO" => {
                     let open =
                         self.tls.is_some() && self.host.starttls != Starttls::Hidden && !self.arrived.tls;
-                    let offer = if open { "250-STARTTLS\r\n" } else { "" };
+                    let offer = match self.host.require_tls && self.arrived.tls {
+                        _ if open => "250-STARTTLS\r\n",
+                        true => "250-REQUIRETLS\r\n",
+                        false => "",
+                    };
                     self.say(&format!(
                         "250-{}\r\n{offer}250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 0",
                         self.host.tag
                     ))?;
+                }
+                "MAIL" => {
+                    self.arrived.mail = line;
+                    self.say("250 2.1.0 ok")?;
                 }
                 "STARTTLS" => self.starttls()?,
                 "RCPT" => {
@@ -258,7 +306,7 @@ impl Dialogue {
             return self.say("503 5.5.1 no recipients");
         }
         self.say("354 go")?;
-        self.arrived.size = 0;
+        (self.arrived.size, self.arrived.text) = (0, String::new());
         loop {
             let mut line = Vec::new();
             self.stream.read_until(b'\n', &mut line).ok().filter(|length| *length > 0)?;
@@ -266,12 +314,18 @@ impl Dialogue {
                 break;
             }
             self.arrived.size += line.len() as u64;
+            if self.arrived.text.len() < KEPT {
+                self.arrived.text.push_str(&String::from_utf8_lossy(&line));
+            }
         }
         if let Ending::TakenAfter(time) = self.host.ending {
             std::thread::sleep(time);
         }
         let arrived = Arrived { to: std::mem::take(&mut self.arrived.to), ..self.arrived.clone() };
         self.arrivals.all.lock().unwrap().push(arrived);
+        if let Ending::SaidAfter(time) = self.host.ending {
+            std::thread::sleep(time);
+        }
         if self.host.ending == Ending::TakenWithoutAWord
             && !std::mem::replace(&mut *self.dropped.lock().unwrap(), true)
         {

@@ -57,6 +57,12 @@ impl Zone {
         self
     }
 
+    /// Takes away the records whose line contains this text.
+    pub fn without(&mut self, part: &str) -> &mut Self {
+        self.records.retain(|line| !line.contains(part));
+        self
+    }
+
     /// Not signed, and its parent says so.
     pub fn unsigned(&mut self) -> &mut Self {
         self.signed = false;
@@ -101,8 +107,9 @@ impl Zone {
     }
 }
 
-/// Writes and signs all zones, children first because parents hold their DS.
+/// Writes and signs all zones with new keys, children first because parents hold their DS.
 pub(super) fn build(zones: &mut BTreeMap<String, Zone>, dir: &Path, authority: Ipv4Addr) {
+    zones.values_mut().for_each(|zone| zone.delegations.clear());
     let mut names: Vec<String> = zones.keys().cloned().collect();
     names.sort_by_key(|name| {
         std::cmp::Reverse(if name.is_empty() { 0 } else { name.matches('.').count() + 1 })

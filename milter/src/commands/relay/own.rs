@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
-use ::relay::dns::Dns;
+use ::relay::dns::a_labels;
 use ::relay::publish::{
     Certificate, Finding, Key, Own, OwnHost, OwnSts, Published, Sightings, Verdict, judge, look,
 };
@@ -101,7 +101,7 @@ fn check(config: &Config, relay: &RelayConfig, own: &Own) -> Result<Vec<Finding>
     // In memory, so that the policy host is really asked.
     let policies = ::relay::sts::StsConfig { directory: None, ..relay.sts.clone() };
     let published: Published = wait(async {
-        let dns = Dns::new(relay.dns.clone());
+        let dns = room::dns(relay)?;
         let policies = StsCache::open(policies, dns.clone(), clock.clone())
             .map_err(|error| Exit::unavailable("cannot fetch MTA-STS policies", error))?;
         look(own, &dns, &policies, Some(&mut sightings), clock.now())
@@ -180,8 +180,8 @@ fn summary_as_value(summary: &Summary) -> Value {
     })
 }
 
-/// Takes a report from standard input. Exits 65 if it is none, or if nobody vouches for the message it came in, and 75
-/// if that cannot be told now.
+/// Takes a report from standard input. Exits 65 if it is none, if nobody vouches for the message it came in, or if it
+/// is about nobody of us, and 75 if that cannot be told now.
 ///
 /// # Errors
 /// See above; the table cannot be written.
@@ -194,6 +194,7 @@ pub fn take_report(config: &Config) -> Result<(), Exit> {
         .read_to_end(&mut bytes)
         .map_err(|error| Exit::input("cannot read the report", error))?;
     let report = report(config, &bytes)?;
+    about_us(config, &bytes, &report)?;
     let kept = ledger(config)?
         .receive(&report, Clock::system().now())
         .map_err(|error| Exit::unavailable("cannot keep the TLS report", error))?;
@@ -203,23 +204,67 @@ pub fn take_report(config: &Config) -> Result<(), Exit> {
     })
 }
 
+/// A report as such, packed or not, rather than a message with one.
+fn is_file(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"{") || bytes.starts_with(b"\x1f\x8b") || bytes.starts_with(b"\xef\xbb\xbf")
+}
+
 /// A file is taken as it is; a message only if the reporting domain signed it (RFC 8460 section 3).
 fn report(config: &Config, bytes: &[u8]) -> Result<Report, Exit> {
-    if bytes.starts_with(b"{") || bytes.starts_with(b"\x1f\x8b") || bytes.starts_with(b"\xef\xbb\xbf") {
+    if is_file(bytes) {
         return intake::from_bytes(bytes).map_err(|error| Exit::data("this is no TLS report", error));
     }
     let report = intake::from_message(&Message::parse(bytes))
-        .map_err(|error| Exit::data("this message has no TLS report", error))?;
-    let dns = room::needed(config)?.dns.clone();
-    let signers = wait(async { signers(bytes, &Dns::new(dns)).await })?;
-    let signers =
-        signers.map_err(|error| Exit::later(format!("cannot tell who signed the report: {error}")))?;
+        .map_err(|error| Exit::data("no TLS report was taken", error))?;
+    let relay = room::needed(config)?;
+    let signers = wait(async {
+        let dns = room::dns(relay)?;
+        let signers = signers(bytes, &dns).await;
+        signers.map_err(|error| Exit::later(format!("cannot tell who signed the report: {error}")))
+    })??;
     if intake::vouched(&report, &signers) {
         return Ok(report);
     }
     let message =
         "the message has no valid DKIM signature of the reporting domain: the report is ignored".to_owned();
     Err(Exit { code: 65, message })
+}
+
+/// Anybody can name our address in the record of any domain, so reports about others are not kept.
+///
+/// The policy domain of DANE is that of the mail host (RFC 8460 section 1.1), which may be somebody else's; whom the
+/// report is for, the message says.
+fn about_us(config: &Config, bytes: &[u8], report: &Report) -> Result<(), Exit> {
+    let mut named: Vec<String> =
+        report.policies.iter().map(|told| told.policy.policy_domain.clone()).collect();
+    if !is_file(bytes) {
+        let message = Message::parse(bytes);
+        let domain = message.header().find("TLS-Report-Domain").map(|(_, field)| field.text());
+        named.extend(domain.map(|domain| domain.trim().to_owned()));
+    }
+    if named.iter().any(|name| is_ours(config, name)) {
+        return Ok(());
+    }
+    named.sort();
+    named.dedup();
+    named.truncate(3);
+    let named: String = named.join(", ").chars().filter(|c| !c.is_control()).take(200).collect();
+    let message = format!(
+        "the report is about {}, none of our domains (`domains`, `local_domains`, [relay.own]): it is ignored",
+        if named.is_empty() { "nothing" } else { &named }
+    );
+    Err(Exit { code: 65, message })
+}
+
+/// Whether a name is one of our domains or mail hosts, or below one.
+fn is_ours(config: &Config, name: &str) -> bool {
+    let Ok(name) = a_labels(name) else { return false };
+    let Some(relay) = &config.relay else { return false };
+    let below =
+        |ours: &str| name.strip_suffix(ours).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    relay.is_local(&name)
+        || config.gateway.domains.iter().any(|ours| below(ours))
+        || relay.own.iter().any(|own| below(&own.domain) || own.hosts.iter().any(|host| host.name == name))
 }
 
 fn ledger(config: &Config) -> Result<Ledger, Exit> {

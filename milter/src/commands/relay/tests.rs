@@ -1,3 +1,5 @@
+use ::relay::road::{Demand, PolicyKind};
+
 use super::*;
 
 #[test]
@@ -38,4 +40,35 @@ fn an_entry_is_told_with_its_last_failure() {
         "beta.example  dane  (mx.beta.example dane)\n  decided    2026-09-21T14:13:20Z\n  \
 failed     2026-09-21T14:13:20Z mx.beta.example: no TLSA record matches"
     );
+}
+
+#[test]
+fn the_exit_code_says_whether_mail_could_leave() {
+    let code = |verdict: RouteVerdict, open: bool| {
+        let route = Route {
+            next_hop: "beta.example".to_owned(),
+            domain: "beta.example".to_owned(),
+            port: 25,
+            kind: PolicyKind::None,
+            demand: Demand::Dane,
+            verdict,
+            hosts: Vec::new(),
+            mx_security: None,
+            sts: None,
+            troubles: Vec::new(),
+            steps: Vec::new(),
+            expires: 0,
+        };
+        somewhere("beta.example", &route, open).map_or_else(|exit| exit.code, |()| 0)
+    };
+    let why = || "why".to_owned();
+    assert_eq!(code(RouteVerdict::Hosts, true), 0);
+    assert_eq!(code(RouteVerdict::Hosts, false), 75);
+    assert_eq!(code(RouteVerdict::Temporary { why: why() }, false), 75);
+    assert_eq!(code(RouteVerdict::NullMx, false), 66);
+    assert_eq!(code(RouteVerdict::NoSuchDomain, false), 66);
+    assert_eq!(code(RouteVerdict::Malformed { why: why() }, false), 65);
+    assert!(is_closed(&Road::Unreachable { why: why() }));
+    assert!(is_closed(&Road::StsMismatch { testing: false }));
+    assert!(!is_closed(&Road::StsMismatch { testing: true }) && !is_closed(&Road::Opportunistic));
 }

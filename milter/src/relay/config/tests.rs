@@ -154,7 +154,26 @@ fn reports_need_a_contact_and_hosts_a_certificate() {
     assert!(contact.contains("missing key `contact` in [relay.reports]"), "{contact}");
     relay("[relay.reports]\npostfix_socket = \"/run/tlsrpt\"\n");
     let host = mistakes("[relay.own.\"alpha.example\"]\nhosts = [\"mx.alpha.example\"]\n");
-    assert!(host.contains("certificate file"), "{host}");
+    assert!(host.contains("NAME CERTIFICATE NEXT"), "{host}");
     let rua = mistakes("[relay.own.\"alpha.example\"]\ntls_reports = [\"http://alpha.example\"]\n");
     assert!(rua.contains("neither mailto:ADDRESS nor https://URL"), "{rua}");
+}
+
+#[test]
+fn validation_is_the_resolvers_or_our_own() {
+    assert_eq!(relay("[relay]\n").validation, Validation::Resolver);
+    let own = relay("[relay]\nvalidation = \"own\"\nresolver = \"192.0.2.53\"\n");
+    assert_eq!(own.validation, Validation::Own("/usr/share/dns/root.key".into()));
+    assert_eq!(
+        own.dns.resolver,
+        "192.0.2.53:53".parse().unwrap(),
+        "answers that are checked here may come from anywhere"
+    );
+    let named = relay("[relay]\nvalidation = \"own\"\ntrust_anchors = \"/etc/root.key\"\n");
+    assert_eq!(named.validation, Validation::Own("/etc/root.key".into()));
+    assert!(!named.differs_only_in_demands(&own));
+    let idle = mistakes("[relay]\ntrust_anchors = \"/etc/root.key\"\n");
+    assert!(idle.contains("only with `validation = \"own\"`"), "{idle}");
+    let choice = mistakes("[relay]\nvalidation = \"Own\"\n");
+    assert!(choice.contains("`validation` cannot be `Own`"), "{choice}");
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use ::relay::delivery::{Attempt, Envelope, Recipient, Reply, Report};
 use ::relay::road::{Demand, PolicyKind, Route, RouteVerdict};
-use ::relay::tls::Channel;
+use ::relay::tls::{Channel, SessionFailure};
 use mail::EnhancedCode;
 
 use super::*;
@@ -63,6 +63,7 @@ fn message() -> Relayed {
             route: Arc::new(route),
             outcomes: vec![outcome(250, true), outcome(250, true), outcome(451, false)],
             attempts: vec![attempt],
+            waived: false,
         },
     }
 }
@@ -82,6 +83,29 @@ fn the_leaf_tells_the_road_and_no_names() {
     assert_eq!((&ways[1]["road"], &ways[1]["outcome"]), (&json!("no-road"), &json!("deferred")));
     let text = public.to_string();
     assert!(!text.contains("beta.example") && !text.contains("alice"), "{text}");
+}
+
+/// A host that deferred, or whose certificate was wrong, had no last word; what was seen of it is told all the same.
+#[test]
+fn every_session_is_told_with_its_failure() {
+    let mut message = message();
+    let channel = message.report.outcomes[0].via.as_ref().unwrap().channel.clone();
+    let seen = Attempt { channel: Some(channel), ..message.report.attempts[0].clone() };
+    let failed = Attempt {
+        failure: Some(SessionFailure::CertificateNotTrusted),
+        why: Some("mx.beta.example shows another certificate".to_owned()),
+        ..message.report.attempts[0].clone()
+    };
+    message.report.attempts.extend([failed, seen]);
+    message.report.waived = true;
+    let public = Value::Object(relayed(&message).unwrap().public);
+    assert_eq!(public["waived"], true);
+    let sessions = public["sessions"].as_array().unwrap();
+    assert_eq!(sessions.len(), 2, "a host that did not answer has nothing to tell: {sessions:?}");
+    assert_eq!((&sessions[0]["road"], &sessions[0]["channel"]), (&json!("no-road"), &Value::Null));
+    assert_eq!(sessions[0]["failure"], "certificate-not-trusted");
+    assert_eq!((&sessions[1]["road"], &sessions[1]["channel"]["tlsa"]), (&json!("dane"), &json!("3 1 1")));
+    assert!(!public.to_string().contains("beta.example"), "{public}");
 }
 
 #[test]

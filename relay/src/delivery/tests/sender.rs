@@ -68,8 +68,8 @@ async fn what_a_host_cannot_take_is_refused_before_it_is_sent() {
     let everything = ["8BITMIME", "SMTPUTF8", "SIZE 10"];
     for (extensions, envelope, address, letter, reply) in [
         (&["SMTPUTF8"][..], envelope(), "b@example.org", &eight_bit, "550 5.6.3 "),
-        (&["8BITMIME"], utf8.clone(), "b@example.org", &header, "553 5.6.7 "),
-        (&["8BITMIME"], utf8.clone(), "ä@example.org", &hello(), "553 5.6.7 "),
+        (&["8BITMIME"], utf8.clone(), "b@example.org", &header, "550 5.6.9 "),
+        (&["8BITMIME"], utf8.clone(), "ä@example.org", &hello(), "550 5.6.7 "),
         (&everything, utf8, "ä@example.org", &eight_bit, "552 5.3.4 "),
         (&["8BITMIME"], strict, "b@example.org", &hello(), "550 5.7.10 "),
     ] {
@@ -119,11 +119,12 @@ async fn requiretls_demands_a_proven_host_that_promises_the_same() {
         (&wrong, dane_road, false, offers, "550 5.7.10 "),
         (&good, sts(false), false, offers, "250 "),
         (&good, sts(true), false, offers, "250 "),
-        // Mode testing is no excuse here.
-        (&wrong, sts(true), false, offers, "451 4.7.5 "),
+        // Mode testing is no excuse here; what no policy in force promises, will not come back.
+        (&wrong, sts(true), false, offers, "550 5.7.10 "),
+        (&wrong, sts(false), false, offers, "451 4.7.5 "),
         (&good, Road::Opportunistic, true, offers, "250 "),
         (&good, unusable, true, offers, "250 "),
-        (&wrong, Road::Opportunistic, true, offers, "451 4.7.5 "),
+        (&wrong, Road::Opportunistic, true, offers, "550 5.7.10 "),
         (&good, Road::Opportunistic, false, offers, "550 5.7.10 "),
         (&good, Road::StsMismatch { testing: true }, false, offers, "451 4.7.5 "),
         (&good, Road::Unreachable { why: "bogus".to_owned() }, true, offers, "451 4.7.5 "),
@@ -140,7 +141,42 @@ async fn requiretls_demands_a_proven_host_that_promises_the_same() {
     let host = plain_host(offers).await;
     let hosts = vec![host.hop(HOST, Road::Opportunistic)];
     let report = send_with(&courier, hosts, &strict, to("b@example.org"), &hello()).await;
+    assert!(said(&report).starts_with("550 5.7.10 "), "{}", said(&report));
+    let hosts = vec![host.hop(HOST, sts(false))];
+    let report = send_with(&courier, hosts, &strict, to("b@example.org"), &hello()).await;
     assert!(said(&report).starts_with("451 4.7.4 "), "{}", said(&report));
+}
+
+#[tokio::test]
+async fn a_bounce_is_not_lost_for_want_of_requiretls_and_never_travels_in_clear() {
+    let (leaf, courier) = (Identity::alone(&["whoever.example"], |_| {}), courier(|_| {}));
+    let bounce = Envelope { require_tls: true, ..Envelope::default() };
+    let proven = dane(&[leaf.tlsa(3, 1, 1)]);
+    let unusable = Road::DaneUnusable { base: HOST.to_owned() };
+    let offers: &[&'static str] = &["REQUIRETLS"];
+    for (road, mx_secure, extensions, reply, mail) in [
+        (proven.clone(), true, offers, "250 ", "MAIL FROM:<> REQUIRETLS"),
+        (proven.clone(), false, offers, "250 ", "MAIL FROM:<>"),
+        (proven, true, &[][..], "250 ", "MAIL FROM:<>"),
+        (unusable, true, offers, "250 ", "MAIL FROM:<>"),
+        (Road::Opportunistic, false, offers, "250 ", "MAIL FROM:<>"),
+        (dane(&[leaf.wrong_tlsa(3, 1, 1)]), true, offers, "451 4.7.5 ", ""),
+        (Road::StsMismatch { testing: false }, false, offers, "451 4.7.5 ", ""),
+        (Road::Cleartext, true, offers, "550 5.7.10 ", ""),
+    ] {
+        let host = tls_host(&leaf, extensions).await;
+        let hop = Hop { mx_secure, ..host.hop(HOST, road.clone()) };
+        let report = send_with(&courier, vec![hop], &bounce, to("b@example.org"), &hello()).await;
+        assert!(said(&report).starts_with(reply), "{road:?} {extensions:?}: {}", said(&report));
+        let mails: Vec<String> = host.taken().into_iter().map(|taken| taken.mail).collect();
+        assert_eq!(mails.concat(), mail, "{road:?} {extensions:?}");
+        assert!(host.taken().iter().all(|taken| taken.tls));
+    }
+    let host = plain_host(&[]).await;
+    let hosts = vec![host.hop(HOST, Road::Opportunistic)];
+    let report = send_with(&courier, hosts, &bounce, to("b@example.org"), &hello()).await;
+    assert!(said(&report).starts_with("451 4.7.4 "), "{}", said(&report));
+    assert!(host.taken().is_empty());
 }
 
 #[tokio::test]
@@ -177,13 +213,15 @@ async fn tls_required_no_sets_the_recipients_policy_aside_for_one_message() {
         let hosts = || vec![host.hop(HOST, road.clone())];
         let report = send_with(&courier, hosts(), &envelope(), to("b@example.org"), &waiver).await;
         assert!(said(&report).contains(" unauthenticated TLSv1.3;"), "{}", said(&report));
+        assert!(report.waived);
         // The next message is held to the policy again.
         let report = send_with(&courier, hosts(), &envelope(), to("b@example.org"), &hello()).await;
         assert!(said(&report).starts_with("451 4.7.5"), "{}", said(&report));
-        // REQUIRETLS in the envelope wins over the header (RFC 8689 section 3).
+        assert!(!report.waived);
+        // REQUIRETLS in the envelope wins over the header (RFC 8689 section 4.1).
         let strict = Envelope { require_tls: true, ..envelope() };
         let report = send_with(&courier, hosts(), &strict, to("b@example.org"), &waiver).await;
-        assert!(said(&report).starts_with("451 4.7.5"), "{}", said(&report));
+        assert!(said(&report).starts_with("451 4.7.5") && !report.waived, "{}", said(&report));
         assert_eq!(host.taken().len(), 1);
         // What the administrator asks for, no sender can waive.
         let demanded = Route { demand: Demand::DaneOnly, ..route("example.org", hosts()) };

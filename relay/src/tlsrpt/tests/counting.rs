@@ -127,7 +127,8 @@ fn a_delivery_tells_a_session_per_connection_and_nothing_of_hosts_that_are_down(
     let troubles = vec![trouble(TroubleKind::TlsaInvalid, Some("mx3.b.example"))];
     let route = Arc::new(Route { troubles, ..route("b.example", &hosts) });
     let tell = |attempts: Vec<Attempt>| -> Vec<Vec<ResultType>> {
-        let report = delivery::Report { route: Arc::clone(&route), outcomes: Vec::new(), attempts };
+        let route = Arc::clone(&route);
+        let report = delivery::Report { route, outcomes: Vec::new(), attempts, waived: false };
         let results = |session: &Session| {
             session.outcomes.iter().flat_map(|outcome| outcome.failures.iter().map(|f| f.result)).collect()
         };
@@ -157,21 +158,31 @@ fn a_delivery_tells_a_session_per_connection_and_nothing_of_hosts_that_are_down(
 #[test]
 fn what_a_message_waived_or_asked_beyond_the_policy_is_not_told_as_the_policy() {
     let hosts = [dane("mx1.b.example"), Hop { road: Road::Opportunistic, ..sts("mx2.b.example") }];
-    let route = Arc::new(route("b.example", &hosts));
-    let told = |attempt: Attempt| {
-        let report =
-            delivery::Report { route: Arc::clone(&route), outcomes: Vec::new(), attempts: vec![attempt] };
+    let troubles = vec![trouble(TroubleKind::TlsaInvalid, Some("mx1.b.example"))];
+    let troubled = Arc::new(Route { troubles, ..route("b.example", &hosts) });
+    let sound = Arc::new(route("b.example", &hosts));
+    let told = |attempts: Vec<Attempt>, waived| {
+        let route = Arc::clone(if attempts.is_empty() { &troubled } else { &sound });
+        let report = delivery::Report { route, outcomes: Vec::new(), attempts, waived };
         Session::of_delivery(&report).len()
     };
-    for matched in [Matched::Unauthenticated, Matched::Cleartext] {
-        assert_eq!(told(attempt("mx1.b.example", Some(matched), None)), 0, "TLS-Required: No");
+    let failure = Some(SessionFailure::ValidationFailure);
+    let tlsa = Matched::Tlsa { usage: 3, selector: 1, matching: 1 };
+    for waiving in [
+        attempt("mx1.b.example", Some(Matched::Unauthenticated), None),
+        attempt("mx1.b.example", Some(Matched::Cleartext), None),
+        attempt("mx1.b.example", Some(Matched::Cleartext), failure),
+        attempt("mx1.b.example", None, failure),
+        attempt("mx1.b.example", Some(tlsa), None),
+        attempt("mx2.b.example", Some(Matched::Unauthenticated), None),
+    ] {
+        assert_eq!(told(vec![waiving.clone()], true), 0, "{waiving:?}");
     }
-    assert_eq!(
-        told(attempt("mx2.b.example", None, Some(SessionFailure::CertificateExpired))),
-        0,
-        "REQUIRETLS"
-    );
-    assert_eq!(told(attempt("mx2.b.example", None, Some(SessionFailure::ValidationFailure))), 1);
+    assert_eq!(told(Vec::new(), true), 0, "the look-ups are no matter of a message that waives their result");
+    assert_eq!(told(Vec::new(), false), 1);
+    let expired = attempt("mx2.b.example", None, Some(SessionFailure::CertificateExpired));
+    assert_eq!(told(vec![expired], false), 0, "REQUIRETLS");
+    assert_eq!(told(vec![attempt("mx2.b.example", None, failure)], false), 1);
 }
 
 #[test]

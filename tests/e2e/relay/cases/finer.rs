@@ -16,6 +16,7 @@ impl Cases {
     /// All of them.
     pub(super) fn finer(&mut self) {
         self.aliases();
+        self.aliased_names();
         self.open_aliases();
         self.aliased_records();
         self.agility();
@@ -67,6 +68,42 @@ impl Cases {
         zone.record(&format!("real.aliaslame.world. A {at}"))
             .record(&format!("_tcp.real.aliaslame.world. NS {LAME}"));
         zone.record(&format!("_25._tcp.mx.aliaslame.world. TLSA {}", identity.tlsa(3, 1, 1)));
+    }
+
+    /// Which names count for DANE-TA where an alias led to the host.
+    fn aliased_names(&mut self) {
+        let rule = "RFC 7672 3.2.2";
+        let rows = [
+            (
+                "tatarget",
+                Authenticated,
+                "2 0 1 at the target of the MX host's alias, certificate for the target",
+                "real.",
+            ),
+            (
+                "taalias",
+                Deferred,
+                "2 0 1 at the target of the MX host's alias, certificate for the alias",
+                "mx.",
+            ),
+            (
+                "tanexthop",
+                Authenticated,
+                "2 0 1 at the target of the MX host's alias, certificate for the domain",
+                "",
+            ),
+        ];
+        let middle = self.world.intermediate.clone();
+        for (name, verdict, what, label) in rows {
+            let domain = self.add(name, verdict, rule, what);
+            let leaf = middle.issue(&format!("{label}{domain}"));
+            let at = self.world.host(MailHost::new(&domain, &leaf.with(&[&middle])));
+            let zone = self.world.zone(&domain);
+            zone.record(&format!("{domain}. MX 10 mx.{domain}."))
+                .record(&format!("mx.{domain}. CNAME real.{domain}."));
+            zone.record(&format!("real.{domain}. A {at}"));
+            zone.record(&format!("_25._tcp.real.{domain}. TLSA {}", middle.tlsa(2, 0, 1)));
+        }
     }
 
     /// Part of the way is not secure.

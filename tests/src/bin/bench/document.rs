@@ -10,6 +10,7 @@ use crate::flow::Latency;
 use crate::flow::SESSIONS;
 use crate::machine::Machine;
 use crate::profile::Profile;
+use crate::relay::Relay;
 use crate::sendmail;
 use crate::stage::Who;
 use crate::statistics::Spread;
@@ -38,18 +39,25 @@ pub(crate) struct Document {
     pub(crate) smime: Vec<Value>,
     /// The lines of notary_bench.
     pub(crate) notary: Vec<Value>,
+    /// Policy server and relay.
+    pub(crate) relay: Relay,
 }
 
 /// One goal and what became of it.
-struct Target {
-    what: String,
-    goal: String,
-    measured: String,
-    met: Option<bool>,
+pub(crate) struct Target {
+    /// What is compared, and with what.
+    pub(crate) what: String,
+    /// What was aimed at.
+    pub(crate) goal: String,
+    /// What came out.
+    pub(crate) measured: String,
+    /// Nothing if it was not measured.
+    pub(crate) met: Option<bool>,
 }
 
 impl Target {
-    fn new(what: String, goal: f64, at_least: bool, measured: Option<Spread>) -> Self {
+    /// A ratio that shall be at least, or at most, so much.
+    pub(crate) fn new(what: String, goal: f64, at_least: bool, measured: Option<Spread>) -> Self {
         let met = measured.map(|spread| if at_least { spread.median >= goal } else { spread.median <= goal });
         let measured = measured.map_or_else(|| "not measured".to_owned(), |spread| spread.to_string());
         Self { what, goal: format!("{} {goal:.2}", if at_least { "≥" } else { "≤" }), measured, met }
@@ -62,7 +70,7 @@ impl Document {
         let quick = if self.effort.is_quick { " It was a quick run: the figures are rough." } else { "" };
         let mut out = format!(
             "# Benchmarks\n\n`make bench` measures and writes this page; `make bench QUICK=1` does so in a few \
-             minutes, with more noise.{quick} Figures are ratios first: both sides of a ratio took turns in the \
+             minutes, with more noise; `make bench ONLY=relay` prints the part about policy server and relay.{quick} Figures are ratios first: both sides of a ratio took turns in the \
              same run, the ratio is taken in each round, and given are the median and, in brackets, the \
              quartiles of {rounds} rounds. Absolute values are medians and only tell proportions.\n\n## Machine\n\n\
              {machine}\n\n## Goals\n\n",
@@ -75,6 +83,8 @@ impl Document {
         sealing(&mut out, OPENPGP, &self.openpgp);
         sealing(&mut out, SMIME, &self.smime);
         self.notary(&mut out);
+        self.relay.write(&mut out);
+        out.push('\n');
         out.push_str(&std::fs::read_to_string(COMMENTARY).unwrap());
         for Profile { title, lines } in &self.profiles {
             let _ = write!(out, "### {title}\n\n```\n{lines}```\n\n");
@@ -106,14 +116,8 @@ impl Document {
         targets.extend(self.openpgp.iter().filter_map(|line| sealing_target("", line)));
         targets.extend(self.smime.iter().filter_map(|line| sealing_target("S/MIME, ", line)));
         targets.extend(self.notary.iter().filter(|line| line["name"] == "ratios").flat_map(notary_targets));
-
-        let missed = targets.iter().filter(|target| target.met == Some(false)).count();
-        let _ = writeln!(out, "{} of {} are met.\n", targets.len() - missed, targets.len());
-        out.push_str("| what | goal | measured | |\n|---|---|---|---|\n");
-        for Target { what, goal, measured, met } in targets {
-            let word = met.map_or("-", |met| if met { "met" } else { "**missed**" });
-            let _ = writeln!(out, "| {what} | {goal} | {measured} | {word} |");
-        }
+        targets.extend(self.relay.targets());
+        tell(&targets, out);
     }
 
     fn postfix(&self, out: &mut String) {
@@ -206,7 +210,25 @@ impl Document {
                 line.get("p50_us").map_or("-".to_owned(), Value::to_string),
             );
         }
-        out.push('\n');
+    }
+}
+
+/// A page about the relay alone.
+pub(crate) fn relay_alone(machine: &Machine, relay: &Relay) -> String {
+    let mut out = format!("## Machine\n\n{}\n\n## Goals\n\n", machine.text());
+    tell(&relay.targets(), &mut out);
+    relay.write(&mut out);
+    out
+}
+
+/// The table of goals.
+fn tell(targets: &[Target], out: &mut String) {
+    let missed = targets.iter().filter(|target| target.met == Some(false)).count();
+    let _ = writeln!(out, "{} of {} are met.\n", targets.len() - missed, targets.len());
+    out.push_str("| what | goal | measured | |\n|---|---|---|---|\n");
+    for Target { what, goal, measured, met } in targets {
+        let word = met.map_or("-", |met| if met { "met" } else { "**missed**" });
+        let _ = writeln!(out, "| {what} | {goal} | {measured} | {word} |");
     }
 }
 

@@ -116,8 +116,8 @@ pub(crate) fn drain(stage: &Stage) {
     wait_for("the queue to become empty", DRAIN, || stage.queues().iter().all(is_empty).then_some(()));
 }
 
-/// Queues may be hashed into subdirectories.
-fn holds_no_file(directory: &std::path::Path) -> bool {
+/// Whether a directory holds no message; queues may be hashed into subdirectories.
+pub(crate) fn holds_no_file(directory: &std::path::Path) -> bool {
     let Ok(mut entries) = std::fs::read_dir(directory) else { return true };
     entries
         .all(|entry| entry.is_ok_and(|e| e.file_type().is_ok_and(|t| t.is_dir()) && holds_no_file(&e.path())))

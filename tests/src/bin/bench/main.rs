@@ -1,5 +1,5 @@
-//! `make bench`: what Gatepost costs, against the same Postfix without a milter, against libmilter,
-//! gpg, openssl and the primitives. Writes the document docs/benchmarks.md to standard output and what it is
+//! `make bench`: what Gatepost costs, against the same Postfix without a milter or with its own smtp client, against
+//! libmilter, gpg, openssl and the primitives. Writes the document docs/benchmarks.md to standard output and what it is
 //! doing to standard error.
 //!
 //! Every comparison is paired: the contenders take turns within one round, a ratio is taken within
@@ -19,6 +19,7 @@ mod flow;
 mod libmilter;
 mod machine;
 mod profile;
+mod relay;
 mod rooms;
 mod sendmail;
 mod stage;
@@ -37,25 +38,34 @@ const EX_NOPERM: u8 = 77;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let effort = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => Effort::full(),
-        ["--quick"] => Effort::quick(),
-        // For attaching a profiler by hand.
-        ["--stay"] => {
-            stage::Stage::set().stay();
-            return ExitCode::SUCCESS;
-        }
-        _ => {
-            eprintln!("usage: bench [--quick | --stay]");
-            return ExitCode::from(EX_USAGE);
-        }
-    };
+    let mut words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let is_quick = words.contains(&"--quick");
+    words.retain(|word| *word != "--quick");
+    let effort = if is_quick { Effort::quick() } else { Effort::full() };
     if !rustix::process::geteuid().is_root() {
         eprintln!("bench: Postfix can only be started by root; use `make bench`, or run this with sudo");
         return ExitCode::from(EX_NOPERM);
     }
-    print!("{}", measure(effort).text());
+    match words[..] {
+        [] => print!("{}", measure(effort).text()),
+        ["--only", "relay"] => print!("{}", only_relay(&effort)),
+        // For attaching a profiler by hand.
+        ["--stay"] => stage::Stage::set().stay(),
+        [relay::INSIDE] => print!("{}", relay::inside(&effort)),
+        [relay::ECHO, port] => relay::echo(port.parse().unwrap()),
+        _ => {
+            eprintln!("usage: bench [--quick] [--only relay | --stay]");
+            return ExitCode::from(EX_USAGE);
+        }
+    }
     ExitCode::SUCCESS
+}
+
+fn only_relay(effort: &Effort) -> String {
+    let mut machine = Machine::look();
+    let relay = relay::measure(effort);
+    machine.finish();
+    document::relay_alone(&machine, &relay)
 }
 
 fn measure(effort: Effort) -> Document {
@@ -67,6 +77,7 @@ fn measure(effort: Effort) -> Document {
     };
     let sendmail = sendmail::measure(&effort);
     let (openpgp, smime, notary) = (rooms::openpgp(&effort), rooms::smime(&effort), rooms::notary(&effort));
+    let relay = relay::measure(&effort);
     machine.finish();
-    Document { machine, effort, flows, latency, profiles, sendmail, openpgp, smime, notary }
+    Document { machine, effort, flows, latency, profiles, sendmail, openpgp, smime, notary, relay }
 }
