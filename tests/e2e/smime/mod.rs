@@ -2,4 +2,9 @@
 
 mod accounts;
 mod authority;
-mod domains;
+pub(crate) mod domains;
+mod faults;
+mod nesting;
+mod order;
+mod people;
+mod users;
