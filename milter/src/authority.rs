@@ -162,6 +162,19 @@ impl AuthorityRoom {
         Ok(issued)
     }
 
+    /// Whether a certificate that was issued can be used: its key is in custody, and it is in the store. After a
+    /// crash in the middle of [`AuthorityRoom::issue`] it may not be.
+    ///
+    /// # Errors
+    /// That cannot be told now.
+    pub fn keeps(&self, fingerprint: &str) -> Result<bool, RoomError> {
+        match self.keys.custody.get_smime(fingerprint) {
+            Ok(_) => Ok(self.keys.store.get(fingerprint)?.is_some()),
+            Err(CustodyError::Unknown(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Makes a new revocation list of one of our authorities.
     ///
     /// # Errors

@@ -86,15 +86,21 @@ impl Desk<'_> {
         Ok(State::load(&self.notes())?)
     }
 
-    /// The users' certificates that the authority issued.
+    /// The users' certificates that the authority issued; those that a crash may have left half made are looked at.
     ///
     /// # Errors
     /// There is no authority yet, or its state cannot be read.
-    pub fn certificates(&self) -> Result<Vec<Certified>, AccountsError> {
-        let authority = &self.room.authority;
+    pub fn certificates(&self, state: &State) -> Result<Vec<Certified>, AccountsError> {
+        let (authority, now) = (&self.room.authority, self.clock.seconds());
         authority.root().map_err(RoomError::from)?;
         let issued = authority.issued(None).map_err(RoomError::from)?;
-        Ok(issued.iter().filter_map(Certified::of).collect())
+        let mut certificates: Vec<Certified> = issued.iter().filter_map(Certified::of).collect();
+        for certificate in certificates.iter_mut().filter(|certificate| certificate.is_live(now)) {
+            if state.issuing.contains(&certificate.address) {
+                certificate.lost = !self.room.keeps(&certificate.fingerprint)?;
+            }
+        }
+        Ok(certificates)
     }
 
     /// Compares a source with what is.
@@ -102,7 +108,8 @@ impl Desk<'_> {
     /// # Errors
     /// What is cannot be read.
     pub fn plan(&self, accounts: &Accounts) -> Result<Plan, AccountsError> {
-        let (state, certificates) = (self.state()?, self.certificates()?);
+        let state = self.state()?;
+        let certificates = self.certificates(&state)?;
         Ok(Plan::compute(accounts, &state, &certificates, self.profile(), self.clock.seconds()))
     }
 
@@ -124,11 +131,11 @@ impl Desk<'_> {
             outcome.revoked += 1;
             told(Step::Revoked(revocation, outcome.revoked, plan.revocations.len()));
         }
+        let mut known = plan.next.clone();
         if !plan.revocations.is_empty() {
             self.room.publish_due(self.clock.seconds())?;
-            let mut done = plan.next.clone();
-            done.retiring.clear();
-            done.save(&self.notes())?;
+            known.retiring.clear();
+            known.save(&self.notes())?;
         }
         for (index, issue) in plan.issues.iter().enumerate() {
             if until.is_some_and(|until| Instant::now() > until) {
@@ -137,6 +144,10 @@ impl Desk<'_> {
             }
             self.issue(issue, &mut outcome)?;
             told(Step::Issued(issue, index + 1, plan.issues.len()));
+        }
+        if !known.issuing.is_empty() {
+            known.issuing.clear();
+            known.save(&self.notes())?;
         }
         Ok(outcome)
     }

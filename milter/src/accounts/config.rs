@@ -262,8 +262,10 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 fn filter(text: &str) -> Result<String, String> {
-    match ldap3::parse_filter(text) {
-        Ok(_) => Ok(text.to_owned()),
+    // The brackets may be left out (RFC 4515 knows only filters with them).
+    let bare = if text.starts_with('(') { text.to_owned() } else { format!("({text})") };
+    match ldap3::parse_filter(&bare) {
+        Ok(_) => Ok(bare),
         Err(_) => Err(format!("`{text}` is no LDAP filter such as (objectClass=person)")),
     }
 }

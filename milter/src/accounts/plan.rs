@@ -29,6 +29,8 @@ pub struct Certified {
     pub not_after: i64,
     /// The CRLReason if it is revoked.
     pub revoked: Option<u32>,
+    /// A crash kept its key from custody or itself from the store.
+    pub lost: bool,
 }
 
 impl Certified {
@@ -41,6 +43,7 @@ impl Certified {
             profile: issued.profile,
             not_after: issued.certificate.not_after(),
             revoked: issued.revoked.map(|(_, reason)| reason),
+            lost: false,
         })
     }
 
@@ -167,6 +170,8 @@ struct Draft<'a> {
     certificates: HashMap<&'a str, Vec<&'a Certified>>,
     /// Old address of a new one.
     renamed: BTreeMap<&'a str, &'a str>,
+    /// The old ones.
+    moved: BTreeSet<&'a str>,
     plan: Plan,
 }
 
@@ -182,15 +187,20 @@ impl<'a> Draft<'a> {
             empty: !source.values().any(in_use),
             ..Plan::default()
         };
-        Self { source, state, now, certificates: by_address, renamed: renames(source, state), plan }
+        let renamed = renames(source, state);
+        let moved = renamed.values().copied().collect();
+        Self { source, state, now, certificates: by_address, renamed, moved, plan }
     }
 
-    /// What an earlier run wrote down and did not do.
+    /// What an earlier run wrote down and did not do, or not to its end.
     fn go_on(&mut self) {
         let all: Vec<&Certified> = self.certificates.values().flatten().copied().collect();
         for certificate in all {
             if let Some(reason) = self.state.retiring.get(&certificate.fingerprint) {
                 self.revoke(certificate, *reason);
+            }
+            if certificate.lost && certificate.is_live(self.now) {
+                self.revoke(certificate, RevocationReason::Superseded);
             }
         }
     }
@@ -229,7 +239,7 @@ impl<'a> Draft<'a> {
 
     /// An account that is known and no longer there, or no longer under this address.
     fn leaves(&mut self, key: &str, known: &Known, taken_over: bool) {
-        let renamed = self.renamed.values().any(|from| *from == key);
+        let renamed = self.moved.contains(key);
         if known.stage == Stage::Active {
             self.plan.lost += 1;
             if !renamed && !taken_over {
@@ -323,6 +333,7 @@ impl<'a> Draft<'a> {
                 next.accounts.insert(key.clone(), gone);
             }
         }
+        next.issuing = self.plan.issues.iter().map(|issue| issue.address.to_ascii_lowercase()).collect();
         next.retiring = self
             .plan
             .revocations

@@ -1,6 +1,6 @@
 //! What is known about accounts between two runs: one small file, replaced as a whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -25,6 +25,8 @@ pub struct State {
     pub accounts: BTreeMap<String, Known>,
     /// Certificates that are to be revoked, by fingerprint: written before the first of them is.
     pub retiring: BTreeMap<String, RevocationReason>,
+    /// Addresses for which certificates are being issued: written before the first of them is.
+    pub issuing: BTreeSet<String>,
 }
 
 /// What is known about one account.
@@ -154,7 +156,7 @@ mod tests {
         assert_eq!((loaded.accounts, loaded.retiring), (state.accounts, state.retiring));
         fs::write(&path, "{\"version\":1").unwrap();
         assert!(matches!(State::load(&path), Err(StateError::Damaged { .. })));
-        let newer = r#"{"version":2,"profile":null,"accounts":{},"retiring":{}}"#;
+        let newer = r#"{"version":2,"profile":null,"accounts":{},"retiring":{},"issuing":[]}"#;
         fs::write(&path, newer).unwrap();
         assert!(matches!(State::load(&path), Err(StateError::Newer { .. })));
     }

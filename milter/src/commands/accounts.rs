@@ -196,7 +196,7 @@ struct Has<'a> {
 
 fn list(desk: &Desk<'_>, json: bool) -> Result<(), Exit> {
     let state = desk.state().map_err(|error| failed(&error))?;
-    let certificates = desk.certificates().map_err(|error| failed(&error))?;
+    let certificates = desk.certificates(&state).map_err(|error| failed(&error))?;
     let now = desk.clock.seconds();
     let mut by_address = std::collections::HashMap::<&str, Vec<&Certified>>::new();
     for certificate in certificates.iter().filter(|certificate| certificate.is_live(now)) {

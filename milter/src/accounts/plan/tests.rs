@@ -52,7 +52,13 @@ impl World {
                 profile: issue.profile,
                 not_after: NOW + LIFE,
                 revoked: None,
+                lost: false,
             });
+            if !step() {
+                // The power failed before the key was kept.
+                self.certificates.last_mut().unwrap().lost = true;
+                return false;
+            }
         }
         true
     }
@@ -186,6 +192,7 @@ fn what_others_issued_stays_unless_the_source_disables_it() {
         profile: Profile::User,
         not_after: NOW + LIFE,
         revoked: None,
+        lost: false,
     };
     let world = World { certificates: vec![hand], ..World::default() };
     assert!(world.plan(&source(&[]), UserProfile::User).is_empty());
@@ -217,6 +224,18 @@ fn a_certificate_renewed_during_a_crash_is_revoked_too() {
     world.certificates.push(renewed);
     world.sync(&source(&["bob"]));
     assert!(world.live(EVE).is_empty());
+}
+
+#[test]
+fn a_certificate_whose_key_a_crash_lost_is_replaced() {
+    let mut world = World::default();
+    let plan = world.plan(&source(&["bob"]), UserProfile::User);
+    // The intention, the end of revocations, the certificate; then the power fails.
+    assert!(!world.carry_out(&plan, 4));
+    assert!(world.live(BOB)[0].lost && world.state.issuing.contains(BOB));
+    let plan = world.sync(&source(&["bob"]));
+    assert_eq!(reasons(&plan), [(BOB, RevocationReason::Superseded)]);
+    assert!(!world.live(BOB)[0].lost);
 }
 
 #[test]
@@ -281,6 +300,7 @@ proptest! {
             }
         }
         for certificate in &world.certificates {
+            prop_assert!(!certificate.is_live(NOW) || !certificate.lost);
             prop_assert!(!certificate.is_live(NOW) || source.contains_key(&certificate.address));
         }
     }
