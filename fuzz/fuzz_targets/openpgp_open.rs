@@ -33,6 +33,10 @@ impl Keys for OneKey {
         Answer::Found(vec![self.0.clone()])
     }
 
+    fn cover(&self, _: &[KeyHandle]) -> Answer<()> {
+        Answer::Found(())
+    }
+
     fn authorised(&self, _: &Fingerprint, _: &Address) -> Answer<Binding> {
         Answer::Found(Binding::User)
     }
@@ -54,7 +58,7 @@ fn look(message: &Message) {
     if opened.layers.iter().all(|layer| layer.state != LayerState::Opened) {
         assert!(opened.edits.is_empty() && opened.message.is_none());
     }
-    let _ = sealing::openpgp::recognise(message);
+    let _ = sealing::recognise(message);
 }
 
 fuzz_target!(|bytes: &[u8]| {

@@ -142,14 +142,37 @@ impl AuthorityRoom {
         reason: RevocationReason,
         now: i64,
     ) -> Result<(Issued, PublishedCrl), RoomError> {
+        let issued = self.retire(fingerprint, reason, now)?;
+        let issuer = self.authority.find(&issued.issuer)?.ok_or(AuthorityError::NoAuthority)?;
+        let list = self.publish(&issuer.certificate, now)?;
+        Ok((issued, list))
+    }
+
+    /// Revokes a certificate; [`AuthorityRoom::ocsp`] says so at once, the revocation list when
+    /// [`AuthorityRoom::publish_due`] has made the next one. For many of them: one list is enough for all.
+    ///
+    /// # Errors
+    /// It is unknown, or anything fails.
+    pub fn retire(&self, fingerprint: &str, reason: RevocationReason, now: i64) -> Result<Issued, RoomError> {
         let issued = self.authority.revoke(fingerprint, reason, now)?;
         match self.keys.store.revoke_certificate(&issued.fingerprint, "by its authority") {
             Ok(()) | Err(StoreError::Unknown(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        let issuer = self.authority.find(&issued.issuer)?.ok_or(AuthorityError::NoAuthority)?;
-        let list = self.publish(&issuer.certificate, now)?;
-        Ok((issued, list))
+        Ok(issued)
+    }
+
+    /// Whether a certificate that was issued can be used: its key is in custody, and it is in the store. After a
+    /// crash in the middle of [`AuthorityRoom::issue`] it may not be.
+    ///
+    /// # Errors
+    /// That cannot be told now.
+    pub fn keeps(&self, fingerprint: &str) -> Result<bool, RoomError> {
+        match self.keys.custody.get_smime(fingerprint) {
+            Ok(_) => Ok(self.keys.store.get(fingerprint)?.is_some()),
+            Err(CustodyError::Unknown(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Makes a new revocation list of one of our authorities.

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use mail::Spill;
 use policy::{ConfigErrors, Located, Policy, Section, parse_document};
 
+use crate::accounts::config::AccountsConfig;
 use crate::authority::config::CaConfig;
 use crate::disclaimer_config::{self, DisclaimerConfig};
 use crate::listen::Endpoint;
@@ -30,6 +31,8 @@ pub struct Config {
     pub smime: SmimeConfig,
     /// The `[ca]` section.
     pub ca: CaConfig,
+    /// The `[accounts]` section, if there is one.
+    pub accounts: Option<AccountsConfig>,
     /// The `[disclaimer."…"]` sections, by name.
     pub disclaimers: BTreeMap<String, DisclaimerConfig>,
 }
@@ -126,6 +129,9 @@ impl Config {
         let mut section = root.take_section("ca");
         let ca = CaConfig::take(&mut section);
         root.close(section);
+        let mut section = root.take_section("accounts");
+        let accounts = AccountsConfig::take(&mut section);
+        root.close(section);
         let disclaimers = disclaimer_config::take(&mut root);
         if let Some(name) =
             policy.as_ref().ok().and_then(|policy| disclaimer_config::missing(policy, &disclaimers))
@@ -140,7 +146,9 @@ impl Config {
         let _ = mistakes.collect(root.finish());
         mistakes.into_result()?;
         match (gateway, policy) {
-            (Some(gateway), Some(policy)) => Ok(Self { gateway, policy, relay, smime, ca, disclaimers }),
+            (Some(gateway), Some(policy)) => {
+                Ok(Self { gateway, policy, relay, smime, ca, accounts, disclaimers })
+            }
             // Unreachable: a missing half has left its mistakes above. An empty list says no more.
             _ => Err(ConfigErrors::default()),
         }

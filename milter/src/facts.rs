@@ -74,6 +74,7 @@ pub fn gather(
         findings: Vec::new(),
         signing_keys: signing,
         additional_keys: Vec::new(),
+        unwrapped: false,
     }
 }
 
@@ -102,6 +103,7 @@ pub fn facts_at_rcpt(
         findings: Vec::new(),
         signing_keys: Vec::new(),
         additional_keys: Vec::new(),
+        unwrapped: false,
     }
 }
 
@@ -157,6 +159,9 @@ pub fn layer_facts(layers: &[Layer]) -> Vec<LayerFacts> {
         })
         .collect()
 }
+
+/// The finding that header fields outside are not those that the sender protected (RFC 9788).
+pub const HEADER_MISMATCH: &str = "header-mismatch";
 
 /// A finding of the gateway itself.
 pub fn finding(id: &str, detail: &str) -> Finding {

@@ -6,7 +6,7 @@ use policy::{Direction, Facts, Plan};
 use sealing::{Opened, Recognised};
 
 use crate::config::Config;
-use crate::facts::{finding, gather, layer_facts};
+use crate::facts::{HEADER_MISMATCH, finding, gather, layer_facts};
 use crate::hashing::digest;
 use crate::keyring::{KeyRing, KeysAt, Lookup};
 use crate::results;
@@ -75,6 +75,13 @@ pub fn judge(
     };
     if let Some(opened) = &opened {
         facts.layers = layer_facts(&opened.layers);
+        facts.unwrapped = opened.message.is_some();
+        if !opened.mismatches.is_empty() {
+            let names = opened.mismatches.join(", ");
+            facts
+                .findings
+                .push(finding(HEADER_MISMATCH, &format!("not as the sender protected it: {names}")));
+        }
     }
     let plan = config.policy.decide(&facts);
     let workshop = Workshop {

@@ -2,6 +2,7 @@
 //!
 //! Start reading at [`gateway::Gateway::handle`], the path of one message.
 
+pub mod accounts;
 pub mod authority;
 pub mod changes;
 pub mod clock;

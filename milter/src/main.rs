@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 use milter::commands::cli::{Cli, Command, Notary, Relay};
-use milter::commands::{ca, config, filter, keys, manual, notary, relay};
+use milter::commands::{accounts, ca, config, filter, keys, manual, notary, relay};
 use milter::config::Config;
 use milter::exit::Exit;
 use milter::{logging, run};
@@ -34,6 +34,7 @@ fn execute(cli: Cli) -> Result<(), Exit> {
     match cli.command {
         Command::Run => run::run(&path),
         Command::CheckConfig => config::check(&path),
+        Command::Accounts { command } => accounts::run(&Config::load(&path)?, command),
         Command::Ca { command } => ca::run(&Config::load(&path)?, command),
         Command::Keys { command } => keys::run(&Config::load(&path)?, command),
         Command::Notary { command: Notary::Show { id, json } } => {

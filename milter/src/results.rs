@@ -147,6 +147,12 @@ pub fn tell_who_reads_along(keys: &[KeyChoice]) -> Option<Edit> {
     (!keys.is_empty()).then(|| insert(RESULT_FIELD, format!(" {}", keys.join(";\r\n\t"))))
 }
 
+/// The edit that tells which header fields are not as the sender protected them (RFC 9788).
+pub fn tell_of_mismatches(names: &[String]) -> Option<Edit> {
+    let names = names.join(",").to_lowercase();
+    (!names.is_empty()).then(|| insert(RESULT_FIELD, format!(" header-mismatch={names}")))
+}
+
 fn scheme_in_words(scheme: Scheme) -> &'static str {
     match scheme {
         Scheme::Openpgp => "openpgp",

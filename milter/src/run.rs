@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, interval, sleep};
 
+use crate::accounts;
 use crate::authority::config::CaConfig;
 use crate::authority::{self, AuthorityRoom};
 use crate::config::Config;
@@ -119,15 +120,17 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
     served.map_err(|error| Exit::unavailable("the milter stopped", error))
 }
 
-/// Starts what the local authority needs: renewals, revocation lists, and a listener for them.
+/// Starts what the local authority needs: renewals, revocation lists, accounts, and a listener for them.
 async fn look_after_authority(gateway: &Arc<Gateway>, config: &Config) -> Result<(), Exit> {
-    if config.ca == CaConfig::default() && !AuthorityRoom::exists(&config.gateway.state) {
+    let wanted = config.ca != CaConfig::default() || config.accounts.is_some();
+    if !wanted && !AuthorityRoom::exists(&config.gateway.state) {
         return Ok(());
     }
     let room = AuthorityRoom::open(&config.gateway.state, gateway.keys().clone())
         .map_err(|error| Exit::unavailable("cannot open the local authority", error))?;
     let room = Arc::new(room);
     tokio::spawn(authority::tasks::look_after(gateway.clone(), room.clone()));
+    tokio::spawn(accounts::watch::watch(gateway.clone(), room.clone()));
     if let Some(address) = config.ca.listen {
         let listener = http::bind(address)
             .await

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use policy::{Direction, Verdict};
 use prometheus::{
-    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder,
+    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
+use crate::accounts;
 use crate::relay::metrics::RelayMetrics;
 use crate::spool::Ticket;
 
@@ -94,6 +95,7 @@ pub struct Telemetry {
     notary_written: Gauge,
     reload_successful: IntGauge,
     reload_timestamp: Gauge,
+    accounts_failed: IntGaugeVec,
     /// Those of the relay room.
     pub relay: RelayMetrics,
 }
@@ -140,6 +142,14 @@ impl Telemetry {
         registry.register(Box::new(duration.clone()))?;
         let notary_entries = IntCounter::new("gatepost_notary_entries_total", "Records made durable.")?;
         registry.register(Box::new(notary_entries.clone()))?;
+        let accounts_failed = IntGaugeVec::new(
+            Opts::new(
+                "gatepost_accounts_sync_failed",
+                "1 if accounts and certificates could not be brought into agreement, by reason.",
+            ),
+            &["reason"],
+        )?;
+        registry.register(Box::new(accounts_failed.clone()))?;
         let info = Opts::new("gatepost_build_info", "The running version; always 1.")
             .const_label("version", env!("CARGO_PKG_VERSION"));
         let info = IntGauge::with_opts(info)?;
@@ -188,6 +198,7 @@ impl Telemetry {
                 "gatepost_config_last_reload_timestamp_seconds",
                 "When the configuration was last read successfully.",
             )?,
+            accounts_failed,
             relay: RelayMetrics::register(&registry)?,
             registry,
         };
@@ -217,6 +228,7 @@ impl Telemetry {
         for outcome in COPY_OUTCOMES {
             self.copies.with_label_values(&[outcome]);
         }
+        self.accounts_synced(None);
     }
 
     /// Writes the log line and counts.
@@ -325,6 +337,13 @@ impl Telemetry {
         self.reload_successful.set(i64::from(success));
         if success {
             self.reload_timestamp.set(now as f64);
+        }
+    }
+
+    /// Accounts and certificates agree, or do not for one of [`accounts::REASONS`].
+    pub fn accounts_synced(&self, failed: Option<&str>) {
+        for reason in accounts::REASONS {
+            self.accounts_failed.with_label_values(&[reason]).set(i64::from(failed == Some(reason)));
         }
     }
 

@@ -103,6 +103,8 @@ impl Workshop<'_> {
         };
         if group.recipients.iter().any(is_inbound) {
             edits.extend(results::add(&self.facts.layers, name, &self.facts.from));
+            let mismatches = self.opened.as_ref().map(|opened| opened.mismatches.as_slice());
+            edits.extend(results::tell_of_mismatches(mismatches.unwrap_or_default()));
         }
         if !group.treatment.encrypt_to.is_empty() {
             // Who else got it secretly is nobody's business (RFC 5322 section 3.6.3).

@@ -64,7 +64,7 @@ pub(crate) fn insert<'m>(
     let content = match encoding {
         TransferEncoding::Base64 => {
             let put = put(&part.decoded(spill)?, &bytes, html, place, false, spill)?;
-            put.map(|content| base64(&content, spill)).transpose()?
+            put.map(|content| base64(&content, &part.content(), spill)).transpose()?
         }
         TransferEncoding::QuotedPrintable => {
             put(&part.content(), &quoted(&bytes)?, html, place, true, spill)?
@@ -238,10 +238,13 @@ fn body_end(html: &[u8]) -> usize {
     find(b"</body").or_else(|| find(b"</html")).unwrap_or(html.len())
 }
 
-pub(crate) fn base64(content: &Body, spill: &Spill) -> io::Result<Body> {
+/// Content in base64, its last line ended if that of `old` is, in whose place it will stand.
+pub(crate) fn base64(content: &Body, old: &Body, spill: &Spill) -> io::Result<Body> {
     let mut writer = Base64Writer::new(BodyWriter::new(spill));
     content.write_to(&mut writer)?;
-    writer.finish()?.finish()
+    let new = writer.finish()?.finish()?;
+    let ended = old.read_range(old.len().saturating_sub(1)..old.len())? == b"\n";
+    Ok(if ended { new } else { new.slice(0..new.len().saturating_sub(2)) })
 }
 
 pub(crate) fn quoted_body(content: &Body, spill: &Spill) -> io::Result<Body> {

@@ -18,10 +18,12 @@ use crate::splice;
 
 mod confidentiality;
 mod fields;
-mod legacy_display;
+pub(crate) mod legacy_display;
 mod mailbox;
+mod restore;
 
 use fields::is_protected;
+pub(crate) use restore::Protected;
 
 /// How the header section of a message is protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use crate::author::Author;
 use crate::forms;
 use crate::forms::Found;
 use crate::forms::Parts;
+use crate::header::Protected;
 use crate::openpgp;
 use crate::openpgp::armor;
 use crate::openpgp::armor::Dearmor;
@@ -64,7 +65,7 @@ pub fn open(
         smime: smime::step::Question { keys: keys.smime, author: &author, now, limits, spill },
     };
     let question = &questions.openpgp;
-    let mut session = Session { original: message, root: None, body: None, subject: None, done: Vec::new() };
+    let mut session = Session::new(message);
     let mut steps = 0;
     let mut current = message.clone();
     let mut layers = Vec::new();
@@ -77,8 +78,10 @@ pub fn open(
         }
         let opened = layers.iter().any(|layer: &Layer| layer.state == LayerState::Opened);
         let (mut new, inner) = step(&found, opened, &questions)?;
+        session.compare(&found, &new, inner.as_ref());
+        session.decrypted |= new.iter().any(|layer| layer.state == LayerState::Opened);
         layers.append(&mut new);
-        match inner {
+        match inner.filter(|inner| !inner.stays) {
             None => session.done.push((found.path, found.kind)),
             Some(inner) => {
                 session.put(&current, &found, inner, spill)?;
@@ -87,9 +90,12 @@ pub fn open(
             }
         }
     }
+    if session.look_into_signed(&current) {
+        current = mail::apply(message, &session.edits(), spill)?;
+    }
     let edits = session.edits();
     let message = (!edits.is_empty()).then_some(current);
-    Ok(Opened { edits, message, layers })
+    Ok(Opened { edits, message, layers, mismatches: session.mismatches() })
 }
 
 /// Handles one form: the layers it has, and what takes its place, if anything does.
@@ -183,13 +189,29 @@ struct Session<'m> {
     /// The Content-* fields of the message, once they are others.
     root: Option<Vec<ContentField>>,
     body: Option<Body>,
-    /// The subject that was encrypted with the content.
-    subject: Option<Vec<u8>>,
+    /// Something encrypted was opened.
+    decrypted: bool,
+    /// The header fields that were protected with the content.
+    protected: Option<Protected>,
+    /// Fields outside that are not what a valid signature covers, although nothing was encrypted.
+    mismatches: Vec<String>,
     /// Forms that were looked at and stay.
     done: Vec<(Vec<usize>, FormKind)>,
 }
 
-impl Session<'_> {
+impl<'m> Session<'m> {
+    fn new(original: &'m Message) -> Session<'m> {
+        Session {
+            original,
+            root: None,
+            body: None,
+            decrypted: false,
+            protected: None,
+            mismatches: Vec::new(),
+            done: Vec::new(),
+        }
+    }
+
     /// The outermost form that was not looked at yet, nor stands inside one that stays closed.
     fn next<'c>(
         &self,
@@ -216,7 +238,8 @@ impl Session<'_> {
         spill: &Spill,
     ) -> Result<(), OpenError> {
         if found.replaced_path.is_empty() {
-            self.subject = inner.subject.clone().or(self.subject.take());
+            let inner = inner.undressed(spill)?;
+            self.protected = inner.protected.or(self.protected.take());
             self.root = Some(inner.fields);
             self.body = Some(inner.content);
         } else {
@@ -227,17 +250,49 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Compares the header with what is signed, where only that is known. What is signed stays as it is.
+    fn compare(&mut self, found: &Found<'_>, layers: &[Layer], inner: Option<&Inner>) {
+        let valid = !layers.is_empty()
+            && layers.iter().all(|layer| layer.kind == LayerKind::Signed && layer.state == LayerState::Valid);
+        if !valid || !found.path.is_empty() || self.root.is_some() {
+            return;
+        }
+        let protected = match (&found.parts, inner) {
+            (Parts::CmsSigned(signed, _) | Parts::Signed(signed, _), _) => Protected::of(signed.header()),
+            (_, Some(inner)) => inner.protected.clone(),
+            (_, None) => None,
+        };
+        self.mismatches = protected.map_or_else(Vec::new, |p| p.mismatches(self.original.header()));
+    }
+
+    /// Takes the protected header fields from a signed part that came out of an encrypted one and stays as it
+    /// is. Gives whether there are any.
+    fn look_into_signed(&mut self, current: &Message) -> bool {
+        let mut part = current.entity();
+        while self.decrypted && self.protected.is_none() && part.content_type().is("multipart", "signed") {
+            let children = part.children(&mail::Limits::default()).unwrap_or_default();
+            let Some(signed) = children.into_iter().next() else { return false };
+            self.protected = Protected::of(signed.header());
+            part = signed;
+        }
+        part.depth() > 0 && self.protected.is_some()
+    }
+
+    /// Where the header of the message is not what was protected.
+    fn mismatches(&self) -> Vec<String> {
+        match &self.protected {
+            Some(protected) if self.decrypted => protected.mismatches(self.original.header()),
+            _ => self.mismatches.clone(),
+        }
+    }
+
     fn edits(&self) -> Vec<Edit> {
         let mut edits = Vec::new();
         if let Some(fields) = &self.root {
             edits.extend(splice::replace_content_fields(self.original, fields));
         }
-        if let Some(value) = self.subject.clone() {
-            let header = self.original.header();
-            edits.push(match header.find("Subject") {
-                Some((index, _)) => Edit::ReplaceField { index, value },
-                None => Edit::InsertField { index: header.count(), name: "Subject".into(), value },
-            });
+        if let Some(protected) = self.protected.as_ref().filter(|_| self.decrypted) {
+            edits.extend(protected.edits(self.original.header()));
         }
         edits.extend(self.body.clone().map(Edit::ReplaceBody));
         edits

@@ -163,4 +163,7 @@ pub struct Opened {
     pub message: Option<Message>,
     /// All layers, the outermost first.
     pub layers: Vec<Layer>,
+    /// Names of header fields that are not what the sender protected (RFC 9788): changed on the road, or added.
+    /// Of an encrypted message the protected ones are shown, but never an author whose address is another one.
+    pub mismatches: Vec<String>,
 }

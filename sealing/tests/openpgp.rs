@@ -14,6 +14,8 @@ mod support;
 
 #[path = "openpgp/forms.rs"]
 mod forms;
+#[path = "openpgp/header.rs"]
+mod header;
 #[path = "openpgp/hostile.rs"]
 mod hostile;
 #[path = "openpgp/password.rs"]

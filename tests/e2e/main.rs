@@ -16,6 +16,7 @@ mod directions;
 mod faults;
 mod filter;
 mod forward;
+mod header_protection;
 mod inbound;
 mod other_ways;
 mod outbound;

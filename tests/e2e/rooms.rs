@@ -39,11 +39,12 @@ const ROOMS: [(&str, &[&str]); 8] = [
 ];
 
 /// Foreign packages that only some rooms may know. gatepost-tests may use all of them.
-const KNOWN_ONLY_BY: [(&str, &[&str]); 7] = [
+const KNOWN_ONLY_BY: [(&str, &[&str]); 8] = [
     ("indymilter", &["gatepost-milter"]),
     ("prometheus", &["gatepost-milter"]),
     ("axum", &["gatepost-milter"]),
     ("clap", &["gatepost-milter"]),
+    ("ldap3", &["gatepost-milter"]),
     ("sequoia-openpgp", &["gatepost-keydir", "gatepost-sealing"]),
     ("rusqlite", &["gatepost-keydir", "gatepost-notary", "gatepost-relay", "gatepost-milter"]),
     ("tokio", &["gatepost-milter", "gatepost-notary", "gatepost-relay"]),

@@ -43,6 +43,12 @@ pub enum Command {
         #[command(subcommand)]
         command: Ca,
     },
+    /// Accounts and their certificates, after a source of truth.
+    Accounts {
+        /// What to do.
+        #[command(subcommand)]
+        command: Accounts,
+    },
     /// Look into the record of decisions.
     Notary {
         /// What to do.
@@ -197,6 +203,40 @@ pub enum Ca {
         /// Then take the key out of custody, for an offline root.
         #[arg(long, requires = "p12")]
         remove_key: bool,
+    },
+}
+
+/// Commands on accounts.
+#[derive(Debug, Subcommand)]
+pub enum Accounts {
+    /// Say what `sync` would do; change nothing.
+    Plan {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Issue and revoke certificates until they agree with the source. The daemon does so by itself.
+    #[command(
+        after_help = "Exit codes: 0 all agrees, 65 the source has mistakes or an account cannot have a certificate, \
+66 there is no authority or no source, 75 another synchronisation is under way, 77 more accounts would lose their \
+certificates than max_loss allows."
+    )]
+    Sync {
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+        /// Go on although more accounts lose their certificates than max_loss allows.
+        #[arg(long, visible_alias = "yes")]
+        accept_loss: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the accounts that are known and their certificates.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 

@@ -1,5 +1,6 @@
 //! The administrator's commands.
 
+pub mod accounts;
 pub mod ca;
 pub mod cli;
 pub mod config;

@@ -42,6 +42,23 @@ const SHOWN: [&str; 14] = [
     "to",
 ];
 
+/// Fields that software acts on, besides those it shows: threads are made of them.
+const ACTED_ON: [&str; 5] = ["comments", "in-reply-to", "keywords", "message-id", "references"];
+
+/// Fields without which a message is none.
+const NECESSARY: [&str; 3] = ["date", "from", "message-id"];
+
+/// Whether a field with this name (in lower case) has to be the same outside as inside. Who sends a message on
+/// adds Resent-* fields of his own.
+pub(crate) fn is_compared(name: &str) -> bool {
+    (SHOWN.contains(&name) || ACTED_ON.contains(&name)) && !name.starts_with("resent-")
+}
+
+/// Whether a field with this name (in lower case) is taken away if it stands outside only.
+pub(crate) fn is_removable(name: &str) -> bool {
+    is_compared(name) && !NECESSARY.contains(&name)
+}
+
 /// Whether a field is protected: it is none of the road and describes no content.
 pub(crate) fn is_protected(field: &Field<'_>) -> bool {
     let name = name_of(field);

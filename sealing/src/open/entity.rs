@@ -5,10 +5,12 @@ use std::io::Read;
 
 use mail::Body;
 use mail::BodyWriter;
-use mail::ContentType;
 use mail::Message;
 use mail::Spill;
 
+use crate::header::Protected;
+use crate::header::legacy_display;
+use crate::parts;
 use crate::splice;
 use crate::splice::ContentField;
 use crate::transfer::Base64Writer;
@@ -20,11 +22,18 @@ const HEADER: [u64; 2] = [32 << 10, 4 << 20];
 pub(crate) struct Inner {
     pub(crate) fields: Vec<ContentField>,
     pub(crate) content: Body,
-    /// A Subject that the sender encrypted with the content (RFC 9788), raw.
-    pub(crate) subject: Option<Vec<u8>>,
+    /// Header fields that were protected with the content.
+    pub(crate) protected: Option<Protected>,
+    /// The protected entity stays where it is; only its header is wanted.
+    pub(crate) stays: bool,
 }
 
 impl Inner {
+    /// An entity without protected header fields.
+    pub(crate) fn new(fields: Vec<ContentField>, content: Body) -> Inner {
+        Inner { fields, content, protected: None, stays: false }
+    }
+
     /// Reads decrypted content. Some senders encrypt a bare text without any header.
     pub(crate) fn read(content: &Body, spill: &Spill) -> io::Result<Inner> {
         let head = head_of(content, spill)?;
@@ -32,11 +41,11 @@ impl Inner {
         let proper = header.fields().all(|field| !field.name().is_empty());
         let fields = splice::content_fields(header);
         if fields.is_empty() && (!proper || header.is_empty() && !starts_with_blank_line(content)?) {
-            return Ok(Inner { fields: vec![text_plain()], content: content.clone(), subject: None });
+            return Ok(Inner::new(vec![text_plain()], content.clone()));
         }
         let start = head.len() - head.body().len();
-        let subject = protected_subject(&head);
-        Ok(Inner { fields, content: content.slice(start..content.len()), subject })
+        let inner = Inner::new(fields, content.slice(start..content.len()));
+        Ok(Inner { protected: Protected::of(header), ..inner })
     }
 
     /// A bare CMS object, dressed as the entity that it would be in a message (RFC 8551 section 3.2).
@@ -49,7 +58,29 @@ impl Inner {
             ("Content-Type".into(), b" application/pkcs7-mime; name=\"smime.p7m\"".to_vec()),
             ("Content-Transfer-Encoding".into(), b" base64".to_vec()),
         ];
-        Ok(Inner { fields, content: text.finish()?, subject: None })
+        Ok(Inner::new(fields, text.finish()?))
+    }
+
+    /// The entity as its author wrote it: without what header protection put into it.
+    pub(crate) fn undressed(mut self, spill: &Spill) -> io::Result<Inner> {
+        if self.protected.is_none() {
+            return Ok(self);
+        }
+        let fields = self.fields.iter().map(|(name, value)| (name.clone().into_bytes(), value.clone()));
+        let message = Message::from_milter(fields, self.content.clone());
+        if let Some(rest) = legacy_display::behind_part(&message) {
+            let rest = Inner::read(&rest, spill)?;
+            return Ok(Inner { protected: self.protected, ..rest });
+        }
+        let message = mail::apply(&message, &legacy_display::removal(&message, spill)?, spill)?;
+        self.fields = splice::content_fields(message.header());
+        self.content = message.body().clone();
+        for (name, value) in &mut self.fields {
+            if name.eq_ignore_ascii_case("Content-Type") {
+                *value = parts::without_parameter(value, "hp");
+            }
+        }
+        Ok(self)
     }
 }
 
@@ -61,18 +92,6 @@ fn head_of(content: &Body, spill: &Spill) -> io::Result<Message> {
         return Message::read(&mut { long }, spill);
     }
     Ok(head)
-}
-
-/// The Subject of an entity that says its header fields are protected: by `hp` (RFC 9788 section 2.1) or
-/// by `protected-headers` of the drafts before it, which Thunderbird writes.
-fn protected_subject(head: &Message) -> Option<Vec<u8>> {
-    let (_, field) = head.header().find("Content-Type")?;
-    let content_type = ContentType::parse(&field.unfolded());
-    let protected = content_type.param("hp") == Some("cipher")
-        || content_type.param("protected-headers").is_some_and(|version| version.starts_with('v'));
-    let (_, subject) = head.header().find("Subject").filter(|_| protected)?;
-    let value = splice::harmless(subject.raw_value());
-    (!value.is_empty()).then_some(value)
 }
 
 fn starts_with_blank_line(content: &Body) -> io::Result<bool> {

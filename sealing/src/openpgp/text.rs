@@ -67,7 +67,7 @@ pub(crate) fn entity(part: &Entity<'_>, plain: &Body, rest: &Body, spill: &Spill
     let told = ["content-type", "content-transfer-encoding"];
     let others = splice::content_fields(part.header()).into_iter();
     fields.extend(others.filter(|(name, _)| !told.contains(&name.to_ascii_lowercase().as_str())));
-    Ok(Inner { fields, content: out.finish()?, subject: None })
+    Ok(Inner::new(fields, out.finish()?))
 }
 
 /// Verifies a cleartext-signed text. Text outside the armor is not covered by the signature, so with

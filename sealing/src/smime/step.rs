@@ -127,7 +127,7 @@ fn opaque(object: &Body, opened: bool, question: &Question<'_>) -> Result<Step, 
     let valid = !layers.is_empty() && layers.iter().all(|layer| layer.state == LayerState::Valid);
     let replace =
         (opened && valid) || is_gateways(&layers) || !claims || leads_to_encrypted(&inner, question)?;
-    Ok((layers, replace.then_some(inner)))
+    Ok((layers, Some(Inner { stays: !replace, ..inner })))
 }
 
 /// Whether something encrypted is inside, maybe below more signatures.

@@ -1,4 +1,10 @@
 //! S/MIME: from domain to domain, and with the software of others.
 
+mod accounts;
 mod authority;
-mod domains;
+pub(crate) mod domains;
+mod faults;
+mod nesting;
+mod order;
+mod people;
+mod users;
