@@ -34,7 +34,8 @@ use sealing::smime::Signer;
 const NOW: i64 = 1_787_900_000;
 
 fn file(section: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/rfc9216").join(format!("{section}.pem"));
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/rfc9216").join(format!("{section}.pem"));
     fs::read(path).unwrap()
 }
 
@@ -157,9 +158,10 @@ fn the_people_write_to_each_other_signed_and_encrypted() {
     both.add_anchor(certificate("6.1")).unwrap();
     let both = Arc::new(both);
     // Alice (RSA) to Bob (RSA), and Carlos (Ed25519) to Dana (X25519).
-    for (from, signer, to, recipient) in
-        [("alice", key("4.1", "4.2"), "bob", key("5.3", "5.4")), ("carlos", key("7.1", "7.2"), "dana", key("8.3", "8.4"))]
-    {
+    for (from, signer, to, recipient) in [
+        ("alice", key("4.1", "4.2"), "bob", key("5.3", "5.4")),
+        ("carlos", key("7.1", "7.2"), "dana", key("8.3", "8.4")),
+    ] {
         let text = format!(
             "From: {from}@smime.example\r\nTo: {to}@smime.example\r\nSubject: x\r\n\
              Content-Type: text/plain\r\n\r\nthe vault opens at nine\r\n"
