@@ -180,7 +180,7 @@ fn all_valid(facts: &Facts) -> bool {
 pub(crate) fn opens(open: bool, facts: &Facts, direction: Direction) -> bool {
     let opened = |kind, state| kind == LayerKind::Encrypted && state == LayerState::Opened;
     open && direction != Direction::Outbound
-        && facts.layers.iter().any(|layer| opened(layer.kind, layer.state))
+        && (facts.unwrapped || facts.layers.iter().any(|layer| opened(layer.kind, layer.state)))
 }
 
 /// How the form that a recipient gets is protected before we seal it. What is not known yet counts as not

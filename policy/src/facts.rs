@@ -44,6 +44,10 @@ pub struct Facts {
     /// The answers about the additional decryption keys that settings name.
     #[serde(default)]
     pub additional_keys: Vec<AdditionalKeyFacts>,
+    /// The gateway has a readable form of the message: it took off what it decrypted, the signature of a gateway, or
+    /// an empty layer (RFC 3183 section 3.1.1).
+    #[serde(default)]
+    pub unwrapped: bool,
 }
 
 /// What is known about the keys of one subject that may read along.

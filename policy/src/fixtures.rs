@@ -74,6 +74,7 @@ pub(crate) fn message(recipients: Vec<RecipientFacts>) -> Facts {
             found(KeyKind::UserOpenpgp, "A11CE"),
         ],
         additional_keys: Vec::new(),
+        unwrapped: false,
     }
 }
 

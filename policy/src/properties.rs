@@ -241,6 +241,7 @@ prop_compose! {
                 .map(|keys| AdditionalKeyFacts { subject: "audit@alpha.example".to_owned(), keys })
                 .into_iter()
                 .collect(),
+            unwrapped: false,
         }
     }
 }

@@ -244,8 +244,8 @@ const SMIME: [&str; 2] = [
     "Processor time of one operation, children included (`cargo run --release -p gatepost-sealing --example \
      seal_bench smime`), with RSA-2048 keys. Sealing gives a whole message in base64; *encrypt* has GCM or CBC, \
      the others have GCM. *raw* is each byte of the message going once through the primitives, in buffers that \
-     are there already: no key, no certificate, no MIME. Private operations include the CMS object around \
-     them.",
+     are there already: no key, no certificate, no MIME. Nothing spills to disk, whatever its size. Private \
+     operations include the CMS object around them.",
 ];
 
 /// One line for each figure of a standard.
