@@ -27,6 +27,7 @@ use crate::relay::tasks::RelayTasks;
 use crate::relay::witness::Recorder;
 use crate::rooms;
 use crate::session::callbacks;
+use crate::trust;
 
 /// Longest time that messages under way may take after SIGTERM.
 const DRAIN_TIME: Duration = Duration::from_secs(30);
@@ -81,6 +82,7 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
         tokio::spawn(http::serve(listener, status));
     }
     look_after_authority(&gateway, &config).await?;
+    tokio::spawn(trust::watch(gateway.clone()));
     let relay = gateway.relay.as_ref().map(|room| {
         let notary = gateway.clone();
         let recorder = Recorder::new(move |entry| notary.notary.append(entry));
@@ -211,6 +213,14 @@ fn reload(gateway: &Gateway, config_path: &Path) {
     let now = gateway.now();
     match Config::load(config_path) {
         Ok(config) => {
+            let anchors = match rooms::fresh_anchors(&config) {
+                Ok(anchors) => anchors,
+                Err(error) => {
+                    gateway.telemetry().reloaded(false, now);
+                    let what = "configuration NOT reloaded, the trust anchors stay as they were";
+                    return tracing::error!("{what}: {error}");
+                }
+            };
             let config = keep_what_needs_a_restart(config, &gateway.config());
             match &gateway.relay {
                 Some(room) => take_demands(room, &config),
@@ -220,6 +230,7 @@ fn reload(gateway: &Gateway, config_path: &Path) {
                 None => {}
             }
             gateway.config.store(Arc::new(config));
+            trust::put(gateway, anchors);
             gateway.telemetry().reloaded(true, now);
             tracing::info!("configuration reloaded");
         }
