@@ -159,25 +159,35 @@ fn letters(text: &str) -> String {
 /// The text of HTML: tags are gone, character references are characters.
 fn visible(html: &str) -> String {
     let mut out = String::with_capacity(html.len());
-    let mut rest = html;
-    while let Some(at) = rest.find(['<', '&']) {
-        let (before, special) = rest.split_at(at);
-        out.push_str(before);
-        let end = if special.starts_with('<') { special.find('>') } else { special.find(';') };
-        match (special.starts_with('<'), end) {
-            (true, Some(end)) => rest = special.get(end + 1..).unwrap_or_default(),
-            (false, Some(end)) if end <= 10 => {
-                out.extend(special.get(1..end).and_then(character));
-                rest = special.get(end + 1..).unwrap_or_default();
+    // Behind the last `>` there are no more tags.
+    let (tagged, last) = html.split_at(html.rfind('>').map_or(0, |at| at + 1));
+    let mut rest = tagged;
+    while let Some(at) = rest.find('<') {
+        let (before, tag) = rest.split_at(at);
+        refer(before, &mut out);
+        rest = tag.split_once('>').map_or("", |(_, after)| after);
+    }
+    refer(rest, &mut out);
+    refer(last, &mut out);
+    out
+}
+
+/// Adds a text with its character references resolved; those that are not known are left out.
+fn refer(text: &str, out: &mut String) {
+    /// The longest reference that is understood.
+    const LONGEST: usize = 10;
+    let mut pieces = text.split('&');
+    out.push_str(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        match piece.char_indices().take(LONGEST).find(|(_, c)| *c == ';') {
+            Some((end, _)) => {
+                let (name, after) = piece.split_at(end);
+                out.extend(character(name));
+                out.push_str(after);
             }
-            _ => {
-                // Neither a tag nor a reference.
-                rest = special.get(1..).unwrap_or_default();
-            }
+            None => out.push_str(piece),
         }
     }
-    out.push_str(rest);
-    out
 }
 
 /// The character that a reference names.
