@@ -39,4 +39,5 @@ pub mod subject;
 pub mod telemetry;
 pub mod token;
 pub mod transaction;
+pub mod trust;
 pub mod workshop;

@@ -79,12 +79,21 @@ pub fn open_keys(config: &Config, telemetry: Arc<Telemetry>) -> Result<KeyRing, 
         .map_err(|error| Exit::unavailable("cannot open the certificate store", error))?;
     let custody = Custody::open(&gateway.state.join("secrets"), master_key(gateway)?)
         .map_err(|error| Exit::unavailable("cannot open the key custody", error))?;
+    let anchors = ArcSwap::from_pointee(fresh_anchors(config)?);
+    Ok(KeyRing { store, custody, anchors, telemetry })
+}
+
+/// Whose S/MIME certificates are trusted, with the local authority if there is one.
+///
+/// # Errors
+/// A file of the `[smime]` section, or the authority's.
+pub fn fresh_anchors(config: &Config) -> Result<Anchors, Exit> {
+    let gateway = &config.gateway;
     let authority = match AuthorityRoom::exists(&gateway.state) {
         true => Some(open_authority(gateway)?),
         false => None,
     };
-    let anchors = ArcSwap::from_pointee(anchors(config, authority.as_ref())?);
-    Ok(KeyRing { store, custody, anchors, telemetry })
+    anchors(config, authority.as_ref())
 }
 
 /// Whose S/MIME certificates are trusted.

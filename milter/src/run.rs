@@ -27,6 +27,7 @@ use crate::relay::tasks::RelayTasks;
 use crate::relay::witness::Recorder;
 use crate::rooms;
 use crate::session::callbacks;
+use crate::trust;
 
 /// Longest time that messages under way may take after SIGTERM.
 const DRAIN_TIME: Duration = Duration::from_secs(30);
@@ -77,6 +78,7 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
     });
     let relay = relay.transpose()?;
     look_after_authority(&gateway, &config).await?;
+    tokio::spawn(trust::watch(gateway.clone()));
     let ready = Arc::new(AtomicBool::new(true));
     gateway.telemetry().reloaded(true, gateway.now());
     gateway.telemetry().notary_opened(gateway.notary.counts().size, gateway.now());
@@ -212,6 +214,14 @@ fn reload(gateway: &Gateway, config_path: &Path) {
     let now = gateway.now();
     match Config::load(config_path) {
         Ok(config) => {
+            let anchors = match rooms::fresh_anchors(&config) {
+                Ok(anchors) => anchors,
+                Err(error) => {
+                    gateway.telemetry().reloaded(false, now);
+                    let what = "configuration NOT reloaded, the trust anchors stay as they were";
+                    return tracing::error!("{what}: {error}");
+                }
+            };
             let config = keep_what_needs_a_restart(config, &gateway.config());
             match &gateway.relay {
                 Some(room) => take_demands(room, &config),
@@ -221,6 +231,7 @@ fn reload(gateway: &Gateway, config_path: &Path) {
                 None => {}
             }
             gateway.config.store(Arc::new(config));
+            trust::put(gateway, anchors);
             gateway.telemetry().reloaded(true, now);
             tracing::info!("configuration reloaded");
         }

@@ -72,7 +72,7 @@ impl Workshop<'_> {
         let treatment = &group.treatment;
         let opened = self.opened.as_ref().filter(|_| treatment.opened).and_then(|o| o.message.as_ref());
         let base = opened.unwrap_or(&self.transaction.message);
-        let dressed = self.dress(base, group)?;
+        let dressed = self.add_disclaimer(self.dress(base, group)?, treatment)?;
         let (sealed, password) = match self.password_source(group) {
             Some(source) => self.seal_with_password(&dressed, treatment, &source)?,
             None => (self.seal(&dressed, treatment, Extent::Content)?, None),
@@ -139,6 +139,19 @@ impl Workshop<'_> {
         }
         let waivers = base.header().find_all("TLS-Required");
         Ok(waivers.map(|(index, _)| Edit::RemoveField { index }).collect())
+    }
+
+    /// The domain's text under the author's, before anything is signed.
+    fn add_disclaimer(&self, message: Message, treatment: &Treatment) -> Result<Message, Failure> {
+        let Some(name) = &treatment.disclaimer else { return Ok(message) };
+        let Some(disclaimer) = self.config.disclaimers.get(name) else {
+            return Err(Failure::temporary((3, 5), format!("there is no disclaimer `{name}`")));
+        };
+        let (text, html) = (&disclaimer.text, disclaimer.html.as_deref());
+        match sealing::disclaimer::add(&message, text, html, &self.spill).map_err(storage)? {
+            Some(edits) => apply(&message, &edits, &self.spill).map_err(storage),
+            None => Ok(message),
+        }
     }
 
     fn seal(&self, message: &Message, treatment: &Treatment, extent: Extent) -> Result<Message, Failure> {

@@ -10,6 +10,7 @@
 
 pub mod cms;
 pub mod custody;
+pub mod disclaimer;
 pub mod openpgp;
 pub mod smime;
 

@@ -13,6 +13,7 @@ mod corpus;
 mod daemon;
 mod dashboards;
 mod directions;
+mod disclaimer;
 mod faults;
 mod filter;
 mod forward;

@@ -10,11 +10,11 @@ use tests::free_port;
 use tests::messages;
 use tests::pki::Leaf;
 
-pub(super) const ALICE: &str = "alice@alpha.example";
-pub(super) const BOB: &str = "bob@beta.example";
+pub(crate) const ALICE: &str = "alice@alpha.example";
+pub(crate) const BOB: &str = "bob@beta.example";
 
 /// Gives a site the two authorities of its domain (RFC 3183 section 3.1.1), and others the public halves.
-pub(super) fn authorities(pki: &Pki, site: &Site, others: &[&Site]) {
+pub(crate) fn authorities(pki: &Pki, site: &Site, others: &[&Site]) {
     let domain = site.postfix.domain.clone();
     for (authority, usage) in [
         ("domain-signing-authority", "critical,digitalSignature"),
@@ -37,7 +37,7 @@ pub(super) fn authorities(pki: &Pki, site: &Site, others: &[&Site]) {
 }
 
 /// Alpha behind its gateway, a tap on the wire, beta behind its own.
-pub(super) fn world(policy: &str) -> (Pki, Site, SmtpTap, Site) {
+pub(crate) fn world(policy: &str) -> (Pki, Site, SmtpTap, Site) {
     let pki = Pki::new();
     let smime = format!("[smime]\nanchors = [\"{}\"]\n", pki.root().display());
     let beta = SitePlan::new("beta.example").policy(&smime);
@@ -53,7 +53,7 @@ pub(super) fn world(policy: &str) -> (Pki, Site, SmtpTap, Site) {
     (pki, alpha, tap, beta)
 }
 
-pub(super) fn send(alpha: &Site, beta: &Site, message: &[u8]) -> Mail {
+pub(crate) fn send(alpha: &Site, beta: &Site, message: &[u8]) -> Mail {
     let outcome = alpha.submit(ALICE, &[BOB], message);
     assert!(outcome.accepted(), "{outcome:?}\n{}", alpha.gatepost.log());
     beta.postfix.wait_mail("bob", 1).pop().unwrap()
