@@ -25,6 +25,7 @@ use crate::reinject::Reinjector;
 use crate::relay::serve::take_demands;
 use crate::relay::tasks::RelayTasks;
 use crate::relay::witness::Recorder;
+use crate::revocation;
 use crate::rooms;
 use crate::session::callbacks;
 use crate::trust;
@@ -83,6 +84,7 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
     }
     look_after_authority(&gateway, &config).await?;
     tokio::spawn(trust::watch(gateway.clone()));
+    tokio::spawn(revocation::look_after(gateway.clone()));
     let relay = gateway.relay.as_ref().map(|room| {
         let notary = gateway.clone();
         let recorder = Recorder::new(move |entry| notary.notary.append(entry));
