@@ -117,7 +117,7 @@ impl RevocationRoom {
             true => lists.chain(responders).collect(),
             false => responders.chain(lists).collect(),
         };
-        if sources.iter().any(|source| self.from_disk(errand, source)) {
+        if sources.iter().any(|source| self.recall(errand, source)) {
             return;
         }
         for source in sources.iter().filter(|source| !self.rests(source.url())) {
@@ -130,7 +130,7 @@ impl RevocationRoom {
     }
 
     /// Learns what was fetched before, if it is still valid.
-    fn from_disk(&self, errand: &Errand<'_>, source: &Source) -> bool {
+    fn recall(&self, errand: &Errand<'_>, source: &Source) -> bool {
         let Errand { anchors, certificate, issuer, needed, .. } = *errand;
         let Some(kept) = self.shelf.read(&source.name(certificate)) else { return false };
         match source {

@@ -364,7 +364,7 @@ impl Telemetry {
     /// When the first of our own certificates of each profile expires, Unix seconds.
     pub fn certificates_expire(&self, expiries: &BTreeMap<Profile, i64>) {
         for profile in Profile::ALL {
-            match expiries.get(&profile) {
+            match expiries.get(profile) {
                 Some(until) => self.certificate_expiry.with_label_values(&[profile.as_str()]).set(*until),
                 // Unknown to the gauge is fine: there was none before either.
                 None => drop(self.certificate_expiry.remove_label_values(&[profile.as_str()])),

@@ -284,6 +284,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_posted_arrives_with_its_type_and_length() {
+        let (near, mut far) = tokio::io::duplex(1 << 20);
+        let server = tokio::spawn(async move {
+            let mut request = vec![0; 1024];
+            let length = far.read(&mut request).await.unwrap();
+            far.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes").await.unwrap();
+            String::from_utf8_lossy(&request[..length]).into_owned()
+        });
+        let content = ("application/ocsp-request", &b"question"[..]);
+        let response = post(near, "a.example:81", "/ocsp", content, "text/plain", 3).await.unwrap();
+        assert_eq!(response.body, b"yes");
+        let request = server.await.unwrap();
+        assert!(request.starts_with("POST /ocsp HTTP/1.1\r\nHost: a.example:81\r\n"), "{request}");
+        assert!(request.contains("\r\nContent-Type: application/ocsp-request\r\nContent-Length: 8\r\n"));
+        assert!(request.ends_with("\r\n\r\nquestion"), "{request}");
+    }
+
+    #[tokio::test]
     async fn other_statuses_are_told_and_nothing_is_followed() {
         let moved =
             respond(b"HTTP/1.1 301 Moved\r\nLocation: https://elsewhere.example/\r\n\r\n").await.unwrap();
