@@ -5,6 +5,7 @@ pub mod config;
 pub mod http;
 pub mod tasks;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use keydir::{
     AuthorityError, AuthoritySettings, Certificate, Custody, Import, Issued, LeafRequest, LocalAuthority,
     Origin, Profile, PublishedCrl, RevocationReason, SignsError, StoreError, Subject, Trust,
 };
+use openssl::pkey::{PKey, Private};
 use sealing::custody::{CustodyError, KeyKind, SigningKey, generate_key};
 
 use crate::keyring::KeyRing;
@@ -78,6 +80,34 @@ impl AuthorityRoom {
         self.publish(&made.0, now)?;
         self.publish(&made.1, now)?;
         Ok(made)
+    }
+
+    /// Makes another issuing certificate, with a new key that goes into custody and for the domains of the
+    /// settings, and its first revocation list. The one before stays valid, with what it issued.
+    ///
+    /// # Errors
+    /// The root's key is offline ([`CustodyError::Unknown`]), or anything fails; then nothing is recorded.
+    pub fn renew_issuing(&self, settings: &AuthoritySettings, now: i64) -> Result<Certificate, RoomError> {
+        let root = self.authority.root()?;
+        let root_key = SigningKey::from(&*self.keys.custody.get_smime(&root.fingerprint())?);
+        let key = generate_key(KeyKind::P256)?;
+        let keep = |certificate: &Certificate| {
+            self.keys.custody.put_smime(certificate, &key).map_err(SignsError::new)
+        };
+        let lent = SigningKey::new(key.clone());
+        let made = self.authority.renew_issuing(settings, &root_key, &lent, now, keep)?;
+        self.publish(&made, now)?;
+        Ok(made)
+    }
+
+    /// Takes the key of the root, which was offline, back into custody.
+    ///
+    /// # Errors
+    /// It is another key than the root's, or custody fails.
+    pub fn import_root(&self, key: &PKey<Private>) -> Result<Certificate, RoomError> {
+        let root = self.authority.root()?;
+        self.keys.custody.put_smime(&root, key)?;
+        Ok(root)
     }
 
     /// Issues a certificate for a new key, which goes into custody, and puts the certificate into the store.
@@ -202,13 +232,16 @@ impl AuthorityRoom {
         failed.map_or(Ok(made), Err)
     }
 
-    /// Renews the leaves that are due: each gets a new key; the old one stays in custody to decrypt.
+    /// Renews the leaves that are due: each gets a new key; the old one stays in custody to decrypt. A key that
+    /// is not in custody is its holder's: who has it must ask for the next certificate.
     ///
     /// # Errors
     /// One of them failed; those before it are renewed.
     pub fn renew_due(&self, now: i64) -> Result<Vec<Certificate>, RoomError> {
         let mut renewed = Vec::new();
-        for due in self.authority.due(now)? {
+        let kept = self.keys.custody.list_all()?;
+        let ours = |issued: &Issued| kept.iter().any(|(fingerprint, _)| *fingerprint == issued.fingerprint);
+        for due in self.authority.due(now)?.into_iter().filter(ours) {
             let kind = key_kind_of(due.profile);
             let name = due.certificate.common_names().first().cloned();
             let person = matches!(due.profile, Profile::User | Profile::UserSign | Profile::UserEncrypt);
@@ -234,6 +267,27 @@ impl AuthorityRoom {
         };
         // OCSPResponse { responseStatus tryLater } (RFC 6960 section 4.2.1).
         answered().unwrap_or_else(|_| vec![0x30, 0x03, 0x0a, 0x01, 0x03])
+    }
+
+    /// When the first of our certificates in use expires, Unix seconds, by profile: of each subject the one that
+    /// lives longest, of the issuing authorities the one that issues now.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn expiries(&self) -> Result<BTreeMap<Profile, i64>, RoomError> {
+        let mut last: BTreeMap<(Profile, String), i64> = BTreeMap::new();
+        for issued in self.authority.issued(None)?.into_iter().filter(|issued| issued.revoked.is_none()) {
+            let successive = matches!(issued.profile, Profile::Root | Profile::Issuing);
+            let subject = if successive { String::new() } else { issued.subject };
+            let until = last.entry((issued.profile, subject)).or_insert(i64::MIN);
+            *until = issued.certificate.not_after().max(*until);
+        }
+        let mut first = BTreeMap::new();
+        for ((profile, _), until) in last {
+            let earliest = first.entry(profile).or_insert(until);
+            *earliest = until.min(*earliest);
+        }
+        Ok(first)
     }
 
     fn issuer(&self) -> Result<SigningKey, RoomError> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mail::{Edit, Failure, Spill, milter_actions};
-use policy::{Direction, Facts, Plan, Treatment, Verdict};
+use policy::{Direction, Facts, Plan, Scheme, Treatment, Verdict};
 
 use crate::changes::changes;
 use crate::facts::direction;
@@ -147,11 +147,24 @@ impl Disposition {
         self.forms.iter().map(|form| action_word(&form.treatment)).collect::<Vec<_>>().join(",")
     }
 
-    /// The scheme that was used, empty if none.
+    /// The schemes of what arrived and of what was done, empty if none.
     pub fn scheme(&self) -> &'static str {
-        let layers = self.facts.as_ref().is_some_and(|facts| !facts.layers.is_empty());
-        let sealed = self.forms.iter().any(|form| !form.treatment.is_pass());
-        if layers || sealed { "openpgp" } else { "" }
+        let arrived = self.facts.iter().flat_map(|facts| &facts.layers).map(|layer| layer.scheme);
+        let done = self.forms.iter().flat_map(|form| {
+            let Treatment { encrypt_to, sign_with, at_rest, .. } = &form.treatment;
+            encrypt_to.iter().chain(sign_with).chain(at_rest).map(|key| match key.kind.scheme() {
+                Some(scheme) => scheme,
+                // Password messages are OpenPGP's; a road encrypts no message.
+                None => Scheme::Openpgp,
+            })
+        });
+        let schemes: Vec<Scheme> = arrived.chain(done).collect();
+        match (schemes.contains(&Scheme::Openpgp), schemes.contains(&Scheme::Smime)) {
+            (true, true) => "openpgp+smime",
+            (true, false) => "openpgp",
+            (false, true) => "smime",
+            (false, false) => "",
+        }
     }
 
     /// Writes the log line and counts.

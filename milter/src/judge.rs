@@ -1,6 +1,8 @@
 //! Steps 2 to 6 of the path: open, examine, gather facts, decide, seal. Nothing outside the message
 //! is changed, so `filter` and `explain` run exactly this.
 
+use std::sync::OnceLock;
+
 use mail::{Failure, Spill};
 use policy::{Direction, Facts, Plan};
 use sealing::{Opened, Recognised};
@@ -162,9 +164,15 @@ fn open(
     }
     let ours = facts.recipients.iter().filter(|recipient| recipient.direction != Direction::Outbound);
     let recipients = ours.map(|recipient| recipient.address.clone()).collect();
-    let at = KeysAt { ring: keys, now, recipients };
+    let revocation = config.smime.revocation;
+    let at = KeysAt { ring: keys, now, recipients, revocation, deadline: OnceLock::new() };
     let both = sealing::Keys { openpgp: &at, smime: &at };
     let opened = sealing::open(&transaction.message, both, now, spill, &sealing::Limits::default());
-    keys.telemetry.sealing("decrypt", opened.is_ok());
+    let outermost = recognised.and_then(|recognised| recognised.forms.first());
+    let scheme = match outermost.map(|form| form.kind.scheme()) {
+        Some(keydir::Scheme::Smime) => "smime",
+        _ => "openpgp",
+    };
+    keys.telemetry.sealing(scheme, "decrypt", opened.is_ok());
     opened.map(Some).map_err(|error| Failure::temporary((7, 5), "cannot open the message now").because(error))
 }

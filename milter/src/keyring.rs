@@ -16,6 +16,7 @@ use sealing::smime::RecipientId;
 pub use self::opening::KeysAt;
 
 use crate::password;
+use crate::revocation::RevocationRoom;
 use crate::telemetry::Telemetry;
 use crate::transaction::domain_of;
 
@@ -28,6 +29,8 @@ pub struct KeyRing {
     pub custody: Custody,
     /// The authorities whose S/MIME certificates are trusted, and what they revoked.
     pub anchors: ArcSwap<Anchors>,
+    /// What is fetched about revocations.
+    pub revocation: RevocationRoom,
     /// Counts look-ups.
     pub telemetry: Arc<Telemetry>,
 }

@@ -29,6 +29,7 @@ pub mod reinject;
 pub mod relay;
 pub mod reply;
 pub mod results;
+pub mod revocation;
 pub mod rooms;
 pub mod run;
 pub mod session;

@@ -19,6 +19,7 @@ use crate::exit::Exit;
 use crate::gateway::Gateway;
 use crate::keyring::KeyRing;
 use crate::relay::room::RelayRoom;
+use crate::revocation::RevocationRoom;
 use crate::spool::Spool;
 use crate::telemetry::Telemetry;
 use crate::token::Tokens;
@@ -80,7 +81,8 @@ pub fn open_keys(config: &Config, telemetry: Arc<Telemetry>) -> Result<KeyRing, 
     let custody = Custody::open(&gateway.state.join("secrets"), master_key(gateway)?)
         .map_err(|error| Exit::unavailable("cannot open the key custody", error))?;
     let anchors = ArcSwap::from_pointee(fresh_anchors(config)?);
-    Ok(KeyRing { store, custody, anchors, telemetry })
+    let revocation = RevocationRoom::new(&gateway.state);
+    Ok(KeyRing { store, custody, anchors, revocation, telemetry })
 }
 
 /// Whose S/MIME certificates are trusted, with the local authority if there is one.

@@ -25,6 +25,7 @@ use crate::reinject::Reinjector;
 use crate::relay::serve::take_demands;
 use crate::relay::tasks::RelayTasks;
 use crate::relay::witness::Recorder;
+use crate::revocation;
 use crate::rooms;
 use crate::session::callbacks;
 use crate::trust;
@@ -79,6 +80,7 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
     let relay = relay.transpose()?;
     look_after_authority(&gateway, &config).await?;
     tokio::spawn(trust::watch(gateway.clone()));
+    tokio::spawn(revocation::look_after(gateway.clone()));
     let ready = Arc::new(AtomicBool::new(true));
     gateway.telemetry().reloaded(true, gateway.now());
     gateway.telemetry().notary_opened(gateway.notary.counts().size, gateway.now());

@@ -6,6 +6,10 @@ use keydir::AnchorSources;
 use policy::Section;
 
 use crate::config::absolute;
+use crate::revocation::Revocation;
+
+/// Values of `revocation`: whether it is fetched.
+const CHOICES: [(&str, bool); 2] = [("fetch", true), ("files", false)];
 
 /// The `[smime]` section.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +17,8 @@ pub struct SmimeConfig {
     /// Trust anchors, known intermediates and revocation lists: files, or directories of files. The roots of our
     /// own authority are trusted without being named.
     pub sources: AnchorSources,
+    /// Whether it is fetched what authorities revoked.
+    pub revocation: Revocation,
 }
 
 impl SmimeConfig {
@@ -27,6 +33,10 @@ impl SmimeConfig {
             intermediates: paths("intermediates"),
             crls: paths("crls"),
         };
-        Self { sources }
+        let revocation = Revocation {
+            fetch: section.take_choice("revocation", &CHOICES).is_some_and(|v| v.value),
+            private_hosts: section.take_boolean("revocation_private_hosts").is_some_and(|v| v.value),
+        };
+        Self { sources, revocation }
     }
 }

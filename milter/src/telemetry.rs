@@ -4,9 +4,11 @@
 //! should look at; `error` for what we failed to do. No subjects and no bodies anywhere; metrics
 //! carry neither addresses nor domains, only labels from closed sets.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use keydir::Profile;
 use policy::{Direction, Verdict};
 use prometheus::{
     Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
@@ -96,6 +98,7 @@ pub struct Telemetry {
     reload_successful: IntGauge,
     reload_timestamp: Gauge,
     accounts_failed: IntGaugeVec,
+    certificate_expiry: IntGaugeVec,
     /// Those of the relay room.
     pub relay: RelayMetrics,
 }
@@ -150,6 +153,14 @@ impl Telemetry {
             &["reason"],
         )?;
         registry.register(Box::new(accounts_failed.clone()))?;
+        let certificate_expiry = IntGaugeVec::new(
+            Opts::new(
+                "gatepost_certificate_expiry_timestamp_seconds",
+                "When the first of our own certificates in use expires, by profile.",
+            ),
+            &["profile"],
+        )?;
+        registry.register(Box::new(certificate_expiry.clone()))?;
         let info = Opts::new("gatepost_build_info", "The running version; always 1.")
             .const_label("version", env!("CARGO_PKG_VERSION"));
         let info = IntGauge::with_opts(info)?;
@@ -199,6 +210,7 @@ impl Telemetry {
                 "When the configuration was last read successfully.",
             )?,
             accounts_failed,
+            certificate_expiry,
             relay: RelayMetrics::register(&registry)?,
             registry,
         };
@@ -216,9 +228,11 @@ impl Telemetry {
         for class in ["temporary", "permanent"] {
             self.recipients_refused.with_label_values(&[class]);
         }
-        for operation in OPERATIONS {
-            for result in RESULTS {
-                self.sealing.with_label_values(&["openpgp", operation, result]);
+        for scheme in ["openpgp", "smime"] {
+            for operation in OPERATIONS {
+                for result in RESULTS {
+                    self.sealing.with_label_values(&[scheme, operation, result]);
+                }
             }
         }
         for result in LOOKUP_RESULTS {
@@ -287,10 +301,10 @@ impl Telemetry {
         tracing::info!("{line}");
     }
 
-    /// Counts a cryptographic operation.
-    pub fn sealing(&self, operation: &str, success: bool) {
+    /// Counts a cryptographic operation of a standard, `openpgp` or `smime`.
+    pub fn sealing(&self, scheme: &str, operation: &str, success: bool) {
         let result = if success { "success" } else { "failure" };
-        self.sealing.with_label_values(&["openpgp", operation, result]).inc();
+        self.sealing.with_label_values(&[scheme, operation, result]).inc();
     }
 
     /// Counts a look-up in the certificate store.
@@ -344,6 +358,17 @@ impl Telemetry {
     pub fn accounts_synced(&self, failed: Option<&str>) {
         for reason in accounts::REASONS {
             self.accounts_failed.with_label_values(&[reason]).set(i64::from(failed == Some(reason)));
+        }
+    }
+
+    /// When the first of our own certificates of each profile expires, Unix seconds.
+    pub fn certificates_expire(&self, expiries: &BTreeMap<Profile, i64>) {
+        for profile in Profile::ALL {
+            match expiries.get(profile) {
+                Some(until) => self.certificate_expiry.with_label_values(&[profile.as_str()]).set(*until),
+                // Unknown to the gauge is fine: there was none before either.
+                None => drop(self.certificate_expiry.remove_label_values(&[profile.as_str()])),
+            }
         }
     }
 

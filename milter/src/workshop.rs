@@ -207,7 +207,7 @@ impl Workshop<'_> {
             now: self.now,
         };
         let edits = openpgp::seal_with_password(message, &spec, &self.spill);
-        self.keys.telemetry.sealing(operation(treatment), edits.is_ok());
+        self.keys.telemetry.sealing("openpgp", operation(treatment), edits.is_ok());
         let sealed = apply(message, &edits.map_err(unprotected)?, &self.spill).map_err(storage)?;
         Ok((sealed, generated.then_some(password)))
     }
@@ -242,7 +242,7 @@ impl Workshop<'_> {
             whole: extent == Extent::Whole,
         };
         let edits = openpgp::seal(message, &spec, &self.spill);
-        self.keys.telemetry.sealing(operation(treatment), edits.is_ok());
+        self.keys.telemetry.sealing("openpgp", operation(treatment), edits.is_ok());
         edits.map_err(unprotected)
     }
 
@@ -305,7 +305,7 @@ impl Workshop<'_> {
             now: self.now,
         };
         let edits = smime::seal(message, &spec, &self.spill);
-        self.keys.telemetry.sealing(operation(treatment), edits.is_ok());
+        self.keys.telemetry.sealing("smime", operation(treatment), edits.is_ok());
         edits.map_err(unprotected)
     }
 

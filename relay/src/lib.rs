@@ -11,6 +11,7 @@ pub mod dns;
 pub mod engine;
 mod explore;
 mod flight;
+pub mod http;
 pub mod lmtp;
 pub mod map;
 pub mod netstring;

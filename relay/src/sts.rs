@@ -4,7 +4,6 @@ mod cache;
 mod discovery;
 mod disk;
 mod fetch;
-mod http;
 mod policy;
 pub mod record;
 

@@ -39,15 +39,18 @@ const ROOMS: [(&str, &[&str]); 8] = [
 ];
 
 /// Foreign packages that only some rooms may know. gatepost-tests may use all of them.
-const KNOWN_ONLY_BY: [(&str, &[&str]); 8] = [
+const KNOWN_ONLY_BY: [(&str, &[&str]); 11] = [
     ("indymilter", &["gatepost-milter"]),
     ("prometheus", &["gatepost-milter"]),
     ("axum", &["gatepost-milter"]),
     ("clap", &["gatepost-milter"]),
+    ("der", &["gatepost-keydir"]),
     ("ldap3", &["gatepost-milter"]),
     ("sequoia-openpgp", &["gatepost-keydir", "gatepost-sealing"]),
     ("rusqlite", &["gatepost-keydir", "gatepost-notary", "gatepost-relay", "gatepost-milter"]),
     ("tokio", &["gatepost-milter", "gatepost-notary", "gatepost-relay"]),
+    ("x509-cert", &["gatepost-keydir"]),
+    ("x509-ocsp", &["gatepost-keydir"]),
 ];
 
 /// Rooms that decide and nothing else: no clock, no network, no database, no runtime.

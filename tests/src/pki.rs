@@ -23,6 +23,8 @@ pub struct Leaf<'a> {
     pub usage: &'a str,
     /// Days it is valid from now on; negative: it has expired.
     pub days: i32,
+    /// More extensions, one in a line, as openssl's configuration writes them.
+    pub extensions: &'a str,
 }
 
 impl<'a> Leaf<'a> {
@@ -34,6 +36,7 @@ impl<'a> Leaf<'a> {
             key: "rsa:2048",
             usage: "critical,digitalSignature,keyEncipherment",
             days: 90,
+            extensions: "",
         }
     }
 }
@@ -118,9 +121,10 @@ impl Pki {
         let names: Vec<String> = leaf.addresses.iter().map(|address| format!("email:{address}")).collect();
         let extensions = format!(
             "basicConstraints=critical,CA:FALSE\nkeyUsage={}\nextendedKeyUsage=emailProtection\n\
-             subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\nsubjectAltName={}\n",
+             subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\nsubjectAltName={}\n{}\n",
             leaf.usage,
-            names.join(",")
+            names.join(","),
+            leaf.extensions
         );
         fs::write(self.path(&file("ext")), extensions).expect("extensions");
         let days = leaf.days.to_string();
@@ -155,6 +159,15 @@ impl Pki {
             &p12,
         ]);
         Issued { certificate: self.path(&certificate), key: self.path(&key), p12: self.path(&p12) }
+    }
+
+    /// Puts a certificate into the database from which `openssl ocsp` answers.
+    ///
+    /// # Panics
+    /// If openssl fails.
+    #[track_caller]
+    pub fn record(&self, issued: &Issued) {
+        self.openssl(&["ca", "-config", "ca.cnf", "-valid", &issued.certificate.to_string_lossy()]);
     }
 
     /// Revokes a certificate and gives the new revocation list, PEM.

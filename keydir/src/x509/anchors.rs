@@ -23,6 +23,11 @@ use super::ocsp::OcspStatus;
 const MAX_FILE: u64 = 32 << 20;
 /// Most OCSP answers that are kept.
 const MAX_ANSWERS: usize = 10_000;
+/// Most fetched revocation lists that are kept, and their bytes together.
+const MAX_LISTS: usize = 1000;
+const MAX_LIST_BYTES: usize = 128 << 20;
+/// How far the clock of an issuer of revocation lists may be ahead, seconds.
+const SKEW: i64 = 300;
 
 /// Where trust comes from: files, or directories of files.
 #[derive(Clone, Debug, Default)]
@@ -82,10 +87,11 @@ pub struct Anchors {
     learned: Mutex<Learned>,
 }
 
-/// What OCSP responders answered.
+/// What was fetched: answers of OCSP responders by certificate, and revocation lists by URL.
 #[derive(Default)]
 struct Learned {
     answers: HashMap<String, (OcspStatus, i64)>,
+    lists: HashMap<String, Arc<Crl>>,
     /// Another one after each change of the anchors: see [`Anchors::version`].
     version: Arc<()>,
 }
@@ -168,6 +174,11 @@ impl Anchors {
         self.roots.is_empty()
     }
 
+    /// The certificates that chains may lead through.
+    pub fn intermediates(&self) -> &[Certificate] {
+        &self.intermediates
+    }
+
     /// The trusted root certificates.
     pub fn roots(&self) -> &[Certificate] {
         &self.roots
@@ -188,11 +199,58 @@ impl Anchors {
         Ok(answer.status)
     }
 
-    /// Takes over what another one learned from OCSP responders: when files were read anew.
+    /// Learns a revocation list that was fetched from a URL that a certificate names. It counts only for
+    /// certificates that name this URL: an issuer may spread its revocations over several lists. When its
+    /// nextUpdate has passed it counts no more, except for what it revoked.
+    ///
+    /// # Errors
+    /// If it is not a list that the issuer signed, for this certificate, valid at `now` (Unix seconds) and
+    /// no older than the one that is known. Nothing is learned then.
+    pub fn learn_crl(
+        &self,
+        url: &str,
+        bytes: &[u8],
+        certificate: &Certificate,
+        issuer: &Certificate,
+        now: i64,
+    ) -> Result<(), CrlError> {
+        let list = Crl::read(bytes)?;
+        if !list.speaks_about(certificate, issuer) {
+            return Err(CrlError::Foreign);
+        }
+        let mut learned = self.lock();
+        let older = learned.lists.get(url).is_some_and(|known| known.this_update() > list.this_update());
+        if list.stale(now) || list.this_update() > now.saturating_add(SKEW) || older {
+            return Err(CrlError::Stale);
+        }
+        let held: usize = learned.lists.values().map(|list| list.length()).sum();
+        if learned.lists.len() >= MAX_LISTS || held.saturating_add(list.length()) > MAX_LIST_BYTES {
+            learned.lists.clear();
+        }
+        learned.lists.insert(url.to_owned(), Arc::new(list));
+        learned.version = Arc::default();
+        Ok(())
+    }
+
+    /// The fetched lists that may speak about a certificate.
+    pub(super) fn fetched(&self, certificate: &Certificate) -> Vec<Arc<Crl>> {
+        let learned = self.lock();
+        if learned.lists.is_empty() {
+            return Vec::new();
+        }
+        certificate.crl_urls().iter().filter_map(|url| learned.lists.get(url).cloned()).collect()
+    }
+
+    /// Takes over what another one learned from OCSP responders and of fetched lists: when files were read
+    /// anew.
     pub fn learn_from(&self, older: &Self) {
-        let answers = older.lock().answers.clone();
+        let (answers, lists) = {
+            let older = older.lock();
+            (older.answers.clone(), older.lists.clone())
+        };
         let mut learned = self.lock();
         learned.answers.extend(answers);
+        learned.lists.extend(lists);
         learned.version = Arc::default();
     }
 

@@ -199,6 +199,13 @@ impl Certificate {
         urls.filter(|url| url.starts_with("http://") || url.starts_with("https://")).collect()
     }
 
+    /// Where it says that an OCSP responder of its issuer is (RFC 5280, 4.2.2.1); http and https only.
+    pub fn ocsp_urls(&self) -> Vec<String> {
+        let Ok(urls) = self.0.x509.ocsp_responders() else { return Vec::new() };
+        let urls = urls.iter().map(|url| url.to_string());
+        urls.filter(|url| url.starts_with("http://") || url.starts_with("https://")).collect()
+    }
+
     /// The certificate in PEM (RFC 7468).
     pub fn pem(&self) -> String {
         let pem = self.0.x509.to_pem().unwrap_or_default();

@@ -1,5 +1,7 @@
 //! From a certificate to a trust anchor (RFC 5280, 6).
 
+use std::sync::Arc;
+
 use openssl::stack::Stack;
 use openssl::x509::X509;
 use openssl::x509::X509PurposeId;
@@ -36,7 +38,7 @@ pub enum Use {
 #[derive(Clone, Debug)]
 pub struct Chain {
     certificates: Vec<Certificate>,
-    revocation_checked: bool,
+    unchecked: Vec<Certificate>,
 }
 
 impl Chain {
@@ -59,7 +61,12 @@ impl Chain {
     /// Whether each certificate but the anchor was looked up in a fresh revocation list or OCSP answer. If
     /// not, nothing is known to the contrary, but nobody was asked either.
     pub fn revocation_checked(&self) -> bool {
-        self.revocation_checked
+        self.unchecked.is_empty()
+    }
+
+    /// The certificates whose revocation nothing is known about.
+    pub fn unchecked(&self) -> &[Certificate] {
+        &self.unchecked
     }
 }
 
@@ -169,8 +176,30 @@ impl Anchors {
                 )));
             }
         }
-        let revocation_checked = self.check_revocation(&certificates, at)?;
-        Ok(Chain { certificates, revocation_checked })
+        let unchecked = self.check_revocation(&certificates, at)?;
+        Ok(Chain { certificates, unchecked })
+    }
+
+    /// The way from a certificate, also an authority's, to a trust anchor, with signatures, dates and
+    /// constraints checked, and neither usages nor revocation: to know whose revocation lists are needed
+    /// before [`Anchors::verify`]. The anchor comes last.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn path(
+        &self,
+        certificate: &Certificate,
+        others: &[Certificate],
+        at: i64,
+    ) -> Result<Vec<Certificate>, ChainError> {
+        self.build(certificate, others, at)
+    }
+
+    /// Whether it is known at `at` (Unix seconds) if this issuer revoked a certificate, or if its responder
+    /// does not know it: nothing needs to be fetched.
+    pub fn knows_about(&self, certificate: &Certificate, issuer: &Certificate, at: i64) -> bool {
+        let told = self.check_one(certificate, issuer, at);
+        matches!(told, Ok(true) | Err(ChainError::Revoked { .. })) || self.learned(certificate, at).is_some()
     }
 
     /// Lets OpenSSL find and check the way.
@@ -228,14 +257,16 @@ impl Anchors {
         Ok(store.build())
     }
 
-    /// Looks up each certificate but the anchor. `false` if nothing is known about one of them.
-    fn check_revocation(&self, chain: &[Certificate], at: i64) -> Result<bool, ChainError> {
-        let mut checked = true;
+    /// Looks up each certificate but the anchor. Gives those about which nothing is known.
+    fn check_revocation(&self, chain: &[Certificate], at: i64) -> Result<Vec<Certificate>, ChainError> {
+        let mut unchecked = Vec::new();
         for pair in chain.windows(2) {
             let [certificate, issuer] = pair else { continue };
-            checked &= self.check_one(certificate, issuer, at)?;
+            if !self.check_one(certificate, issuer, at)? {
+                unchecked.push(certificate.clone());
+            }
         }
-        Ok(checked)
+        Ok(unchecked)
     }
 
     fn check_one(
@@ -253,14 +284,21 @@ impl Anchors {
             .iter()
             .filter(|list| list.speaks_about(certificate, issuer))
             .max_by_key(|list| list.this_update());
-        if let Some(Listed::Revoked { when, why }) = newest.map(|list| list.look_up(certificate)) {
-            return Err(ChainError::Revoked { when, why });
+        let mut fetched = self.fetched(certificate);
+        fetched.retain(|list| list.speaks_about(certificate, issuer));
+        for list in newest.into_iter().chain(fetched.iter().map(Arc::as_ref)) {
+            if let Listed::Revoked { when, why } = list.look_up(certificate) {
+                return Err(ChainError::Revoked { when, why });
+            }
         }
+        // What was fetched is fetched anew when it is stale; nobody need wait for that.
+        let fresh = fetched.iter().any(|list| !list.stale(at));
         match (learned, newest) {
             (Some(OcspStatus::Good), _) => Ok(true),
             (Some(_), _) => {
                 Err(ChainError::RevocationUnknown("the OCSP responder does not know it".to_owned()))
             }
+            (None, _) if fresh => Ok(true),
             (None, Some(list)) if list.stale(at) => {
                 let until = list.next_update().map_or("never".to_owned(), crate::answer::date);
                 Err(ChainError::RevocationUnknown(format!("the revocation list was valid until {until}")))

@@ -31,9 +31,15 @@ const KNOWN: [ObjectIdentifier; 3] = [
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CrlError {
+    /// Not signed by the issuer of the certificate, or not about certificates of its kind.
+    #[error("the revocation list is not one of the issuer about this certificate")]
+    Foreign,
     /// Not a list in DER or PEM.
     #[error("the revocation list is malformed: {0}")]
     Malformed(String),
+    /// Its nextUpdate has passed, it is from the future, or a newer one is known.
+    #[error("the revocation list is not valid now")]
+    Stale,
     /// A delta or indirect list, one for some reasons only, or with an unknown critical extension.
     #[error("revocation lists with {0} are not supported")]
     Unsupported(String),
@@ -52,6 +58,7 @@ pub(super) struct Crl {
     this_update: i64,
     next_update: Option<i64>,
     scope: Scope,
+    length: usize,
     /// The issuer's certificate with which the signature was verified: long lists are hashed once.
     signed_by: OnceLock<Certificate>,
 }
@@ -83,7 +90,13 @@ impl Crl {
         let (issuer, this_update, next_update, extensions) = walk(&der)?;
         let issuer = issuer.to_vec();
         let scope = scope(&extensions)?;
-        Ok(Self { issuer, this_update, next_update, scope, list, signed_by: OnceLock::new() })
+        let length = der.len();
+        Ok(Self { issuer, this_update, next_update, scope, list, length, signed_by: OnceLock::new() })
+    }
+
+    /// Bytes in DER.
+    pub(super) fn length(&self) -> usize {
+        self.length
     }
 
     /// The issuer's Name in DER.

@@ -109,6 +109,19 @@ impl OcspQuestion {
     pub fn new(certificate: &Certificate, issuer: &Certificate) -> Result<Self, OcspError> {
         let mut nonce = vec![0; NONCE];
         openssl::rand::rand_bytes(&mut nonce)?;
+        Self::with_nonce(certificate, issuer, &nonce)
+    }
+
+    /// The question as it was asked before, to judge an answer that was kept.
+    ///
+    /// # Errors
+    /// If the cryptographic library fails.
+    pub fn with_nonce(
+        certificate: &Certificate,
+        issuer: &Certificate,
+        nonce: &[u8],
+    ) -> Result<Self, OcspError> {
+        let nonce = nonce.to_vec();
         let mut plain = OcspRequest::new()?;
         plain.add_id(cert_id(certificate, issuer)?)?;
         let mut request = x509_ocsp::OcspRequest::from_der(&plain.to_der()?)?;
@@ -121,6 +134,11 @@ impl OcspQuestion {
         Ok(Self { certificate: certificate.clone(), issuer: issuer.clone(), nonce, request })
     }
 
+    /// What makes this question another one than all others: 32 octets.
+    pub fn nonce(&self) -> &[u8] {
+        &self.nonce
+    }
+
     /// The request in DER: POST it with the media type `application/ocsp-request`.
     pub fn request(&self) -> &[u8] {
         &self.request
@@ -128,8 +146,7 @@ impl OcspQuestion {
 
     /// The responders that the certificate names (authorityInfoAccess).
     pub fn responders(&self) -> Vec<String> {
-        let urls = self.certificate.x509().ocsp_responders();
-        urls.map(|urls| urls.iter().map(|url| url.to_string()).collect()).unwrap_or_default()
+        self.certificate.ocsp_urls()
     }
 
     /// Fingerprint of the certificate asked about.

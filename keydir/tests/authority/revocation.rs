@@ -3,6 +3,7 @@
 use keydir::Anchors;
 use keydir::AuthorityError;
 use keydir::ChainError;
+use keydir::CrlError;
 use keydir::Profile;
 use keydir::RevocationReason;
 use keydir::Use;
@@ -72,6 +73,44 @@ fn a_list_of_somebody_else_counts_for_nothing_and_an_altered_one_is_no_list() {
     for junk in [&foreign.der[..foreign.der.len() - 1], b"", b"junk", world.root.der()] {
         assert!(Anchors::none().add_crl(junk).is_err());
     }
+}
+
+#[test]
+fn a_fetched_list_counts_for_those_who_name_its_url_and_while_it_is_fresh() {
+    let (world, other) = (World::new(), World::new());
+    let leaf = world.leaf(Profile::User, "alice@alpha.example", &Key::p256());
+    let bad = world.leaf(Profile::User, "eve@alpha.example", &Key::p256());
+    let issuing = &world.issuing;
+    let mut anchors = Anchors::none();
+    world.authority.add_to(&mut anchors).unwrap();
+    let url = leaf.crl_urls().pop().unwrap();
+    let list = |world: &World| {
+        world.authority.crl(&world.issuing.fingerprint(), &world.issuing_key, world.now).unwrap().der
+    };
+    let empty = list(&world);
+    world.authority.revoke(&bad.fingerprint(), RevocationReason::KeyCompromise, world.now).unwrap();
+    let full = list(&world);
+    let learn = |url: &str, list: &[u8], at| anchors.learn_crl(url, list, &leaf, issuing, at);
+    let verify = |leaf, at| anchors.verify(leaf, &[], at, Use::Sign);
+    let about_leaf = |at| verify(&leaf, at).unwrap().unchecked().contains(&leaf);
+
+    assert!(matches!(learn(&url, &list(&other), world.now), Err(CrlError::Foreign)));
+    assert!(matches!(learn(&url, &empty, world.now + DAY + 1), Err(CrlError::Stale)));
+    assert!(matches!(learn(&url, &empty, world.now - DAY), Err(CrlError::Stale)), "from the future");
+    learn("http://elsewhere.example/part-2.crl", &empty, world.now).unwrap();
+    assert!(about_leaf(world.now) && !anchors.knows_about(&leaf, issuing, world.now));
+    learn(&url, &full, world.now).unwrap();
+    assert!(!about_leaf(world.now) && anchors.knows_about(&leaf, issuing, world.now));
+    assert!(matches!(verify(&bad, world.now), Err(ChainError::Revoked { .. })));
+    // A day later it must be fetched again; until then nobody waits, and what it revoked stays revoked.
+    assert!(about_leaf(world.now + DAY + 1) && !anchors.knows_about(&leaf, issuing, world.now + DAY + 1));
+    assert!(matches!(verify(&bad, world.now + DAY + 1), Err(ChainError::Revoked { .. })));
+    // Anchors that were read anew know it too.
+    let mut anew = Anchors::none();
+    anew.add_anchor(world.root.clone()).unwrap();
+    anew.add_intermediate(world.issuing.clone());
+    anew.learn_from(&anchors);
+    assert!(matches!(anew.verify(&bad, &[], world.now, Use::Sign), Err(ChainError::Revoked { .. })));
 }
 
 #[test]

@@ -32,7 +32,7 @@ struct Serving {
 pub async fn serve(listener: TcpListener, room: Arc<AuthorityRoom>, clock: Clock) -> io::Result<()> {
     let router = Router::new()
         .route("/ocsp", post(ocsp_post))
-        .route("/ocsp/{request}", get(ocsp_get))
+        .route("/ocsp/{*request}", get(ocsp_get))
         .route("/{file}", get(file))
         .layer(DefaultBodyLimit::max(REQUEST_LIMIT))
         .with_state(Serving { room, clock });
@@ -43,7 +43,8 @@ async fn ocsp_post(State(serving): State<Serving>, request: Bytes) -> Response {
     answer(serving, request.to_vec()).await
 }
 
-/// The request in base64, percent-encoded (RFC 6960 appendix A.1).
+/// The request in base64, percent-encoded (RFC 6960 appendix A.1); clients leave slashes as they are, so it
+/// may look like several steps of a path.
 async fn ocsp_get(State(serving): State<Serving>, Path(request): Path<String>) -> Response {
     match openssl::base64::decode_block(&request) {
         Ok(request) => answer(serving, request).await,

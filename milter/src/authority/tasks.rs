@@ -10,6 +10,7 @@ use super::AuthorityRoom;
 use crate::gateway::Gateway;
 use crate::keyring::chain;
 use crate::rooms;
+use crate::trust;
 
 /// How often it looks; a revocation made by a command is in force after this time.
 const PAUSE: Duration = Duration::from_secs(15);
@@ -47,8 +48,12 @@ fn round(gateway: &Gateway, room: &AuthorityRoom) {
         }
         Err(error) => tracing::error!("a certificate is due and was not renewed: {}", chain(&error)),
     }
+    match room.expiries() {
+        Ok(expiries) => gateway.telemetry().certificates_expire(&expiries),
+        Err(error) => tracing::error!("cannot tell when certificates expire: {}", chain(&error)),
+    }
     match rooms::anchors(&gateway.config(), Some(&room.authority)) {
-        Ok(anchors) => gateway.keys().anchors.store(Arc::new(anchors)),
+        Ok(anchors) => trust::put(gateway, anchors),
         Err(error) => tracing::error!("the trust anchors stay as they were: {error}"),
     }
 }

@@ -1,7 +1,9 @@
 //! `gatepost accounts`: certificates for those who have an account, and for nobody else.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -22,6 +24,10 @@ use crate::rooms;
 
 /// Time for issuing before the source is read again: a revocation must not wait for thousands of keys.
 const SLICE: Duration = Duration::from_secs(20);
+/// Longest time to wait for another synchronisation; the daemon pauses after each of its slices.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is looked whether the other one is done.
+const LOOK: Duration = Duration::from_millis(100);
 /// How often progress is told.
 const PROGRESS: Duration = Duration::from_secs(2);
 
@@ -104,7 +110,7 @@ fn show(plan: &Plan, skipped: &[String]) -> Result<(), Exit> {
 fn sync(desk: &Desk<'_>, accept_loss: bool, json: bool) -> Result<(), Exit> {
     let (mut total, mut accepted) = (Outcome::default(), accept_loss);
     loop {
-        let lock = desk.lock().map_err(|error| failed(&error))?;
+        let lock = patiently(desk).map_err(|error| failed(&error))?;
         let reading = desk.read().map_err(|error| failed(&error.into()))?;
         let plan = desk.plan(&reading.accounts).map_err(|error| failed(&error))?;
         if let Err(error) = check_loss(desk.accounts, &plan)
@@ -138,6 +144,17 @@ fn sync(desk: &Desk<'_>, accept_loss: bool, json: bool) -> Result<(), Exit> {
     let told: Vec<String> =
         total.refused.iter().map(|refused| format!("{}: {}", refused.address, refused.why)).collect();
     Err(Exit { code: 65, message: format!("some accounts have no certificate:\n{}", told.join("\n")) })
+}
+
+/// Waits for another synchronisation, but not for ever.
+fn patiently(desk: &Desk<'_>) -> Result<File, AccountsError> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match desk.lock() {
+            Err(AccountsError::Busy) if Instant::now() < until => thread::sleep(LOOK),
+            other => return other,
+        }
+    }
 }
 
 /// Asks the administrator, if there is one at the terminal.

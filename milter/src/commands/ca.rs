@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use keydir::{Certificate, Issued, Profile, RevocationReason};
-use sealing::custody::CustodyError;
+use sealing::custody::{CustodyError, read_pkcs12};
 use serde::Serialize;
 
 use super::keys::password;
@@ -56,6 +56,15 @@ pub fn run(config: &Config, command: Ca) -> Result<(), Exit> {
             let told = renewed.iter().map(|made| told(&room, made)).collect::<Result<Vec<_>, _>>()?;
             show(&told, json)
         }
+        Ca::RenewIssuing { json } => {
+            let settings = config.ca.settings(&config.gateway.domains);
+            let made = room.renew_issuing(&settings, now).map_err(|error| root_needed(&error))?;
+            show(&[told(&room, &made)?], json)
+        }
+        Ca::ImportRoot { file, password_file, json } => {
+            let root = import_root(&room, &file, &password(Some(&password_file))?)?;
+            show(&[told(&room, &root)?], json)
+        }
         Ca::Crl { authority, der } => crl(&room, &authority, der, now),
         Ca::Ocsp { request } => {
             let request = super::keys::read(&request)?;
@@ -72,6 +81,29 @@ pub fn run(config: &Config, command: Ca) -> Result<(), Exit> {
                 }
             }
         }
+    }
+}
+
+/// Takes the root's key from a PKCS#12 file.
+fn import_root(room: &AuthorityRoom, file: &Path, password: &str) -> Result<Certificate, Exit> {
+    let root = room.authority.root().map_err(|error| failed(&error.into()))?;
+    let content = read_pkcs12(&super::keys::read(file)?, password)
+        .map_err(|error| Exit::data("cannot read the root's key", error))?;
+    if content.certificate != root {
+        let found = content.certificate.fingerprint();
+        let message = format!("{}: holds {found}, not our root {}", file.display(), root.fingerprint());
+        return Err(Exit { code: 65, message });
+    }
+    room.import_root(&content.key).map_err(|error| failed(&error))
+}
+
+fn root_needed(error: &RoomError) -> Exit {
+    match error {
+        RoomError::Custody(CustodyError::Unknown(_)) => Exit::not_found(
+            "the root's key is offline: take it back with `gatepost ca import-root FILE --password-file FILE`, and \
+             away again afterwards with `gatepost ca export root --p12 FILE --password-file FILE --remove-key`",
+        ),
+        error => failed(error),
     }
 }
 

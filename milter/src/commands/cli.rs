@@ -176,6 +176,27 @@ pub enum Ca {
         #[arg(long)]
         json: bool,
     },
+    /// Make another issuing certificate: after a change of the domains, or before the old one expires.
+    #[command(
+        after_help = "The root's key must be in custody. If it is offline: `gatepost ca import-root FILE \
+--password-file FILE`, then this command, then `gatepost ca export root --p12 NEW --password-file FILE --remove-key`."
+    )]
+    RenewIssuing {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take the root's key, which was offline, back into custody.
+    ImportRoot {
+        /// The PKCS#12 file that `gatepost ca export root --p12` wrote.
+        file: PathBuf,
+        /// File whose first line is the password of it.
+        #[arg(long, value_name = "FILE")]
+        password_file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Make and print a revocation list.
     Crl {
         /// `issuing`, `root` or a fingerprint.

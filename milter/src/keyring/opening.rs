@@ -1,14 +1,16 @@
 //! Which keys may open a message, and who may speak for its author.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use keydir::{Anchors, Answer, Certificate, Known, Record, Rejected, Subject};
 use mail::Address;
 use sealing::Binding;
 use sealing::openpgp::{Cert, Fingerprint, KeyHandle, SecretCert};
 use sealing::smime::{RecipientId, SecretKey};
+use tokio::time::Instant;
 
 use super::{KeyRing, chain};
+use crate::revocation::{MESSAGE_TIME, Revocation};
 use crate::transaction::domain_of;
 
 /// What opening a message asks at a time: certificates and secret keys by key handle, and who may
@@ -21,6 +23,10 @@ pub struct KeysAt<'k> {
     pub now: i64,
     /// The envelope recipients in our domains: those who would get the opened message.
     pub recipients: Vec<String>,
+    /// Whether it is fetched what authorities revoked.
+    pub revocation: Revocation,
+    /// When that must have ended; set by the first look-up.
+    pub deadline: OnceLock<Instant>,
 }
 
 impl KeysAt<'_> {
@@ -189,6 +195,18 @@ impl sealing::smime::Keys for KeysAt<'_> {
 
     fn anchors(&self) -> Arc<Anchors> {
         self.ring.anchors.load_full()
+    }
+
+    fn look_up_revocation(&self, certificate: &Certificate, enclosed: &[Certificate]) -> bool {
+        let anchors = self.ring.anchors.load();
+        // A certificate without a way to an anchor is not believed anyway, and nobody is asked about it.
+        if self.revocation.fetch
+            && let Ok(path) = anchors.path(certificate, enclosed, self.now)
+        {
+            let deadline = *self.deadline.get_or_init(|| Instant::now() + MESSAGE_TIME);
+            self.ring.revocation.look_up(&anchors, &path, self.revocation, self.now, deadline);
+        }
+        self.revocation.fetch
     }
 
     fn certificates(&self, id: &RecipientId) -> Answer<Vec<Certificate>> {

@@ -336,6 +336,21 @@ fn the_opened_form_never_goes_outside_or_to_a_recipient_who_does_not_want_it() {
 }
 
 #[test]
+fn a_form_without_the_signature_of_a_gateway_is_for_us_and_never_goes_outside() {
+    let mut facts = from_outside(vec![layer(LayerKind::Signed, LayerState::Valid)]);
+    facts.protection = Some(Protection::Signed);
+    facts.recipients.push(recipient("forward@delta.example", Vec::new()));
+    let rules = policy("[policy]\nencrypt = 'never'");
+    let opened = |facts: &Facts| -> Vec<_> {
+        let plan = rules.decide(facts);
+        plan.groups.iter().map(|group| (group.recipients.clone(), group.treatment.opened)).collect()
+    };
+    assert_eq!(opened(&facts), [(vec![0, 1], false)], "signed mail stays as it is");
+    facts.unwrapped = true;
+    assert_eq!(opened(&facts), [(vec![0], true), (vec![1], false)]);
+}
+
+#[test]
 fn mail_that_was_opened_here_is_sent_on_encrypted_or_not_at_all() {
     let opened = |keys: Vec<KeyFacts>| {
         let finding = Finding { id: OPENED_BEFORE.to_owned(), detail: String::new() };

@@ -12,13 +12,13 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::http;
-use super::http::HttpError;
-use super::http::Response;
 use super::policy::BadPolicy;
 use super::policy::StsPolicy;
 use crate::dns::Dns;
 use crate::dns::Lookup;
+use crate::http;
+use crate::http::HttpError;
+use crate::http::Response;
 use crate::road::TroubleKind;
 
 /// RFC 8461 section 3.3: "a suggested maximum policy size is 64 kilobytes".
@@ -124,7 +124,7 @@ impl Fetcher {
             .map_err(|error| FetchError::Address { host: host.to_owned(), why: error.to_string() })?;
         let stream =
             TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await.map_err(tls_error)?;
-        http::get(stream, host, PATH, POLICY_MAX).await.map_err(|error| match error {
+        http::get(stream, host, PATH, "text/plain", POLICY_MAX).await.map_err(|error| match error {
             HttpError::Io(error) => FetchError::Http(error.to_string()),
             other => FetchError::Http(other.to_string()),
         })

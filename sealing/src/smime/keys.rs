@@ -29,6 +29,14 @@ pub trait Keys {
     /// The authorities that are trusted, and what they revoked.
     fn anchors(&self) -> Arc<Anchors>;
 
+    /// Called before the certificate of a signer is verified: the chance to fetch what its authorities say
+    /// about revocation, for [`Keys::anchors`] to know. `true` demands it: a signature then counts only if
+    /// the revocation of each certificate of the chain that says where to ask could be told.
+    fn look_up_revocation(&self, certificate: &Certificate, enclosed: &[Certificate]) -> bool {
+        let _ = (certificate, enclosed);
+        false
+    }
+
     /// Certificates that may be the signer's or its issuers', beside those in the message.
     fn certificates(&self, id: &RecipientId) -> Answer<Vec<Certificate>>;
 

@@ -80,10 +80,19 @@ fn chained(
     assigned: bool,
     question: &Question<'_>,
 ) -> Result<(), (LayerState, String)> {
+    let demanded = question.keys.look_up_revocation(certificate, enclosed);
     let anchors = question.keys.anchors();
     for at in [made, question.now] {
         certificate.may_sign(at).map_err(|reason| (LayerState::Invalid, reason.to_string()))?;
         match anchors.verify(certificate, enclosed, at, Use::Sign) {
+            Ok(chain) if demanded && at == question.now => {
+                let names_a_source = |one: &&Certificate| one.crl_urls().len() + one.ocsp_urls().len() > 0;
+                if let Some(one) = chain.unchecked().iter().find(names_a_source) {
+                    let whose = if one == certificate { "the certificate" } else { "its authority" };
+                    let why = format!("whether {whose} was revoked could not be told");
+                    return Err((LayerState::UnknownSigner, why));
+                }
+            }
             Ok(_) => {}
             // The administrator vouches for it; that never makes up for a revocation.
             Err(ChainError::Untrusted(_)) if assigned => {}

@@ -231,6 +231,20 @@ fn a_synchronisation_that_is_killed_is_completed_by_the_next() {
 }
 
 #[test]
+fn two_at_the_same_time_do_the_work_once() {
+    let all: Vec<String> = (0..6).map(|number| format!("user{number}@beta.example\n")).collect();
+    let (beta, _) = gateway_with_file("", &all.concat());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| beta.command(&["accounts", "sync"]).success());
+        }
+    });
+    let has = certificates(&beta);
+    assert_eq!(has.len(), 6);
+    assert!(has.values().all(|all| all.len() == 1), "{has:?}");
+}
+
+#[test]
 fn the_keys_of_a_postfix_map_are_accounts() {
     let dir = tempfile::tempdir().unwrap();
     // postmap wants a configuration; the machine's own is none of our business.

@@ -67,6 +67,8 @@ fn mail_between_two_domains_is_signed_and_encrypted_on_the_wire_and_the_same_in_
     let wire = String::from_utf8_lossy(&tap.bytes()).into_owned();
     assert!(wire.contains("smime-type=enveloped-data"), "{wire}");
     assert!(!wire.contains("vault"), "{wire}");
+    alpha.gatepost.wait_log(&["action=sign+encrypt", "scheme=smime"]);
+    beta.gatepost.wait_log(&["action=open", "scheme=smime"]);
     assert_eq!(mail.body(), b"the vault opens at nine\n", "{}\n{}", mail.text(), beta.gatepost.log());
     let results = mail.fields("Authentication-Results");
     assert!(results.iter().any(|r| r.contains("smime=pass") && r.contains(ALICE)), "{results:?}");

@@ -7,4 +7,6 @@ mod faults;
 mod nesting;
 mod order;
 mod people;
+mod quick_start;
+mod revocation;
 mod users;

@@ -146,3 +146,21 @@ fn the_legacy_display_elements_of_rfc_9788_appendix_e_are_taken_away() {
     let unsaid = plain.replace(" hp-legacy-display=\"1\";", "");
     assert!(undressed(&format!("{unsaid}Subject: x\n\ny\n")).ends_with("\n\nSubject: x\n\ny\n"));
 }
+
+#[test]
+fn a_published_message_of_rfc_9788_appendix_c_2_agrees_with_its_signed_header() {
+    // smime-one-part-hp: signed-data over a simple message with header protection, and RFC 9216 certificates.
+    let spill = Spill::default();
+    let outside = message(include_str!("../../../tests/data/smime-one-part-hp.eml"));
+    let object = outside.entity().decoded(&spill).unwrap();
+    let limits = crate::Limits::default();
+    let mut reader = object.reader(0..object.len());
+    let verified = crate::cms::verify_opaque(&mut reader, &[], &spill, &limits).unwrap();
+    assert!(verified.all_hold(), "{:?}", verified.signers);
+    let inner = Inner::read(verified.content.as_ref().unwrap(), &spill).unwrap();
+    let protected = inner.protected.unwrap();
+    assert_eq!(protected.mismatches(outside.header()), [""; 0]);
+    let changed = include_str!("../../../tests/data/smime-one-part-hp.eml").replace("To: Bob", "To: Eve");
+    assert_eq!(protected.mismatches(message(&changed).header()), ["To"]);
+    assert!(protected.edits(outside.header()).is_empty(), "nothing was hidden");
+}

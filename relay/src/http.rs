@@ -1,4 +1,4 @@
-//! One HTTP/1.1 GET over a connection that is already there. Nothing is followed, nothing is cached.
+//! One HTTP/1.1 request over a connection that is already there. Nothing is followed, nothing is cached.
 
 use std::io;
 
@@ -17,38 +17,89 @@ const INTERIM_MAX: usize = 8;
 
 /// What came back.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Response {
-    pub(super) status: u16,
+pub struct Response {
+    /// Three digits.
+    pub status: u16,
     /// The value of Content-Type, as sent.
-    pub(super) media_type: Option<String>,
+    pub media_type: Option<String>,
     /// Empty unless the status is 200.
-    pub(super) body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 /// Why there is no response.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum HttpError {
+pub enum HttpError {
+    /// The connection.
     #[error("the connection failed")]
     Io(#[from] io::Error),
+    /// What came is no answer.
     #[error("the answer is no HTTP/1.1")]
     Malformed,
+    /// More than was wanted.
     #[error("the answer is larger than {0} octets")]
     TooLarge(usize),
+    /// An encoding that was not asked for.
     #[error("the answer is encoded as {0}")]
     Encoded(String),
 }
 
-/// Asks for `path` at `host`; the body may have `limit` octets.
-pub(super) async fn get<S>(stream: S, host: &str, path: &str, limit: usize) -> Result<Response, HttpError>
+/// Asks for `path` at `host` (host or host:port); the body may have `limit` octets.
+///
+/// # Errors
+/// There is no answer, or it is not to be used. Another status than 200 is an answer.
+pub async fn get<S>(
+    stream: S,
+    host: &str,
+    path: &str,
+    accept: &str,
+    limit: usize,
+) -> Result<Response, HttpError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let request = format!("GET {path} HTTP/1.1\r\n{}", fields(host, accept));
+    exchange(stream, format!("{request}\r\n").as_bytes(), limit).await
+}
+
+/// Sends a body of a media type to `path` at `host` (host or host:port), and wants `accept` back, at most
+/// `limit` octets.
+///
+/// # Errors
+/// As [`get`].
+pub async fn post<S>(
+    stream: S,
+    host: &str,
+    path: &str,
+    (media_type, content): (&str, &[u8]),
+    accept: &str,
+    limit: usize,
+) -> Result<Response, HttpError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut request = format!(
+        "POST {path} HTTP/1.1\r\n{}Content-Type: {media_type}\r\nContent-Length: {}\r\n\r\n",
+        fields(host, accept),
+        content.len()
+    )
+    .into_bytes();
+    request.extend_from_slice(content);
+    exchange(stream, &request, limit).await
+}
+
+fn fields(host: &str, accept: &str) -> String {
+    format!(
+        "Host: {host}\r\nUser-Agent: gatepost\r\nAccept: {accept}\r\nAccept-Encoding: identity\r\n\
+         Connection: close\r\n"
+    )
+}
+
+async fn exchange<S>(stream: S, request: &[u8], limit: usize) -> Result<Response, HttpError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut stream = BufReader::new(stream);
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: gatepost\r\nAccept: text/plain\r\n\
-         Accept-Encoding: identity\r\nConnection: close\r\n\r\n"
-    );
-    stream.get_mut().write_all(request.as_bytes()).await?;
+    stream.get_mut().write_all(request).await?;
     stream.get_mut().flush().await?;
     let mut budget = HEAD_MAX;
     let mut head = Head::read(&mut stream, &mut budget).await?;
@@ -213,7 +264,7 @@ mod tests {
             );
             far.write_all(&answer).await.unwrap();
         });
-        let response = get(near, "mta-sts.a.example", "/.well-known/mta-sts.txt", 20).await;
+        let response = get(near, "mta-sts.a.example", "/.well-known/mta-sts.txt", "text/plain", 20).await;
         server.await.unwrap();
         response
     }
@@ -230,6 +281,24 @@ mod tests {
             assert_eq!((response.status, response.body.as_slice()), (200, &b"hello"[..]), "{answer}");
             assert_eq!(response.media_type.as_deref(), Some("text/plain"));
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_posted_arrives_with_its_type_and_length() {
+        let (near, mut far) = tokio::io::duplex(1 << 20);
+        let server = tokio::spawn(async move {
+            let mut request = vec![0; 1024];
+            let length = far.read(&mut request).await.unwrap();
+            far.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes").await.unwrap();
+            String::from_utf8_lossy(&request[..length]).into_owned()
+        });
+        let content = ("application/ocsp-request", &b"question"[..]);
+        let response = post(near, "a.example:81", "/ocsp", content, "text/plain", 3).await.unwrap();
+        assert_eq!(response.body, b"yes");
+        let request = server.await.unwrap();
+        assert!(request.starts_with("POST /ocsp HTTP/1.1\r\nHost: a.example:81\r\n"), "{request}");
+        assert!(request.contains("\r\nContent-Type: application/ocsp-request\r\nContent-Length: 8\r\n"));
+        assert!(request.ends_with("\r\n\r\nquestion"), "{request}");
     }
 
     #[tokio::test]
