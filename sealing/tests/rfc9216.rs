@@ -1,5 +1,6 @@
 //! The sample certificates of RFC 9216: four people with keys of two kinds, and two authorities that certify
 //! each other. Files are named after the sections they stand in.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed assumption is a failed test")]
 
 use std::fs;
 use std::path::Path;
