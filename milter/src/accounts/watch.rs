@@ -60,11 +60,23 @@ pub async fn watch(gateway: Arc<Gateway>, room: Arc<AuthorityRoom>) {
                 false
             }
         };
-        let config = gateway.config();
-        let pause = config.accounts.as_ref().and_then(|accounts| accounts.watch).unwrap_or(IDLE);
         if !again {
-            sleep(pause).await;
+            pause(&gateway).await;
         }
+    }
+}
+
+/// Waits until the next look; a reload may make the time shorter.
+async fn pause(gateway: &Gateway) {
+    let began = Instant::now();
+    loop {
+        let config = gateway.config();
+        let whole = config.accounts.as_ref().and_then(|accounts| accounts.watch).unwrap_or(IDLE);
+        let left = whole.saturating_sub(began.elapsed());
+        if left.is_zero() {
+            return;
+        }
+        sleep(left.min(IDLE)).await;
     }
 }
 
@@ -84,7 +96,7 @@ fn look(gateway: &Gateway, room: &AuthorityRoom, memory: &mut Memory) -> bool {
         Err(AccountsError::Busy) => false,
         Err(error) => {
             gateway.telemetry().accounts_synced(error.reason());
-            complain(memory, chain(&error));
+            complain(memory, &chain(&error));
             memory.agreed = None;
             false
         }
@@ -144,7 +156,9 @@ fn settled(desk: &Desk<'_>, agreed: Option<&Reading>) -> Result<Reading, Account
     Err(AccountsError::Unsettled)
 }
 
-fn complain(memory: &mut Memory, complaint: String) {
+fn complain(memory: &mut Memory, complaint: &str) {
+    // Mistakes have a line each; the log has one.
+    let complaint = complaint.replace('\n', "; ");
     if memory.complaint.as_ref() != Some(&complaint) {
         tracing::error!("accounts and certificates are not brought into agreement: {complaint}");
         memory.complaint = Some(complaint);

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::accounts::source::{Account, Standing};
 
 const NOW: i64 = 1_800_000_000;
 const LIFE: i64 = 90 * 86_400;
