@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use keydir::{Anchors, Certificate, OcspQuestion};
+use tokio::runtime::{Builder, Handle};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, interval, timeout_at};
 
 use self::fetch::FetchError;
@@ -97,10 +99,10 @@ impl RevocationRoom {
                 }
             }
         };
-        match tokio::runtime::Handle::try_current() {
+        match Handle::try_current() {
             Ok(handle) => handle.block_on(work),
             // A command, without a runtime.
-            Err(_) => match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Err(_) => match Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime.block_on(work),
                 Err(error) => tracing::error!("cannot look up revocations: {error}"),
             },
@@ -235,9 +237,17 @@ pub async fn look_after(gateway: Arc<Gateway>) {
     loop {
         tick.tick().await;
         let settings = gateway.config().smime.revocation;
-        if settings.fetch {
+        if !settings.fetch {
+            continue;
+        }
+        let (gateway, runtime) = (gateway.clone(), Handle::current());
+        // Long lists take their time to be read and verified.
+        let round = spawn_blocking(move || {
             let anchors = gateway.keys().anchors.load_full();
-            gateway.keys().revocation.refresh(&anchors, settings, gateway.now()).await;
+            runtime.block_on(gateway.keys().revocation.refresh(&anchors, settings, gateway.now()));
+        });
+        if round.await.is_err() {
+            tracing::error!("fetching revocations ended abnormally");
         }
     }
 }

@@ -48,15 +48,9 @@ pub(crate) fn insert<'m>(
     if matches!(encoding, TransferEncoding::Other(_)) {
         return Ok(None);
     }
-    let content_type = part.content_type();
-    let html = content_type.is("text", "html");
-    let Some((bytes, charset)) = (if html {
-        ascii_compatible(content_type.param("charset")).then(|| (words.html.clone().into_bytes(), None))
-    } else {
-        encode(&words.plain, &part, spill)?
-    }) else {
-        return Ok(None);
-    };
+    let html = part.content_type().is("text", "html");
+    let encoded = if html { encode_html(&words.html, &part) } else { encode(&words.plain, &part, spill)? };
+    let Some((bytes, charset)) = encoded else { return Ok(None) };
     if bytes.split(|byte| *byte == b'\n').any(|line| line.len() > LINE) && encoding.is_identity() {
         return Ok(None);
     }
@@ -111,13 +105,18 @@ pub(crate) fn html_of(text: &str) -> String {
     html
 }
 
+/// Bytes, and the charset that the part must then name, if it is another one.
+type Encoded = (Vec<u8>, Option<&'static str>);
+
+/// HTML in ASCII, if that is part of the charset.
+fn encode_html(words: &str, part: &Entity<'_>) -> Option<Encoded> {
+    let content_type = part.content_type();
+    ascii_compatible(content_type.param("charset")).then(|| (words.into(), None))
+}
+
 /// Plain words in the charset of the part, and the charset it must then name, if it is another one: ASCII
 /// is UTF-8 as well.
-fn encode(
-    words: &str,
-    part: &Entity<'_>,
-    spill: &Spill,
-) -> io::Result<Option<(Vec<u8>, Option<&'static str>)>> {
+fn encode(words: &str, part: &Entity<'_>, spill: &Spill) -> io::Result<Option<Encoded>> {
     let content_type = part.content_type();
     let charset = content_type.param("charset").unwrap_or("us-ascii").to_ascii_lowercase();
     if words.is_ascii() {

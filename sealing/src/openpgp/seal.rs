@@ -101,10 +101,7 @@ pub fn seal(message: &Message, spec: &Seal<'_>, spill: &Spill) -> Result<Vec<Edi
         ([], None) if signed => return Err(SealError::AlreadyProtected("signed")),
         ([], None) => return Err(SealError::NothingToDo),
         ([], Some(key)) => {
-            let micalg = micalg(key);
-            let content_type = format!(
-                " multipart/signed; micalg={micalg};\r\n protocol=\"application/pgp-signature\";\r\n boundary=\"{boundary}\""
-            );
+            let content_type = signed_type(micalg(key), &boundary);
             (content_type, signed_body(&payload, key, spec.now, &boundary, spill)?)
         }
         (recipients, signer) => {
@@ -129,6 +126,12 @@ pub fn seal(message: &Message, spec: &Seal<'_>, spill: &Spill) -> Result<Vec<Edi
     edits.extend(outside);
     edits.push(Edit::ReplaceBody(body));
     Ok(edits)
+}
+
+fn signed_type(micalg: &str, boundary: &str) -> String {
+    format!(
+        " multipart/signed; micalg={micalg};\r\n protocol=\"application/pgp-signature\";\r\n boundary=\"{boundary}\""
+    )
 }
 
 /// How many bytes a message of `message_len` bytes will have at most once it is sealed: armor, packets,

@@ -83,3 +83,23 @@ fn a_changed_header_of_signed_mail_is_told_and_nothing_is_changed() {
     assert_ne!(broken, changed);
     assert_eq!(world.open(&Message::parse(broken.as_bytes())).mismatches, [""; 0], "nothing is proven then");
 }
+
+#[test]
+fn the_header_that_a_user_signed_wins_over_the_one_outside_an_encrypted_message() {
+    let (world, alice, _) = World::alice_and_bob();
+    let message = secret("Content-Type: text/plain\n\nx\n");
+    let signed = sealed(&message, &Seal { header: HeaderProtection::Clear, ..plain_seal(&[], Some(&alice)) });
+    let to = [world.usable(BOB)];
+    let both = sealed(&signed, &Seal { header: HeaderProtection::Baseline, ..plain_seal(&to, None) });
+    assert_eq!(world.open(&both).message.unwrap().body().to_vec().unwrap(), signed.body().to_vec().unwrap());
+    let changed = text_of(&both).replacen("marmoset", "okapi", 1);
+    let opened = world.open(&Message::parse(changed.as_bytes()));
+    assert_eq!(opened.mismatches, ["Subject"]);
+    let shown = opened.message.unwrap();
+    assert_eq!(shown.subject(), "Köln marmoset");
+    assert_eq!(
+        shown.body().to_vec().unwrap(),
+        signed.body().to_vec().unwrap(),
+        "what is signed keeps its bytes"
+    );
+}

@@ -69,6 +69,9 @@ fn mail_between_two_domains_is_signed_and_encrypted_on_the_wire_and_the_same_in_
     assert!(!wire.contains("vault"), "{wire}");
     alpha.gatepost.wait_log(&["action=sign+encrypt", "scheme=smime"]);
     beta.gatepost.wait_log(&["action=open", "scheme=smime"]);
+    let series =
+        "gatepost_sealing_operations_total{operation=\"sign+encrypt\",result=\"success\",scheme=\"smime\"}";
+    assert_eq!(alpha.gatepost.metric(series), Some(1.0));
     assert_eq!(mail.body(), b"the vault opens at nine\n", "{}\n{}", mail.text(), beta.gatepost.log());
     let results = mail.fields("Authentication-Results");
     assert!(results.iter().any(|r| r.contains("smime=pass") && r.contains(ALICE)), "{results:?}");
