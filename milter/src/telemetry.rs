@@ -156,7 +156,7 @@ impl Telemetry {
         let certificate_expiry = IntGaugeVec::new(
             Opts::new(
                 "gatepost_certificate_expiry_timestamp_seconds",
-                "When the first of our own certificates in use expires, by profile.",
+                "When the first of our own certificates in use expires, by profile; 0 when there is none.",
             ),
             &["profile"],
         )?;
@@ -219,6 +219,7 @@ impl Telemetry {
     }
 
     fn start_at_zero(&self) {
+        self.certificates_expire(&BTreeMap::new());
         for direction in DIRECTIONS {
             for verdict in VERDICTS {
                 self.messages.with_label_values(&[direction, verdict]);
@@ -364,11 +365,8 @@ impl Telemetry {
     /// When the first of our own certificates of each profile expires, Unix seconds.
     pub fn certificates_expire(&self, expiries: &BTreeMap<Profile, i64>) {
         for profile in Profile::ALL {
-            match expiries.get(profile) {
-                Some(until) => self.certificate_expiry.with_label_values(&[profile.as_str()]).set(*until),
-                // Unknown to the gauge is fine: there was none before either.
-                None => drop(self.certificate_expiry.remove_label_values(&[profile.as_str()])),
-            }
+            let until = expiries.get(profile).copied().unwrap_or_default();
+            self.certificate_expiry.with_label_values(&[profile.as_str()]).set(until);
         }
     }
 

@@ -46,6 +46,10 @@ impl Protected {
             (false, true) => Scheme::Draft,
             (false, false) => return None,
         };
+        // A parameter of the author's own is not a protected header.
+        if !header.fields().any(|field| is_protected(&field)) {
+            return None;
+        }
         let mut told = Vec::new();
         for (_, field) in header.find_all("HP-Outer") {
             told.extend_from_slice(tidy(field.raw_value()).trim_ascii_start());
