@@ -19,7 +19,7 @@ use sealing::custody::{CustodyError, KeyKind, SigningKey, generate_key};
 use crate::keyring::KeyRing;
 
 /// The file of what was issued and revoked, in the state directory.
-const FILE: &str = "ca.db";
+pub const FILE: &str = "ca.db";
 
 /// The authority with its keys.
 #[derive(Debug)]

@@ -193,19 +193,17 @@ impl Draft {
         if kinds.is_empty() {
             return PendingLookup::Known(Lookup::default());
         }
-        let road = self.wants_road(gateway, address).then(|| (gateway.relay.clone(), domain_of(address)));
-        let password = self.config.policy.password_for(&self.facts(gateway, address, Vec::new()), 0);
+        let facts = self.facts(gateway, address, Vec::new());
+        // Whether it can matter for this recipient which road leads to its domain.
+        let road = self.config.policy.wants(KeyKind::EnforcedTls, &facts, 0);
+        let road = road.then(|| (gateway.relay.clone(), domain_of(address)));
+        let password = self.config.policy.password_for(&facts, 0);
         let (keys, address, now) = (gateway.keys().clone(), address.to_owned(), gateway.now());
         let stored = spawn_blocking(move || keys.encryption(&address, &kinds, &password, now));
         PendingLookup::UnderWay(match road {
             None => stored,
             Some((relay, domain)) => tokio::spawn(with_road(stored, relay, domain)),
         })
-    }
-
-    /// Whether it can matter for this recipient which road leads to its domain.
-    fn wants_road(&self, gateway: &Gateway, address: &str) -> bool {
-        self.config.policy.wants(KeyKind::EnforcedTls, &self.facts(gateway, address, Vec::new()), 0)
     }
 
     fn decide_recipient(&self, gateway: &Gateway, recipient: &Recipient, lookup: &Lookup) -> RcptDecision {

@@ -12,7 +12,7 @@ use notary::{Notary, Options, Reader, system_clock};
 use sealing::custody::{Custody, MasterKey, MasterKeyError};
 use tokio::sync::Notify;
 
-use crate::authority::AuthorityRoom;
+use crate::authority::{self, AuthorityRoom};
 use crate::clock::Clock;
 use crate::config::{Config, GatewayConfig, MasterKeySource};
 use crate::exit::Exit;
@@ -90,23 +90,10 @@ pub fn open_keys(config: &Config, telemetry: Arc<Telemetry>) -> Result<KeyRing, 
 /// # Errors
 /// A file of the `[smime]` section, or the authority's.
 pub fn fresh_anchors(config: &Config) -> Result<Anchors, Exit> {
-    let gateway = &config.gateway;
-    let authority = match AuthorityRoom::exists(&gateway.state) {
-        true => Some(open_authority(gateway)?),
-        false => None,
-    };
-    anchors(config, authority.as_ref())
-}
-
-/// Whose S/MIME certificates are trusted.
-///
-/// # Errors
-/// A file of the `[smime]` section.
-pub fn anchors(config: &Config, authority: Option<&LocalAuthority>) -> Result<Anchors, Exit> {
     let mut anchors = Anchors::load(&config.smime.sources)
         .map_err(|error| Exit::unavailable("cannot read the trust anchors of [smime]", error))?;
-    if let Some(authority) = authority {
-        authority
+    if AuthorityRoom::exists(&config.gateway.state) {
+        open_authority(&config.gateway)?
             .add_to(&mut anchors)
             .map_err(|error| Exit::unavailable("cannot read the local authority", error))?;
     }
@@ -114,7 +101,7 @@ pub fn anchors(config: &Config, authority: Option<&LocalAuthority>) -> Result<An
 }
 
 fn open_authority(gateway: &GatewayConfig) -> Result<LocalAuthority, Exit> {
-    LocalAuthority::open(&gateway.state.join("ca.db"))
+    LocalAuthority::open(&gateway.state.join(authority::FILE))
         .map_err(|error| Exit::unavailable("cannot open the local authority", error))
 }
 

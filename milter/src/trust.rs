@@ -1,4 +1,5 @@
-//! Trust anchors and revocation lists of `[smime]`, read again when their files change.
+//! Trust anchors and revocation lists, those of `[smime]` and those of our own authority, read again when their files
+//! change.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use keydir::{AnchorSources, Anchors};
 use tokio::task::spawn_blocking;
 use tokio::time::interval;
 
+use crate::authority;
 use crate::gateway::Gateway;
 use crate::rooms;
 
@@ -42,12 +44,18 @@ type Stamp = (PathBuf, Option<SystemTime>, u64);
 /// Reads everything again if a file is not as it was; gives how they are.
 fn look(gateway: &Gateway, before: Option<Vec<Stamp>>) -> Vec<Stamp> {
     let config = gateway.config();
-    let now = stamps(&config.smime.sources);
-    if before.is_some_and(|before| before != now) {
+    let mut now = stamps(&config.smime.sources);
+    // SQLite writes to the log beside the database first.
+    now.push(stamp(config.gateway.state.join(format!("{}-wal", authority::FILE))));
+    now.push(stamp(config.gateway.state.join(authority::FILE)));
+    // At first too: nobody knows what changed since they were read at the start.
+    if before.as_ref() != Some(&now) {
         match rooms::fresh_anchors(&config) {
             Ok(anchors) => {
                 put(gateway, anchors);
-                tracing::info!("trust anchors and revocation lists read again");
+                if before.is_some() {
+                    tracing::info!("trust anchors and revocation lists read again");
+                }
             }
             Err(error) => tracing::error!("the trust anchors stay as they were: {error}"),
         }

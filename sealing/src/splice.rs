@@ -1,5 +1,7 @@
 //! Putting another entity into the place of one, and nothing else.
 
+use std::io;
+
 use mail::Edit;
 use mail::HeaderSection;
 use mail::Message;
@@ -74,4 +76,12 @@ pub(crate) fn harmless(value: &[u8]) -> Vec<u8> {
         }
     }
     out
+}
+
+/// A boundary that nobody can have put into the content.
+pub(crate) fn boundary() -> io::Result<String> {
+    let mut random = [0; 16];
+    openssl::rand::rand_bytes(&mut random)?;
+    let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("=_{hex}"))
 }

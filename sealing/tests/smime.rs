@@ -23,5 +23,7 @@ mod gpgsm;
 mod matrix;
 #[path = "smime/nested.rs"]
 mod nested;
+#[path = "smime/rfc9216.rs"]
+mod rfc9216;
 #[path = "smime/trust.rs"]
 mod trust;

@@ -1,4 +1,4 @@
-//! What the daemon does for the authority by itself: new revocation lists, renewals, fresh trust anchors.
+//! What the daemon does for the authority by itself: new revocation lists and renewals.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +9,6 @@ use tokio::time::interval;
 use super::AuthorityRoom;
 use crate::gateway::Gateway;
 use crate::keyring::chain;
-use crate::rooms;
-use crate::trust;
 
 /// How often it looks; a revocation made by a command is in force after this time.
 const PAUSE: Duration = Duration::from_secs(15);
@@ -33,6 +31,7 @@ fn round(gateway: &Gateway, room: &AuthorityRoom) {
         // `gatepost ca init` was not called yet.
         return;
     }
+    // Whatever is written here, or by a command, the watch over trust anchors sees.
     if let Err(error) = room.publish_due(now) {
         tracing::error!("a revocation list is due and was not made: {}", chain(&error));
     }
@@ -51,9 +50,5 @@ fn round(gateway: &Gateway, room: &AuthorityRoom) {
     match room.expiries() {
         Ok(expiries) => gateway.telemetry().certificates_expire(&expiries),
         Err(error) => tracing::error!("cannot tell when certificates expire: {}", chain(&error)),
-    }
-    match rooms::anchors(&gateway.config(), Some(&room.authority)) {
-        Ok(anchors) => trust::put(gateway, anchors),
-        Err(error) => tracing::error!("the trust anchors stay as they were: {error}"),
     }
 }

@@ -80,7 +80,7 @@ pub fn seal_with_password(
         hide_recipients: false,
         now: spec.now,
     };
-    let boundary = super::seal::boundary()?;
+    let boundary = splice::boundary()?;
     let mut out = BodyWriter::new(spill);
     write!(
         out,

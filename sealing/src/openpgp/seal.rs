@@ -96,7 +96,7 @@ pub fn seal(message: &Message, spec: &Seal<'_>, spill: &Spill) -> Result<Vec<Edi
         _ => None,
     };
     let (payload, outside) = header::payload(message, signed, spec.whole, spec.header, encrypted, spill)?;
-    let boundary = boundary()?;
+    let boundary = splice::boundary()?;
     let (content_type, body) = match (spec.recipients, signer) {
         ([], None) if signed => return Err(SealError::AlreadyProtected("signed")),
         ([], None) => return Err(SealError::NothingToDo),
@@ -216,12 +216,4 @@ fn signed_body(
     out.write_all(&signature)?;
     write!(out, "\r\n--{boundary}--\r\n")?;
     Ok(out.finish()?)
-}
-
-/// A boundary that nobody can have put into the content.
-pub(super) fn boundary() -> io::Result<String> {
-    let mut random = [0; 16];
-    openssl::rand::rand_bytes(&mut random)?;
-    let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("=_{hex}"))
 }

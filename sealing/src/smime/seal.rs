@@ -230,7 +230,7 @@ fn opaque(entity: &Rope, spec: &cms::Signer<'_>, spill: &Spill) -> Result<Part, 
 /// RFC 8551 section 3.5.3.
 fn clear(entity: Rope, spec: &cms::Signer<'_>) -> Result<Part, SealError> {
     let signature = cms::sign_detached(spec, |content| entity.write_to(content)).map_err(SealError::Sign)?;
-    let boundary = boundary()?;
+    let boundary = splice::boundary()?;
     let mut tail = Vec::new();
     // The line end before a delimiter belongs to the delimiter and is not signed.
     write!(
@@ -291,12 +291,4 @@ pub(super) fn base64(
     write(&mut writer)?;
     writer.finish()?;
     Ok(Rope::new([out.finish()?]))
-}
-
-/// A boundary that nobody can have put into the content.
-fn boundary() -> io::Result<String> {
-    let mut random = [0; 16];
-    openssl::rand::rand_bytes(&mut random)?;
-    let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("=_{hex}"))
 }

@@ -287,7 +287,7 @@ impl Keys for World {
 }
 
 /// Knows no OpenPGP.
-struct NobodysOpenpgp;
+pub struct NobodysOpenpgp;
 
 impl sealing::openpgp::Keys for NobodysOpenpgp {
     fn certificates(&self, _: &sealing::openpgp::KeyHandle) -> Answer<Vec<Arc<sealing::openpgp::Cert>>> {

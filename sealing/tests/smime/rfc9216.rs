@@ -1,6 +1,5 @@
 //! The sample certificates of RFC 9216: four people with keys of two kinds, and two authorities that certify
 //! each other. Files are named after the sections they stand in.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed assumption is a failed test")]
 
 use std::fs;
 use std::path::Path;
@@ -30,6 +29,8 @@ use sealing::smime::Seal;
 use sealing::smime::SecretKey;
 use sealing::smime::SignedForm;
 use sealing::smime::Signer;
+
+use crate::world::NobodysOpenpgp;
 
 /// 2026-08-28.
 const NOW: i64 = 1_787_900_000;
@@ -129,30 +130,6 @@ impl smime::Keys for World {
     }
 }
 
-/// No keys of OpenPGP.
-struct NoOpenpgp;
-
-impl sealing::openpgp::Keys for NoOpenpgp {
-    fn certificates(&self, _: &sealing::openpgp::KeyHandle) -> Answer<Vec<Arc<sealing::openpgp::Cert>>> {
-        Answer::None { why: Vec::new() }
-    }
-
-    fn secrets(
-        &self,
-        _: Option<&sealing::openpgp::KeyHandle>,
-    ) -> Answer<Vec<Arc<sealing::openpgp::SecretCert>>> {
-        Answer::None { why: Vec::new() }
-    }
-
-    fn cover(&self, _: &[sealing::openpgp::KeyHandle]) -> Answer<()> {
-        Answer::Found(())
-    }
-
-    fn authorised(&self, _: &sealing::openpgp::Fingerprint, _: &Address) -> Answer<Binding> {
-        Answer::None { why: Vec::new() }
-    }
-}
-
 #[test]
 fn the_people_write_to_each_other_signed_and_encrypted() {
     let mut both = anchors("3.1");
@@ -190,7 +167,7 @@ fn the_people_write_to_each_other_signed_and_encrypted() {
         let sealed = apply(&message, &edits, &spill).unwrap();
         assert!(!String::from_utf8(sealed.to_vec().unwrap()).unwrap().contains("vault"));
         let world = World { secret: Arc::new(recipient), anchors: both.clone() };
-        let keys = sealing::Keys { openpgp: &NoOpenpgp, smime: &world };
+        let keys = sealing::Keys { openpgp: &NobodysOpenpgp, smime: &world };
         let opened = sealing::open(&sealed, keys, NOW, &spill, &Limits::default()).unwrap();
         let states: Vec<_> = opened.layers.iter().map(|layer| (layer.kind, layer.state)).collect();
         assert_eq!(
