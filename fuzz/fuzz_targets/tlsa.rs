@@ -5,7 +5,7 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use relay::dane;
-use relay::dns::Tlsa;
+use net::dns::Tlsa;
 use rustls_pki_types::CertificateDer;
 use sha2::Digest;
 use sha2::Sha256;

@@ -1,13 +1,10 @@
 //! A leaf: what the log holds of one event for ever.
 
-use sha2::Digest;
-use sha2::Sha256;
-
 use crate::cbor::Encoder;
 use crate::cbor::Value;
 
-/// A hash of the log.
-pub(crate) type Hash = [u8; 32];
+pub(crate) use tlog::Hash;
+pub(crate) use tlog::leaf_hash;
 
 /// The format of leaves this software writes.
 const VERSION: i128 = 1;
@@ -104,14 +101,6 @@ impl Leaf {
         let Value::Map(pairs) = &self.public else { return None };
         pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }
-}
-
-/// RFC 6962 section 2.1: the hash of a leaf is SHA-256(0x00 || leaf).
-pub(crate) fn leaf_hash(encoding: &[u8]) -> Hash {
-    let mut hash = Sha256::new();
-    hash.update([0]);
-    hash.update(encoding);
-    hash.finalize().into()
 }
 
 fn optional(out: &mut Encoder, hash: Option<&Hash>) {

@@ -19,7 +19,6 @@ mod error;
 mod keys;
 mod leaf;
 mod lock;
-pub mod merkle;
 mod notary;
 mod pending;
 mod prepared;
@@ -44,6 +43,7 @@ pub use pending::Pending;
 pub use query::Opening;
 pub use query::Reader;
 pub use query::Story;
+pub use tlog::merkle;
 pub use verify::Fault;
 pub use verify::Verification;
 

@@ -17,12 +17,12 @@ use crate::error::ReadError;
 use crate::keys::Keys;
 use crate::leaf::Hash;
 use crate::leaf::Leaf;
-use crate::merkle;
-use crate::merkle::Tree;
 use crate::private_record;
 use crate::private_record::Place;
 use crate::private_record::PrivateRecord;
 use crate::store;
+use tlog::merkle;
+use tlog::merkle::Tree;
 
 /// One record of one transaction, as far as the reader's key and past erasures allow.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,10 +15,10 @@ use crate::error::ReadError;
 use crate::leaf::Hash;
 use crate::leaf::Leaf;
 use crate::leaf::leaf_hash;
-use crate::merkle::Tree;
 use crate::query::ROWS;
 use crate::query::Reader;
 use crate::query::Rows;
+use tlog::merkle::Tree;
 
 /// The outcome of recomputing the whole log.
 #[derive(Clone, Debug, Default, PartialEq)]

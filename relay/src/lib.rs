@@ -7,11 +7,9 @@
 pub mod dane;
 mod decide;
 pub mod delivery;
-pub mod dns;
 pub mod engine;
 mod explore;
 mod flight;
-pub mod http;
 pub mod lmtp;
 pub mod map;
 pub mod netstring;
@@ -24,6 +22,9 @@ pub mod socketmap;
 pub mod sts;
 pub mod tls;
 pub mod tlsrpt;
+
+use net::dns;
+use net::http;
 
 #[cfg(test)]
 mod fixtures;

@@ -5,50 +5,95 @@ use std::process::Command;
 
 use serde_json::Value;
 
+/// All of them, from the bottom to the top.
+const ALL: &[&str] = &[
+    "gatepost-mail",
+    "gatepost-net",
+    "gatepost-tlog",
+    "gatepost-policy",
+    "gatepost-keydir",
+    "gatepost-keylog",
+    "gatepost-discovery",
+    "gatepost-sidecar",
+    "gatepost-notary",
+    "gatepost-relay",
+    "gatepost-sealing",
+    "gatepost-milter",
+];
+
 /// Which of our packages each of them may use, also for its own tests.
-const ROOMS: [(&str, &[&str]); 8] = [
+const ROOMS: [(&str, &[&str]); 13] = [
     ("gatepost-mail", &[]),
+    ("gatepost-net", &[]),
+    ("gatepost-tlog", &[]),
     ("gatepost-policy", &["gatepost-mail"]),
     ("gatepost-keydir", &["gatepost-mail"]),
-    ("gatepost-notary", &["gatepost-mail"]),
-    ("gatepost-relay", &["gatepost-mail"]),
+    ("gatepost-keylog", &["gatepost-tlog"]),
+    ("gatepost-discovery", &["gatepost-mail", "gatepost-net", "gatepost-keydir"]),
+    (
+        "gatepost-sidecar",
+        &[
+            "gatepost-mail",
+            "gatepost-net",
+            "gatepost-tlog",
+            "gatepost-policy",
+            "gatepost-keydir",
+            "gatepost-keylog",
+        ],
+    ),
+    ("gatepost-notary", &["gatepost-mail", "gatepost-tlog"]),
+    ("gatepost-relay", &["gatepost-mail", "gatepost-net"]),
     ("gatepost-sealing", &["gatepost-mail", "gatepost-keydir"]),
     (
         "gatepost-milter",
         &[
             "gatepost-mail",
+            "gatepost-net",
+            "gatepost-tlog",
             "gatepost-policy",
             "gatepost-keydir",
+            "gatepost-keylog",
+            "gatepost-discovery",
             "gatepost-notary",
             "gatepost-relay",
             "gatepost-sealing",
         ],
     ),
-    (
-        "gatepost-tests",
-        &[
-            "gatepost-mail",
-            "gatepost-policy",
-            "gatepost-keydir",
-            "gatepost-notary",
-            "gatepost-relay",
-            "gatepost-sealing",
-            "gatepost-milter",
-        ],
-    ),
+    ("gatepost-tests", ALL),
 ];
 
 /// Foreign packages that only some rooms may know. gatepost-tests may use all of them.
-const KNOWN_ONLY_BY: [(&str, &[&str]); 11] = [
+const KNOWN_ONLY_BY: [(&str, &[&str]); 12] = [
     ("indymilter", &["gatepost-milter"]),
     ("prometheus", &["gatepost-milter"]),
-    ("axum", &["gatepost-milter"]),
-    ("clap", &["gatepost-milter"]),
+    ("axum", &["gatepost-milter", "gatepost-sidecar"]),
+    ("clap", &["gatepost-milter", "gatepost-sidecar"]),
     ("der", &["gatepost-keydir"]),
-    ("ldap3", &["gatepost-milter"]),
+    ("ldap3", &["gatepost-milter", "gatepost-discovery"]),
     ("sequoia-openpgp", &["gatepost-keydir", "gatepost-sealing"]),
-    ("rusqlite", &["gatepost-keydir", "gatepost-notary", "gatepost-relay", "gatepost-milter"]),
-    ("tokio", &["gatepost-milter", "gatepost-notary", "gatepost-relay"]),
+    (
+        "rusqlite",
+        &[
+            "gatepost-keydir",
+            "gatepost-keylog",
+            "gatepost-discovery",
+            "gatepost-notary",
+            "gatepost-relay",
+            "gatepost-milter",
+        ],
+    ),
+    (
+        "tokio",
+        &[
+            "gatepost-milter",
+            "gatepost-notary",
+            "gatepost-relay",
+            "gatepost-net",
+            "gatepost-discovery",
+            "gatepost-sidecar",
+        ],
+    ),
+    ("curve25519-dalek", &["gatepost-keylog"]),
     ("x509-cert", &["gatepost-keydir"]),
     ("x509-ocsp", &["gatepost-keydir"]),
 ];

@@ -340,7 +340,7 @@ fn map(config: &Config, domain: Option<&str>, as_json: bool) -> Result<(), Exit>
 /// Whether a next-hop is a domain or below it.
 fn concerns(next_hop: &str, domain: &str) -> bool {
     let bare = next_hop.trim_start_matches('[').split([']', ':']).next().unwrap_or_default();
-    let domain = ::relay::dns::a_labels(domain).unwrap_or_else(|_| domain.to_lowercase());
+    let domain = net::dns::a_labels(domain).unwrap_or_else(|_| domain.to_lowercase());
     bare == domain || bare.strip_suffix(&domain).is_some_and(|above| above.ends_with('.'))
 }
 

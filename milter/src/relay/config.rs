@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ::relay::delivery::{CourierConfig, Times};
-use ::relay::dns::{DnsConfig, a_labels};
 use ::relay::engine::Demands;
 use ::relay::road::Demand;
 use ::relay::socketmap::ServerLimits;
 use ::relay::sts::{Mode, StsConfig};
 use ::relay::tlsrpt::Rua;
 use mail::Address;
+use net::dns::{DnsConfig, a_labels};
 use policy::{Located, Section};
 
 use crate::config::GatewayConfig;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::relay::delivery::Courier;
-use ::relay::dns::{Dns, a_labels};
 use ::relay::engine::Engine;
 use ::relay::map::RoadMap;
 use ::relay::pledge::{Authentication, KeptRoutes, Pledges, authentication};
@@ -14,6 +13,7 @@ use ::relay::sts::StsCache;
 use ::relay::tls::{Tls, system_roots};
 use ::relay::tlsrpt::{Collector, Https, Reporter, Reporting, Signer};
 use mail::Failure;
+use net::dns::{Dns, a_labels};
 use policy::{Encrypt, KeyAnswer, KeyKind, Plan};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;

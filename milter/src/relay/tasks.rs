@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::relay::dns::Health;
 use ::relay::lmtp::{self, LmtpConfig, Relay};
 use ::relay::socketmap::{self, Listener, PolicyTables, TransportTable};
 use ::relay::tlsrpt::{Collector, PostfixSocket, Reporter};
+use net::dns::Health;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{interval, timeout};

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use keydir::{CrlError, OcspError};
-use relay::http::{self, HttpError, Response};
+use net::http::{self, HttpError, Response};
 use tokio::net::{TcpStream, lookup_host};
 use url::Url;
 

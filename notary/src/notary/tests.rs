@@ -10,7 +10,7 @@ use serde_json::Map;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::merkle;
+use tlog::merkle;
 
 const KEY: [u8; 32] = [42; 32];
 

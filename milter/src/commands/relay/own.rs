@@ -4,7 +4,6 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
-use ::relay::dns::a_labels;
 use ::relay::publish::{
     Certificate, Finding, Key, Own, OwnHost, OwnSts, Published, Sightings, Verdict, judge, look,
 };
@@ -12,6 +11,7 @@ use ::relay::road::Clock;
 use ::relay::sts::StsCache;
 use ::relay::tlsrpt::{Day, Ledger, Report, Summary, intake, signers};
 use mail::Message;
+use net::dns::a_labels;
 use serde_json::{Value, json};
 
 use crate::commands::output;

@@ -12,8 +12,10 @@ mod stub;
 mod validator;
 mod wire;
 
-#[cfg(test)]
-pub(crate) mod script;
+// A world for tests, which may fail loudly.
+#[cfg(any(test, feature = "script"))]
+#[allow(missing_docs, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+pub mod script;
 #[cfg(test)]
 mod tests;
 

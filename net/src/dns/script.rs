@@ -29,7 +29,7 @@ use super::name;
 
 /// How one look-up goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// SERVFAIL, but an answer with the CD bit.
     Bogus,
     /// SERVFAIL in any case.
@@ -60,26 +60,26 @@ pub(crate) enum Fault {
 type Key = (String, Rtype);
 
 #[derive(Default)]
-pub(crate) struct World {
+pub struct World {
     records: HashMap<Key, Vec<(u32, Vec<u8>)>>,
     faults: HashMap<Key, Fault>,
-    pub(crate) asked: HashMap<Key, usize>,
-    pub(crate) not_validating: bool,
-    pub(crate) dead: bool,
+    pub asked: HashMap<Key, usize>,
+    pub not_validating: bool,
+    pub dead: bool,
 }
 
 /// Shared so that a test can change the world while the resolver runs.
 #[derive(Clone, Default)]
-pub(crate) struct Script {
+pub struct Script {
     world: Arc<Mutex<World>>,
 }
 
 impl Script {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self::default()
     }
 
-    pub(crate) fn with<R>(&self, change: impl FnOnce(&mut World) -> R) -> R {
+    pub fn with<R>(&self, change: impl FnOnce(&mut World) -> R) -> R {
         change(&mut self.world.lock().unwrap())
     }
 
@@ -88,32 +88,32 @@ impl Script {
         self
     }
 
-    pub(crate) fn clear(&self, owner: &str, rtype: Rtype) {
+    pub fn clear(&self, owner: &str, rtype: Rtype) {
         self.with(|world| world.records.remove(&(owner.to_owned(), rtype)));
     }
 
-    pub(crate) fn mx(self, owner: &str, preference: u16, host: &str) -> Self {
+    pub fn mx(self, owner: &str, preference: u16, host: &str) -> Self {
         let mut data = preference.to_be_bytes().to_vec();
         data.extend(wire(host));
         self.put(owner, Rtype::MX, data)
     }
 
-    pub(crate) fn addr(self, owner: &str, address: &str) -> Self {
+    pub fn addr(self, owner: &str, address: &str) -> Self {
         match address.parse().unwrap() {
             IpAddr::V4(four) => self.put(owner, Rtype::A, four.octets().to_vec()),
             IpAddr::V6(six) => self.put(owner, Rtype::AAAA, six.octets().to_vec()),
         }
     }
 
-    pub(crate) fn cname(self, owner: &str, target: &str) -> Self {
+    pub fn cname(self, owner: &str, target: &str) -> Self {
         self.put(owner, Rtype::CNAME, wire(target))
     }
 
-    pub(crate) fn dname(self, owner: &str, target: &str) -> Self {
+    pub fn dname(self, owner: &str, target: &str) -> Self {
         self.put(owner, Rtype::DNAME, wire(target))
     }
 
-    pub(crate) fn txt(self, owner: &str, strings: &[&str]) -> Self {
+    pub fn txt(self, owner: &str, strings: &[&str]) -> Self {
         let mut data = Vec::new();
         for string in strings {
             data.push(u8::try_from(string.len()).unwrap());
@@ -122,17 +122,17 @@ impl Script {
         self.put(owner, Rtype::TXT, data)
     }
 
-    pub(crate) fn tlsa(self, host: &str, parameters: [u8; 3], length: usize) -> Self {
+    pub fn tlsa(self, host: &str, parameters: [u8; 3], length: usize) -> Self {
         let mut data = parameters.to_vec();
         data.extend(vec![7; length]);
         self.put(&format!("_25._tcp.{host}"), Rtype::TLSA, data)
     }
 
-    pub(crate) fn raw(self, owner: &str, rtype: Rtype, data: &[u8]) -> Self {
+    pub fn raw(self, owner: &str, rtype: Rtype, data: &[u8]) -> Self {
         self.put(owner, rtype, data.to_vec())
     }
 
-    pub(crate) fn ttl(self, owner: &str, rtype: Rtype, ttl: u32) -> Self {
+    pub fn ttl(self, owner: &str, rtype: Rtype, ttl: u32) -> Self {
         self.with(|world| {
             let records = world.records.get_mut(&(owner.to_owned(), rtype)).unwrap();
             records.iter_mut().for_each(|record| record.0 = ttl);
@@ -140,21 +140,21 @@ impl Script {
         self
     }
 
-    pub(crate) fn fault(self, owner: &str, rtype: Rtype, fault: Fault) -> Self {
+    pub fn fault(self, owner: &str, rtype: Rtype, fault: Fault) -> Self {
         self.with(|world| world.faults.insert((owner.to_owned(), rtype), fault));
         self
     }
 
-    pub(crate) fn asked(&self, owner: &str, rtype: Rtype) -> usize {
+    pub fn asked(&self, owner: &str, rtype: Rtype) -> usize {
         self.with(|world| world.asked.get(&(owner.to_owned(), rtype)).copied().unwrap_or(0))
     }
 
     /// Starts the resolver and gives a stub for it with a short time-out.
-    pub(crate) async fn start(&self) -> Dns {
+    pub async fn start(&self) -> Dns {
         Dns::new(self.start_config().await)
     }
 
-    pub(crate) async fn start_config(&self) -> DnsConfig {
+    pub async fn start_config(&self) -> DnsConfig {
         let (udp, tcp) = sockets().await;
         let resolver = udp.local_addr().unwrap();
         tokio::spawn(serve_udp(udp, self.clone()));

@@ -1,0 +1,1 @@
+//! Finds the certificates of strangers where they publish them.

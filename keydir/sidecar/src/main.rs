@@ -1,0 +1,3 @@
+//! `gatepost-keydir`.
+
+fn main() {}
