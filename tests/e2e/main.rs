@@ -19,6 +19,7 @@ mod filter;
 mod forward;
 mod header_protection;
 mod inbound;
+mod keydir;
 mod other_ways;
 mod outbound;
 mod password;

@@ -1,0 +1,1 @@
+//! The key directory: strangers find our keys, we find theirs, and nobody swaps one unseen.
