@@ -9,6 +9,7 @@
 //! can read the memory of this process or both the directory and the master key.
 
 mod envelope;
+mod epochs;
 mod files;
 mod master;
 mod pkcs12;
@@ -124,14 +125,19 @@ impl From<CustodyError> for mail::Failure {
 /// The secret keys of this gateway. Share one per process; all methods take `&self`.
 pub struct Custody {
     dir: PathBuf,
+    /// Where the keys of epochs are.
+    epochs: PathBuf,
     source: MasterSource,
     state: Mutex<State>,
 }
 
+/// What changes when the key of a certificate does: its file, and the keys of epochs if there are any.
+type KeyStamp = (Stamp, Option<(Stamp, Stamp)>);
+
 #[derive(Default)]
 struct State {
     master: Option<Arc<MasterKey>>,
-    unlocked: HashMap<String, (Stamp, Arc<SecretCert>)>,
+    unlocked: HashMap<String, (KeyStamp, Arc<SecretCert>)>,
     unlocked_smime: HashMap<String, (Stamp, Arc<SecretKey>)>,
 }
 
@@ -149,7 +155,8 @@ impl Custody {
     /// If the directory cannot be made or others have access to it.
     pub fn open(dir: &Path, master: impl Into<MasterSource>) -> Result<Self, CustodyError> {
         files::prepare_directory(dir)?;
-        Ok(Self { dir: dir.to_owned(), source: master.into(), state: Mutex::default() })
+        let epochs = dir.join(epochs::DIRECTORY);
+        Ok(Self { dir: dir.to_owned(), epochs, source: master.into(), state: Mutex::default() })
     }
 
     /// Tells whether the master key can be had now.
@@ -199,8 +206,7 @@ impl Custody {
     /// had now.
     pub fn get(&self, fingerprint: &str) -> Result<Arc<SecretCert>, CustodyError> {
         let fingerprint = fingerprint.to_ascii_uppercase();
-        let path = self.key_path(&fingerprint)?;
-        let Some(stamp) = files::stamp(&path)? else {
+        let Some(stamp) = self.key_stamp(&fingerprint)? else {
             self.lock().unlocked.remove(&fingerprint);
             return Err(CustodyError::Unknown(fingerprint));
         };
@@ -210,7 +216,7 @@ impl Custody {
             return Ok(key.clone());
         }
         let master = self.master()?;
-        let key = SecretCert::new(self.read(&fingerprint, &master)?)
+        let key = SecretCert::new(self.read_whole(&fingerprint, &master)?)
             .map_err(|_| CustodyError::NoSecret(fingerprint.clone()))?;
         let key = Arc::new(key);
         self.lock().unlocked.insert(fingerprint, (stamp, key.clone()));
@@ -244,6 +250,7 @@ impl Custody {
             return Err(CustodyError::Unknown(fingerprint));
         }
         self.lock().unlocked.remove(&fingerprint);
+        self.remove_epochs_of(&fingerprint)?;
         files::remove(&path)
     }
 
@@ -252,7 +259,7 @@ impl Custody {
     /// # Errors
     /// As [`Custody::get`].
     pub fn export(&self, fingerprint: &str) -> Result<Zeroizing<Vec<u8>>, CustodyError> {
-        secret_bytes(&self.read(&fingerprint.to_ascii_uppercase(), &*self.master()?)?)
+        secret_bytes(&self.read_whole(&fingerprint.to_ascii_uppercase(), &*self.master()?)?)
     }
 
     /// Makes a revocation certificate for a key in custody; see [`revoke`].
@@ -296,6 +303,15 @@ impl Custody {
             return Err(CustodyError::Damaged { path });
         }
         Ok(cert)
+    }
+
+    fn key_stamp(&self, fingerprint: &str) -> Result<Option<KeyStamp>, CustodyError> {
+        let Some(file) = files::stamp(&self.key_path(fingerprint)?)? else { return Ok(None) };
+        let epochs = match files::stamp(&self.epochs)? {
+            Some(epochs) => files::stamp(&self.dir)?.map(|dir| (epochs, dir)),
+            None => None,
+        };
+        Ok(Some((file, epochs)))
     }
 
     /// Reads a key file and opens its envelope, which is bound to `context`.

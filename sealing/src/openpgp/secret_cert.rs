@@ -80,6 +80,11 @@ impl SecretCert {
         self.public.fingerprint()
     }
 
+    /// With its secrets, for what makes new keys of it.
+    pub(crate) fn secret(&self) -> &Cert {
+        &self.secret
+    }
+
     /// The transferable secret key (RFC 9580 section 10.2), for custody and export only.
     ///
     /// # Errors
