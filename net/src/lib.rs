@@ -1,7 +1,9 @@
 //! Names and requests of the Internet.
 //!
 //! [`dns`] keeps apart what DNSSEC keeps apart; [`http`] makes one request over a connection that is already
-//! there. Nothing here decides anything: whoever asks knows what an answer means.
+//! there; [`https`] makes one to a host that a stranger named, without being led astray. Nothing here decides
+//! anything: whoever asks knows what an answer means.
 
 pub mod dns;
 pub mod http;
+pub mod https;

@@ -1,1 +1,34 @@
 //! Finds the certificates of strangers where they publish them.
+//!
+//! [`Discovery::find`] asks the configured sources one after the other and keeps three outcomes apart: found,
+//! certainly none, could not tell. A failure of TLS, a time-out, a server error, SERVFAIL, a bogus answer or one
+//! that is too large is never "no key". A change of the certificate that was used before for a mailbox is a fourth
+//! outcome: it is held until its old key, the domain's log or the administrator vouches for it.
+//!
+//! What strangers send is read by `keydir` only, which knows OpenPGP and X.509; what this room decides
+//! ([`trust::decide`]) is pure. Chains of S/MIME certificates are judged by the caller, who has the anchors.
+
+mod clock;
+mod config;
+mod discovery;
+mod found;
+mod trace;
+pub mod trust;
+
+pub use clock::Clock;
+pub use config::Config;
+pub use config::Directory;
+pub use config::Lifetimes;
+pub use config::Place;
+pub use config::Source;
+pub use config::SourceKind;
+pub use discovery::Discovery;
+pub use discovery::OpenError;
+pub use found::Candidate;
+pub use found::Found;
+pub use found::Held;
+pub use found::LogVerifier;
+pub use found::Outcome;
+pub use trace::Step;
+pub use trace::StepOutcome;
+pub use trace::Trace;
