@@ -4,6 +4,7 @@ mod cache;
 mod certificates;
 mod error;
 mod look_up;
+mod prune;
 mod rows;
 mod schema;
 

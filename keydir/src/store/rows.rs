@@ -133,6 +133,17 @@ pub(super) fn add_component(
     Ok(())
 }
 
+/// Makes a certificate unknown under a handle.
+pub(super) fn remove_component(
+    transaction: &Transaction<'_>,
+    handle: &str,
+    fingerprint: &str,
+) -> Result<(), StoreError> {
+    let sql = "DELETE FROM component WHERE handle = ?1 AND fingerprint = ?2";
+    transaction.execute(sql, [handle, fingerprint])?;
+    Ok(())
+}
+
 /// Reads one record.
 pub(super) fn load(connection: &Connection, fingerprint: &str) -> Result<Option<Record>, StoreError> {
     let row = connection
