@@ -16,6 +16,7 @@ use crate::authority::config::CaConfig;
 use crate::disclaimer_config::{self, DisclaimerConfig};
 use crate::listen::Endpoint;
 use crate::relay::config::RelayConfig;
+use crate::rotation::RotationConfig;
 use crate::smime_config::SmimeConfig;
 
 /// Everything that one configuration file says.
@@ -31,6 +32,8 @@ pub struct Config {
     pub smime: SmimeConfig,
     /// The `[ca]` section.
     pub ca: CaConfig,
+    /// The `[rotation]` section.
+    pub rotation: RotationConfig,
     /// The `[accounts]` section, if there is one.
     pub accounts: Option<AccountsConfig>,
     /// The `[disclaimer."…"]` sections, by name.
@@ -129,6 +132,9 @@ impl Config {
         let mut section = root.take_section("ca");
         let ca = CaConfig::take(&mut section);
         root.close(section);
+        let mut section = root.take_section("rotation");
+        let rotation = RotationConfig::take(&mut section);
+        root.close(section);
         let mut section = root.take_section("accounts");
         let accounts = AccountsConfig::take(&mut section);
         root.close(section);
@@ -147,7 +153,7 @@ impl Config {
         mistakes.into_result()?;
         match (gateway, policy) {
             (Some(gateway), Some(policy)) => {
-                Ok(Self { gateway, policy, relay, smime, ca, accounts, disclaimers })
+                Ok(Self { gateway, policy, relay, smime, ca, rotation, accounts, disclaimers })
             }
             // Unreachable: a missing half has left its mistakes above. An empty list says no more.
             _ => Err(ConfigErrors::default()),

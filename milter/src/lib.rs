@@ -31,6 +31,7 @@ pub mod reply;
 pub mod results;
 pub mod revocation;
 pub mod rooms;
+pub mod rotation;
 pub mod run;
 pub mod session;
 pub mod smime_config;

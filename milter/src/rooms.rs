@@ -80,6 +80,10 @@ pub fn open_keys(config: &Config, telemetry: Arc<Telemetry>) -> Result<KeyRing, 
         .map_err(|error| Exit::unavailable("cannot open the certificate store", error))?;
     let custody = Custody::open(&gateway.state.join("secrets"), master_key(gateway)?)
         .map_err(|error| Exit::unavailable("cannot open the key custody", error))?;
+    let custody = match &config.rotation.directory {
+        Some(dir) => custody.with_epochs_in(dir),
+        None => custody,
+    };
     let anchors = ArcSwap::from_pointee(fresh_anchors(config)?);
     let revocation = RevocationRoom::new(&gateway.state);
     Ok(KeyRing { store, custody, anchors, revocation, telemetry })

@@ -27,6 +27,7 @@ use crate::relay::tasks::RelayTasks;
 use crate::relay::witness::Recorder;
 use crate::revocation;
 use crate::rooms;
+use crate::rotation;
 use crate::session::callbacks;
 use crate::trust;
 
@@ -81,6 +82,7 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
     look_after_authority(&gateway, &config).await?;
     tokio::spawn(trust::watch(gateway.clone()));
     tokio::spawn(revocation::look_after(gateway.clone()));
+    tokio::spawn(rotation::look_after(gateway.clone()));
     let ready = Arc::new(AtomicBool::new(true));
     gateway.telemetry().reloaded(true, gateway.now());
     gateway.telemetry().notary_opened(gateway.notary.counts().size, gateway.now());

@@ -350,6 +350,12 @@ pub enum Keys {
         #[arg(long)]
         json: bool,
     },
+    /// Make the encryption subkeys that are due and destroy the epochs that are over, as the daemon does by itself.
+    Rotate {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Set how far a certificate is trusted.
     Trust {
         /// Fingerprint.

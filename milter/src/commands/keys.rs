@@ -19,6 +19,7 @@ use crate::config::{Config, MasterKeySource};
 use crate::exit::Exit;
 use crate::keyring::{KeyRing, chain};
 use crate::rooms;
+use crate::rotation;
 
 /// Most bytes taken from a file of keys.
 const INPUT_LIMIT: u64 = 16 << 20;
@@ -68,11 +69,37 @@ pub fn run(config: &Config, command: Keys) -> Result<(), Exit> {
             let record = revoke(&keys, &fingerprint, reason, &message, now)?;
             show(&[record], json)
         }
+        Keys::Rotate { json } => rotate(config, &keys, json, now),
         Keys::Trust { fingerprint, trust, json } => {
             let fingerprint = fingerprint.to_uppercase();
             keys.store.set_trust(&fingerprint, trust.into()).map_err(store_error)?;
             show(&[known(&keys, &fingerprint)?], json)
         }
+    }
+}
+
+fn rotate(config: &Config, keys: &KeyRing, json: bool, now: i64) -> Result<(), Exit> {
+    if !config.rotation.enabled {
+        return Err(Exit::config("nothing is rotated: write a section [rotation] into the configuration"));
+    }
+    let round = rotation::round(keys, &config.rotation, now)
+        .map_err(|error| Exit::unavailable("encryption subkeys were not rotated", error))?;
+    if json {
+        output::json(&round)?;
+    } else {
+        for fingerprint in &round.rotated {
+            output::line(&format!("{fingerprint}: new encryption subkey"))?;
+        }
+        for until in &round.destroyed {
+            output::line(&format!("epoch until {until}: secret keys destroyed"))?;
+        }
+    }
+    match round.failed.first() {
+        Some(failed) => Err(Exit::data(
+            format!("{}: no new encryption subkey", failed.fingerprint),
+            std::io::Error::other(failed.why.clone()),
+        )),
+        None => Ok(()),
     }
 }
 
