@@ -1,1 +1,19 @@
 //! `gatepost-keydir`, the sidecar: the process that faces the Internet and holds no secret key but its TLS key.
+//!
+//! It reads the publication that the gateway writes ([`keydir::Publication`]) and shows it through doors: the Web
+//! Key Directory, key server look-ups, LDAP, the key log, the certification authority's files, and a page
+//! for people. All doors share one [`Directory`]. What is not there, whatever the reason, gets the same answer.
+
+pub mod answer;
+pub mod client;
+pub mod clock;
+pub mod config;
+pub mod counters;
+mod directory;
+pub mod exit;
+pub mod limits;
+pub mod logging;
+pub mod serve;
+pub mod tls;
+
+pub use directory::Directory;

@@ -1,0 +1,5 @@
+//! `gatepost-keydir serve`.
+
+mod router;
+
+pub use router::router;
