@@ -2,7 +2,12 @@
 //!
 //! This crate knows neither mail nor keys: it takes hashes and bytes. The notary and the key log build on it.
 
+pub mod checkpoint;
+mod encoding;
+pub mod key;
 pub mod merkle;
+pub mod note;
+pub mod tiles;
 
 /// A SHA-256 hash.
 pub type Hash = [u8; 32];

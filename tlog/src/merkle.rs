@@ -43,10 +43,39 @@ impl Tree {
 
     /// The Merkle tree hash; that of the empty tree is SHA-256 of nothing.
     pub fn root(&self) -> Hash {
-        let mut subtrees = self.complete.iter().rev();
-        let Some(&last) = subtrees.next() else { return Sha256::digest([]).into() };
-        subtrees.fold(last, |right, left| node_hash(left, &right))
+        join(&self.complete)
     }
+}
+
+/// The hash of the tree whose complete subtrees, the largest first, have these roots.
+pub(crate) fn join(subtrees: &[Hash]) -> Hash {
+    let mut rightwards = subtrees.iter().rev();
+    let Some(&last) = rightwards.next() else { return Sha256::digest([]).into() };
+    rightwards.fold(last, |right, left| node_hash(left, &right))
+}
+
+/// The roots of the complete subtrees of which a tree consists, the largest first, from the nodes at
+/// the right end of some levels, the highest level first.
+pub(crate) fn subtrees<'e>(
+    edges: impl IntoIterator<Item = &'e (impl AsRef<[Hash]> + ?Sized + 'e)>,
+) -> Vec<Hash> {
+    let mut subtrees = Vec::new();
+    for edge in edges {
+        let mut rest = edge.as_ref();
+        while !rest.is_empty() {
+            let (left, right) = rest.split_at(1 << rest.len().ilog2());
+            subtrees.push(complete(left));
+            rest = right;
+        }
+    }
+    subtrees
+}
+
+/// The root over nodes of one level, as many as a power of two.
+pub(crate) fn complete(nodes: &[Hash]) -> Hash {
+    let mut tree = Tree::new();
+    nodes.iter().for_each(|node| tree.push(*node));
+    tree.root()
 }
 
 /// RFC 6962 section 2.1: the hash of an inner node is SHA-256(0x01 || left || right).

@@ -1,0 +1,142 @@
+//! Files that are there whole or not at all.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::fs::TryLockError;
+use std::io;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+
+use super::TilesError;
+
+/// What is being written; there is one writer, so one name is enough, and what a crash leaves behind
+/// is overwritten by the next write.
+const NEW: &str = ".new";
+
+/// The directory of a log, locked against other writers for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Files {
+    root: PathBuf,
+    /// Directories in which names have changed since the last [`Files::sync`].
+    changed: BTreeSet<PathBuf>,
+    _lock: File,
+    #[cfg(test)]
+    pub(super) fuse: Fuse,
+}
+
+impl Files {
+    pub(super) fn lock(root: &Path) -> Result<Files, TilesError> {
+        let failed = |source| TilesError::Io { path: root.join(".lock").display().to_string(), source };
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(root.join(".lock"));
+        let lock = lock.map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(TilesError::Locked),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        Ok(Files {
+            root: root.to_owned(),
+            changed: BTreeSet::new(),
+            _lock: lock,
+            #[cfg(test)]
+            fuse: Fuse::default(),
+        })
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Writes a file under another name, and gives it its name once its bytes are on disk. The name
+    /// is on disk after [`Files::sync`].
+    pub(super) fn replace(&mut self, path: &str, bytes: &[u8]) -> Result<(), TilesError> {
+        self.try_replace(path, bytes).map_err(|source| TilesError::Io { path: path.to_owned(), source })
+    }
+
+    fn try_replace(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let target = self.root.join(path);
+        let new = self.root.join(NEW);
+        self.make_parents(&target)?;
+        self.step()?;
+        let mut file = File::create(&new)?;
+        let (begin, end) = bytes.split_at(bytes.len() / 2);
+        file.write_all(begin)?;
+        self.step()?;
+        file.write_all(end)?;
+        self.step()?;
+        file.sync_all()?;
+        self.step()?;
+        std::fs::rename(&new, &target)
+    }
+
+    fn make_parents(&mut self, target: &Path) -> io::Result<()> {
+        let Some(parent) = target.parent() else { return Ok(()) };
+        self.changed.insert(parent.to_owned());
+        if parent.is_dir() {
+            return Ok(());
+        }
+        let above = parent.ancestors().skip(1).take_while(|path| path.starts_with(&self.root));
+        self.changed.extend(above.map(Path::to_owned));
+        self.step()?;
+        std::fs::create_dir_all(parent)
+    }
+
+    /// Puts all new names on disk.
+    pub(super) fn sync(&mut self) -> Result<(), TilesError> {
+        for directory in &self.changed {
+            let synced = self.step().and_then(|()| File::open(directory)?.sync_all());
+            let path = || directory.display().to_string();
+            synced.map_err(|source| TilesError::Io { path: path(), source })?;
+        }
+        self.changed.clear();
+        Ok(())
+    }
+
+    /// Removes a directory with its files; nobody may need them any more.
+    pub(super) fn discard(&mut self, path: &str) -> Result<(), TilesError> {
+        let removed = self.step().and_then(|()| std::fs::remove_dir_all(self.root.join(path)));
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(TilesError::Io { path: path.to_owned(), source: error })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "tests interrupt here")]
+    fn step(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[cfg(test)]
+    fn step(&self) -> io::Result<()> {
+        self.fuse.step()
+    }
+}
+
+/// Lets a test end every run of the writer at every step.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub(super) struct Fuse(std::cell::Cell<Option<u32>>);
+
+#[cfg(test)]
+impl Fuse {
+    /// Everything fails after so many steps.
+    pub(super) fn burn_after(&self, steps: u32) {
+        self.0.set(Some(steps));
+    }
+
+    fn step(&self) -> io::Result<()> {
+        match self.0.get() {
+            None => Ok(()),
+            Some(0) => Err(io::Error::other("the power failed")),
+            Some(left) => {
+                self.0.set(Some(left - 1));
+                Ok(())
+            }
+        }
+    }
+}
