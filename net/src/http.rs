@@ -22,6 +22,8 @@ pub struct Response {
     pub status: u16,
     /// The value of Content-Type, as sent.
     pub media_type: Option<String>,
+    /// The value of Location, as sent.
+    pub location: Option<String>,
     /// Empty unless the status is 200.
     pub body: Vec<u8>,
 }
@@ -109,16 +111,16 @@ where
         }
         head = Head::read(&mut stream, &mut budget).await?;
     }
-    let Head { status, media_type, .. } = &head;
-    let (status, media_type) = (*status, media_type.clone());
+    let (status, media_type, location) = (head.status, head.media_type.clone(), head.location.clone());
     let body = if status == 200 { body(&mut stream, &head, limit, &mut budget).await? } else { Vec::new() };
-    Ok(Response { status, media_type, body })
+    Ok(Response { status, media_type, location, body })
 }
 
 #[derive(Default)]
 struct Head {
     status: u16,
     media_type: Option<String>,
+    location: Option<String>,
     length: Option<u64>,
     chunked: bool,
     encoding: Option<String>,
@@ -148,6 +150,9 @@ impl Head {
         match name {
             "content-type" => {
                 self.media_type.get_or_insert_with(|| value.to_owned());
+            }
+            "location" => {
+                self.location.get_or_insert_with(|| value.to_owned());
             }
             "content-length" => {
                 let length = value.parse().map_err(|_| HttpError::Malformed)?;

@@ -150,6 +150,15 @@ impl Dns {
         .await
     }
 
+    /// The data of all records of a type, by its number, as they lie in the answer. For types whose data hold no
+    /// names, such as OPENPGPKEY (61) and SMIMEA (53).
+    pub async fn raw(&self, name: &str, rtype: u16) -> Resolved<Vec<u8>> {
+        self.look(name, Rtype::from_int(rtype), |record| {
+            Some(record.to_record::<UnknownRecordData<_>>().ok()??.data().data().to_vec())
+        })
+        .await
+    }
+
     /// The TXT records of a name. The strings of one record are joined without a space.
     pub async fn txt(&self, name: &str) -> Resolved<String> {
         self.look(name, Rtype::TXT, |record| {
