@@ -14,6 +14,7 @@ use policy::{ConfigErrors, Located, Policy, Section, parse_document};
 use crate::accounts::config::AccountsConfig;
 use crate::authority::config::CaConfig;
 use crate::disclaimer_config::{self, DisclaimerConfig};
+use crate::discovery::config::DiscoveryConfig;
 use crate::listen::Endpoint;
 use crate::relay::config::RelayConfig;
 use crate::rotation::RotationConfig;
@@ -28,6 +29,8 @@ pub struct Config {
     pub policy: Policy,
     /// The `[relay]` section, if there is one.
     pub relay: Option<RelayConfig>,
+    /// The `[discovery]` section, if there is one.
+    pub discovery: Option<DiscoveryConfig>,
     /// The `[smime]` section.
     pub smime: SmimeConfig,
     /// The `[ca]` section.
@@ -126,6 +129,10 @@ impl Config {
         let mut section = root.take_section("relay");
         let relay = section.is_present().then(|| RelayConfig::take(&mut section, gateway.as_ref())).flatten();
         root.close(section);
+        let mut section = root.take_section("discovery");
+        let discovery =
+            section.is_present().then(|| DiscoveryConfig::take(&mut section, gateway.as_ref())).flatten();
+        root.close(section);
         let mut section = root.take_section("smime");
         let smime = SmimeConfig::take(&mut section);
         root.close(section);
@@ -153,7 +160,7 @@ impl Config {
         mistakes.into_result()?;
         match (gateway, policy) {
             (Some(gateway), Some(policy)) => {
-                Ok(Self { gateway, policy, relay, smime, ca, rotation, accounts, disclaimers })
+                Ok(Self { gateway, policy, relay, discovery, smime, ca, rotation, accounts, disclaimers })
             }
             // Unreachable: a missing half has left its mistakes above. An empty list says no more.
             _ => Err(ConfigErrors::default()),
@@ -262,7 +269,7 @@ fn master_key_source(text: &str) -> Result<MasterKeySource, String> {
     }
 }
 
-fn network(text: &str) -> Result<IpNet, String> {
+pub(crate) fn network(text: &str) -> Result<IpNet, String> {
     text.parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
         .map_err(|_| format!("`{text}` is not a network such as 192.0.2.0/24"))

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mail::{BodyWriter, Failure, Message};
-use policy::{Facts, KeyAnswer, KeyFacts, KeyKind, RcptDecision, RecipientFacts};
+use policy::{Direction, Facts, KeyAnswer, KeyFacts, KeyKind, RcptDecision, RecipientFacts};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::config::{Config, GatewayConfig};
+use crate::discovery::DiscoveryRoom;
 use crate::facts::{facts_at_rcpt, recipient_direction};
 use crate::gateway::Gateway;
 use crate::keyring::Lookup;
@@ -115,6 +116,16 @@ pub async fn wait_all(lookups: Vec<PendingLookup>, kinds: &[KeyKind]) -> Vec<Loo
     known
 }
 
+/// Adds what the sources of discovery know to what the store said about the recipient of `facts`.
+async fn with_strangers(stored: JoinHandle<Lookup>, room: Arc<DiscoveryRoom>, facts: Facts) -> Lookup {
+    // What the look-up in the store leaves unanswered counts as not known.
+    let lookup = stored.await.unwrap_or_default();
+    match facts.recipients.first() {
+        Some(recipient) => room.complete(&recipient.address, lookup, facts.now).await,
+        None => lookup,
+    }
+}
+
 /// Adds to the keys of a recipient whether the road to its domain is authenticated.
 async fn with_road(stored: JoinHandle<Lookup>, relay: Option<Arc<RelayRoom>>, domain: String) -> Lookup {
     let answer = match relay {
@@ -200,10 +211,24 @@ impl Draft {
         let password = self.config.policy.password_for(&facts, 0);
         let (keys, address, now) = (gateway.keys().clone(), address.to_owned(), gateway.now());
         let stored = spawn_blocking(move || keys.encryption(&address, &kinds, &password, now));
+        let stored = match &gateway.discovery {
+            Some(room) if self.asks_strangers(&facts) => {
+                tokio::spawn(with_strangers(stored, room.clone(), facts))
+            }
+            _ => stored,
+        };
         PendingLookup::UnderWay(match road {
             None => stored,
             Some((relay, domain)) => tokio::spawn(with_road(stored, relay, domain)),
         })
+    }
+
+    /// Whether certificates of this recipient are looked for outside: not for our own users, and not for mail that
+    /// will certainly not be encrypted, for whoever is asked learns who gets mail.
+    fn asks_strangers(&self, facts: &Facts) -> bool {
+        let kinds = self.config.policy.wanted_kinds().iter().filter(|kind| kind.scheme().is_some());
+        facts.recipients.iter().all(|recipient| recipient.direction == Direction::Outbound)
+            && kinds.into_iter().any(|kind| self.config.policy.wants(*kind, facts, 0))
     }
 
     fn decide_recipient(&self, gateway: &Gateway, recipient: &Recipient, lookup: &Lookup) -> RcptDecision {

@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::copies;
+use crate::discovery::DiscoveryRoom;
 use crate::disposition::Disposition;
 use crate::draft::{Completed, Draft, wait_all};
 use crate::judge::{Judgement, Stopped, judge};
@@ -51,6 +52,8 @@ pub struct Gateway {
     pub under_way: Arc<AtomicUsize>,
     /// Knows roads, where a relay is configured.
     pub relay: Option<Arc<RelayRoom>>,
+    /// Looks for certificates of strangers, where that is configured.
+    pub discovery: Option<Arc<DiscoveryRoom>>,
 }
 
 /// What the configuration needs of the MTA.

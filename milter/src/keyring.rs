@@ -112,6 +112,13 @@ impl KeyRing {
         lookup
     }
 
+    /// Looks for one kind of certificate to encrypt to a subject. Blocking.
+    pub fn encryption_to(&self, subject: Subject, kind: KeyKind, now: i64) -> Lookup {
+        let mut lookup = Lookup::default();
+        self.ask(&mut lookup, Some(subject), kind, Purpose::Encrypt, now);
+        lookup
+    }
+
     /// Looks for keys of ours that sign for an originator. Blocking.
     ///
     /// A certificate whose secret key cannot be had is "could not tell", never "none": the key

@@ -10,6 +10,7 @@ pub mod commands;
 pub mod config;
 pub mod copies;
 pub mod disclaimer_config;
+pub mod discovery;
 pub mod disposition;
 pub mod draft;
 pub mod exit;

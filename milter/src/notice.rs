@@ -3,6 +3,7 @@
 
 use mail::Message;
 
+use crate::discovery::Hold;
 use crate::password::Password;
 use crate::spool::{Copy, Ticket};
 use crate::transaction::{Transaction, address_of_path, new_id};
@@ -122,6 +123,58 @@ pub fn password_receipt(
             reverse_path: String::new(),
             parameters: Vec::new(),
             recipients: vec![(format!("<{sender}>"), Vec::new())],
+            hold: None,
+            notice: true,
+            created: now,
+        },
+        message: Message::parse(text.as_bytes()),
+    }
+}
+
+/// Tells the administrator of a certificate that is not used until somebody approves it.
+pub fn held(hold: &Hold, to: &str, name: &str, now: i64) -> Copy {
+    let id = new_id();
+    let before = match &hold.old {
+        Some(old) => format!("Until now this one was used:\r\n\r\n\u{20} {old}"),
+        None => "None was used before.".to_owned(),
+    };
+    let text = format!(
+        "From: Mail gateway <MAILER-DAEMON@{name}>\r\n\
+         To: <{to}>\r\n\
+         Subject: A certificate waits for your approval\r\n\
+         Date: {date}\r\n\
+         Message-ID: <{id}@{name}>\r\n\
+         Auto-Submitted: auto-generated\r\n\
+         MIME-Version: 1.0\r\n\
+         Content-Type: text/plain; charset=utf-8\r\n\
+         Content-Transfer-Encoding: 8bit\r\n\
+         \r\n\
+         For {subject} there is a certificate that is not used yet:\r\n\
+         \r\n\
+         \u{20} {new} ({origin})\r\n\
+         \r\n\
+         {why}\r\n\
+         \r\n\
+         {before}\r\n\
+         \r\n\
+         Ask its holder for the fingerprint, by telephone or another way, not by mail. If it is the same:\r\n\
+         \r\n\
+         \u{20} gatepost keys trust {new} accepted\r\n",
+        date = date(now),
+        subject = hold.subject,
+        new = hold.new,
+        origin = hold.origin,
+        why = hold.why,
+    );
+    Copy {
+        ticket: Ticket {
+            idempotency: id.clone(),
+            transaction: id.clone(),
+            queue_id: "NOQUEUE".to_owned(),
+            id,
+            reverse_path: String::new(),
+            parameters: Vec::new(),
+            recipients: vec![(format!("<{to}>"), Vec::new())],
             hold: None,
             notice: true,
             created: now,

@@ -10,11 +10,12 @@ use arc_swap::ArcSwap;
 use keydir::{Anchors, LocalAuthority, Store};
 use notary::{Notary, Options, Reader, system_clock};
 use sealing::custody::{Custody, MasterKey, MasterKeyError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use crate::authority::{self, AuthorityRoom};
 use crate::clock::Clock;
 use crate::config::{Config, GatewayConfig, MasterKeySource};
+use crate::discovery::{DiscoveryRoom, Hold};
 use crate::exit::Exit;
 use crate::gateway::Gateway;
 use crate::keyring::KeyRing;
@@ -27,19 +28,26 @@ use crate::token::Tokens;
 /// What the notary's key is derived for.
 const NOTARY_PURPOSE: &str = "gatepost notary 1";
 
+/// Certificates that are held, to be told.
+pub type Holds = mpsc::Receiver<Hold>;
+
 /// Opens everything the daemon needs.
+///
+/// Gives also what will tell of certificates that are held.
 ///
 /// # Errors
 /// What is missing, with the fix.
-pub fn open(config: Arc<Config>) -> Result<Gateway, Exit> {
+pub fn open(config: Arc<Config>) -> Result<(Gateway, Option<Holds>), Exit> {
     let telemetry = telemetry()?;
     let keys = Arc::new(open_keys(&config, telemetry.clone())?);
     let notary = open_notary(&config.gateway)?;
     let relay = RelayRoom::open(&config, telemetry.clone())?;
+    let discovery = DiscoveryRoom::open(&config, keys.clone(), Clock::System)?;
+    let (discovery, holds) = discovery.unzip();
     let spool = Spool::open(&config.gateway.state.join("spool"))
         .map_err(|error| Exit::unavailable("cannot open the spool", error))?;
     let tokens = Tokens::new().map_err(|error| Exit::unavailable("no randomness", error))?;
-    Ok(Gateway {
+    let gateway = Gateway {
         config: ArcSwap::new(config),
         keys,
         notary,
@@ -50,7 +58,9 @@ pub fn open(config: Arc<Config>) -> Result<Gateway, Exit> {
         bell: Arc::new(Notify::new()),
         under_way: Arc::new(AtomicUsize::new(0)),
         relay,
-    })
+        discovery,
+    };
+    Ok((gateway, holds))
 }
 
 /// Opens the notary's log for writing; one process at a time.

@@ -16,6 +16,7 @@ use crate::accounts;
 use crate::authority::config::CaConfig;
 use crate::authority::{self, AuthorityRoom};
 use crate::config::Config;
+use crate::discovery;
 use crate::exit::Exit;
 use crate::gateway::Gateway;
 use crate::http;
@@ -68,7 +69,8 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
     let config = Arc::new(config);
     // Before anybody can think that we are up: until then a signal ends the process at once.
     let signals = Signals::listen().map_err(|error| Exit::unavailable("cannot follow signals", error))?;
-    let gateway = Arc::new(rooms::open(config.clone())?);
+    let (gateway, holds) = rooms::open(config.clone())?;
+    let gateway = Arc::new(gateway);
     tokio::spawn(tidy(gateway.clone()));
     let (drain, draining) = watch::channel(false);
     let listeners = Listeners::bind(&config.gateway.listen, becomes_true(draining.clone()))
@@ -83,6 +85,10 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
     tokio::spawn(trust::watch(gateway.clone()));
     tokio::spawn(revocation::look_after(gateway.clone()));
     tokio::spawn(rotation::look_after(gateway.clone()));
+    if let (Some(room), Some(holds)) = (&gateway.discovery, holds) {
+        tokio::spawn(discovery::tasks::tend(room.clone()));
+        tokio::spawn(discovery::tasks::tell(gateway.clone(), holds));
+    }
     let ready = Arc::new(AtomicBool::new(true));
     gateway.telemetry().reloaded(true, gateway.now());
     gateway.telemetry().notary_opened(gateway.notary.counts().size, gateway.now());

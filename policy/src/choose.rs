@@ -233,7 +233,7 @@ pub(crate) fn lack_in_words(why: &[String]) -> &'static str {
 }
 
 /// A kind of key as people say it.
-pub(crate) fn kind_in_words(kind: KeyKind) -> &'static str {
+pub fn kind_in_words(kind: KeyKind) -> &'static str {
     match kind {
         KeyKind::UserSmime => "user S/MIME",
         KeyKind::UserOpenpgp => "user OpenPGP",

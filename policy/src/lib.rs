@@ -76,3 +76,4 @@ pub use crate::style::Nesting;
 pub use crate::style::PasswordForm;
 pub use crate::style::SignedForm;
 pub use crate::style::Style;
+pub use choose::kind_in_words;

@@ -350,6 +350,17 @@ pub enum Keys {
         #[arg(long)]
         json: bool,
     },
+    /// Look for the certificates of an address as the gateway would for a message to it.
+    Lookup {
+        /// The address.
+        address: String,
+        /// Tell every source that was asked, what it said, and why the winner won.
+        #[arg(long)]
+        explain: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Make the encryption subkeys that are due and destroy the epochs that are over, as the daemon does by itself.
     Rotate {
         /// Print JSON.

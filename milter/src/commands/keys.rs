@@ -1,5 +1,6 @@
 //! `gatepost keys`.
 
+mod lookup;
 mod smime;
 
 use std::fs;
@@ -69,6 +70,7 @@ pub fn run(config: &Config, command: Keys) -> Result<(), Exit> {
             let record = revoke(&keys, &fingerprint, reason, &message, now)?;
             show(&[record], json)
         }
+        Keys::Lookup { address, explain, json } => lookup::run(config, keys, &address, explain, json),
         Keys::Rotate { json } => rotate(config, &keys, json, now),
         Keys::Trust { fingerprint, trust, json } => {
             let fingerprint = fingerprint.to_uppercase();

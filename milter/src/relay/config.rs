@@ -187,7 +187,8 @@ impl RelayConfig {
     }
 }
 
-fn take_validation(section: &mut Section) -> Validation {
+/// Takes who validates.
+pub(crate) fn take_validation(section: &mut Section) -> Validation {
     // The file of Debian's package dns-root-data.
     let own = || Validation::Own(PathBuf::from("/usr/share/dns/root.key"));
     let choices = [("own", own()), ("resolver", Validation::Resolver)];
@@ -202,7 +203,8 @@ fn take_validation(section: &mut Section) -> Validation {
     Validation::Own(anchors.value)
 }
 
-fn take_dns(section: &mut Section, validation: &Validation) -> DnsConfig {
+/// Takes the resolver and how it is asked.
+pub(crate) fn take_dns(section: &mut Section, validation: &Validation) -> DnsConfig {
     let default = DnsConfig::default();
     let trusted = section.take_boolean("resolver_elsewhere").is_some_and(|trusted| trusted.value);
     // Whoever is on the way cannot forge what is validated here.

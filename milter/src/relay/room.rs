@@ -13,7 +13,7 @@ use ::relay::sts::StsCache;
 use ::relay::tls::{Tls, system_roots};
 use ::relay::tlsrpt::{Collector, Https, Reporter, Reporting, Signer};
 use mail::Failure;
-use net::dns::{Dns, a_labels};
+use net::dns::{Dns, DnsConfig, a_labels};
 use policy::{Encrypt, KeyAnswer, KeyKind, Plan};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -55,12 +55,20 @@ pub struct RelayRoom {
 /// # Errors
 /// The trust anchors cannot be read.
 pub fn dns(config: &RelayConfig) -> Result<Dns, Exit> {
-    let Validation::Own(path) = &config.validation else { return Ok(Dns::new(config.dns.clone())) };
+    dns_of(&config.dns, &config.validation)
+}
+
+/// The look-ups of one resolver. Must be called within a runtime.
+///
+/// # Errors
+/// As [`dns`].
+pub fn dns_of(config: &DnsConfig, validation: &Validation) -> Result<Dns, Exit> {
+    let Validation::Own(path) = validation else { return Ok(Dns::new(config.clone())) };
     let anchors = std::fs::read_to_string(path).map_err(|error| {
         let advice = "`trust_anchors` must name the keys of the root, as in Debian's package dns-root-data";
         Exit::input(format!("cannot read {}; {advice}", path.display()), error)
     })?;
-    Dns::validating(config.dns.clone(), &anchors)
+    Dns::validating(config.clone(), &anchors)
         .map_err(|error| Exit::config(format!("{} has no trust anchors: {error}", path.display())))
 }
 

@@ -1,0 +1,145 @@
+//! `gatepost keys lookup`.
+
+use std::sync::Arc;
+
+use ::discovery::{Found, Outcome, Trace};
+use keydir::{Scheme, Subject};
+use policy::{KeyAnswer, KeyFacts, PasswordSource};
+use serde::Serialize;
+
+use crate::clock::Clock;
+use crate::commands::output;
+use crate::config::Config;
+use crate::discovery::DiscoveryRoom;
+use crate::exit::Exit;
+use crate::keyring::{KeyRing, Lookup};
+
+/// What is printed with `--json`.
+#[derive(Serialize)]
+struct Told<'t> {
+    address: &'t str,
+    /// What the store holds, by kind.
+    store: &'t [KeyFacts],
+    /// What a message to the address would be encrypted to, by kind.
+    answer: &'t [KeyFacts],
+    /// Every source that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sources: Option<&'t [Trace]>,
+}
+
+/// Looks for the certificates of an address.
+///
+/// # Errors
+/// It is none, or the rooms cannot be opened. Exit code 69 if it could not be told whether there is a certificate, 66
+/// if there is none.
+pub(super) fn run(
+    config: &Config,
+    keys: KeyRing,
+    address: &str,
+    explain: bool,
+    json: bool,
+) -> Result<(), Exit> {
+    if Subject::address(address).is_none() {
+        return Err(Exit::usage(format!("`{address}` is no address")));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| Exit::unavailable("cannot start the runtime", error))?;
+    runtime.block_on(look_up(config, Arc::new(keys), address, explain, json))
+}
+
+async fn look_up(
+    config: &Config,
+    keys: Arc<KeyRing>,
+    address: &str,
+    explain: bool,
+    json: bool,
+) -> Result<(), Exit> {
+    let now = Clock::System.seconds();
+    let kinds = policy::KeyKind::ALL.iter().copied().filter(|kind| kind.scheme().is_some());
+    let kinds: Vec<_> = kinds.collect();
+    let stored = keys.encryption(address, &kinds, &PasswordSource::Generated, now);
+    let room = DiscoveryRoom::open(config, keys, Clock::System)?;
+    let mut traces = Vec::new();
+    let answer = match &room {
+        None => stored.clone(),
+        Some((room, _)) => {
+            if explain {
+                for scheme in [Scheme::Openpgp, Scheme::Smime] {
+                    traces.push(trace(room, address, scheme).await);
+                }
+            }
+            room.complete(address, stored.clone(), now).await
+        }
+    };
+    if json {
+        let sources = explain.then_some(traces.as_slice());
+        output::json(&Told { address, store: &stored.facts, answer: &answer.facts, sources })?;
+    } else {
+        print(config, &stored, &answer, &traces, explain)?;
+    }
+    verdict(address, &answer)
+}
+
+async fn trace(room: &DiscoveryRoom, address: &str, scheme: Scheme) -> Trace {
+    let Found { outcome, mut trace, .. } = room.ask(address, scheme).await;
+    if let (Outcome::Held(held), true) = (outcome, trace.conclusion.is_empty()) {
+        trace.conclusion = held.why;
+    }
+    trace
+}
+
+fn print(
+    config: &Config,
+    stored: &Lookup,
+    answer: &Lookup,
+    traces: &[Trace],
+    explain: bool,
+) -> Result<(), Exit> {
+    if explain {
+        output::line("store:")?;
+        for facts in &stored.facts {
+            output::line(&format!("  {}", words(facts)))?;
+        }
+        if config.discovery.is_none() {
+            output::line("no other source is asked: there is no [discovery] section")?;
+        }
+        for trace in traces {
+            output::line(&trace.to_string())?;
+        }
+        output::line("answer:")?;
+    }
+    for facts in &answer.facts {
+        output::line(&format!("{}{}", if explain { "  " } else { "" }, words(facts)))?;
+    }
+    Ok(())
+}
+
+fn words(facts: &KeyFacts) -> String {
+    let kind = policy::kind_in_words(facts.kind);
+    match &facts.answer {
+        KeyAnswer::Found { fingerprint, aead: true } => {
+            format!("{kind}: {fingerprint} (authenticated encryption)")
+        }
+        KeyAnswer::Found { fingerprint, aead: false } => format!("{kind}: {fingerprint}"),
+        KeyAnswer::None { why } if why.is_empty() => format!("{kind}: none"),
+        KeyAnswer::None { why } => format!("{kind}: none ({})", why.join("; ")),
+        KeyAnswer::CouldNotTell { why } => format!("{kind}: could not tell: {why}"),
+    }
+}
+
+fn verdict(address: &str, answer: &Lookup) -> Result<(), Exit> {
+    let is = |wanted: fn(&KeyAnswer) -> bool| answer.facts.iter().any(|facts| wanted(&facts.answer));
+    if is(|answer| matches!(answer, KeyAnswer::Found { .. })) {
+        return Ok(());
+    }
+    match is(|answer| matches!(answer, KeyAnswer::CouldNotTell { .. })) {
+        true => Err(Exit::unavailable(
+            format!("could not tell whether there is a certificate of {address}"),
+            std::io::Error::other("see above"),
+        )),
+        false => Err(Exit::not_found(format!("no certificate of {address}"))),
+    }
+}
