@@ -42,6 +42,9 @@ pub struct DiscoveryRoom {
     held: mpsc::Sender<Hold>,
 }
 
+/// Certificates that are held, to be told.
+pub type Holds = mpsc::Receiver<Hold>;
+
 /// A certificate that is held, to be told to somebody.
 #[derive(Clone, Debug)]
 pub struct Hold {
@@ -67,7 +70,7 @@ impl DiscoveryRoom {
         config: &Config,
         keys: Arc<KeyRing>,
         clock: Clock,
-    ) -> Result<Option<(Arc<Self>, mpsc::Receiver<Hold>)>, Exit> {
+    ) -> Result<Option<(Arc<Self>, Holds)>, Exit> {
         let Some(section) = &config.discovery else { return Ok(None) };
         let dns = resolver(config, section)?;
         let clock = SourceClock::from_fn(move || clock.seconds());

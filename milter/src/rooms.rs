@@ -10,12 +10,12 @@ use arc_swap::ArcSwap;
 use keydir::{Anchors, LocalAuthority, Store};
 use notary::{Notary, Options, Reader, system_clock};
 use sealing::custody::{Custody, MasterKey, MasterKeyError};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 use crate::authority::{self, AuthorityRoom};
 use crate::clock::Clock;
 use crate::config::{Config, GatewayConfig, MasterKeySource};
-use crate::discovery::{DiscoveryRoom, Hold};
+use crate::discovery::{DiscoveryRoom, Holds};
 use crate::exit::Exit;
 use crate::gateway::Gateway;
 use crate::keyring::KeyRing;
@@ -27,9 +27,6 @@ use crate::token::Tokens;
 
 /// What the notary's key is derived for.
 const NOTARY_PURPOSE: &str = "gatepost notary 1";
-
-/// Certificates that are held, to be told.
-pub type Holds = mpsc::Receiver<Hold>;
 
 /// Opens everything the daemon needs.
 ///

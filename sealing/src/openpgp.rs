@@ -22,6 +22,7 @@ mod secret_cert;
 mod sign;
 pub(crate) mod text;
 mod time;
+mod user_id;
 pub(crate) mod verify;
 
 pub use crate::result::Binding;
@@ -46,6 +47,7 @@ pub use seal::sealed_size_estimate;
 pub use secret_cert::PreparedKey;
 pub use secret_cert::SecretCert;
 pub use secret_cert::SecretCertError;
+pub use user_id::add_user_id;
 // Rooms that hand these values on need not know the library.
 pub use sequoia_openpgp::Cert;
 pub use sequoia_openpgp::Fingerprint;

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::interval;
 
-use super::{DiscoveryRoom, Hold};
+use super::{DiscoveryRoom, Holds};
 use crate::gateway::Gateway;
 use crate::notice;
 use crate::spool::Prepared;
@@ -27,7 +26,7 @@ pub async fn tend(room: Arc<DiscoveryRoom>) {
 }
 
 /// Tells the administrator of certificates that are held, until the process ends.
-pub async fn tell(gateway: Arc<Gateway>, mut held: mpsc::Receiver<Hold>) {
+pub async fn tell(gateway: Arc<Gateway>, mut held: Holds) {
     while let Some(hold) = held.recv().await {
         let config = gateway.config();
         let Some(to) = config.discovery.as_ref().and_then(|section| section.tell.clone()) else { continue };
