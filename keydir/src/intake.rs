@@ -85,6 +85,18 @@ pub fn read_certificates(input: &[u8]) -> Result<Vec<Cert>, IntakeError> {
     assemble(packets)?.into_iter().map(|cert| clean(&cert).map_err(malformed(1))).collect()
 }
 
+/// Reads all certificates of an input as [`read_certificates`] does, but with what others signed.
+///
+/// # Errors
+/// As [`read_certificates`].
+pub(crate) fn read_uncleaned(input: &[u8]) -> Result<Vec<Cert>, IntakeError> {
+    let packets = read_packets(input)?;
+    if packets.iter().any(is_secret) {
+        return Err(IntakeError::Secret);
+    }
+    assemble(packets)
+}
+
 /// Reads an input that may hold secret keys. Gives all certificates without secrets, and those that came
 /// with secret key material as they are, to be put into custody.
 ///

@@ -17,6 +17,7 @@
 mod answer;
 mod assess;
 mod authority;
+mod candidate;
 #[cfg(test)]
 mod forge;
 mod identity;
@@ -46,6 +47,10 @@ pub use authority::SignatureAlgorithm;
 pub use authority::Signs;
 pub use authority::SignsError;
 pub use authority::requested_key;
+pub use candidate::Offered;
+pub use candidate::Screening;
+pub use candidate::screen_openpgp;
+pub use candidate::screen_smime;
 pub use intake::IntakeError;
 pub use intake::read_certificates;
 pub use intake::split_secrets;

@@ -7,6 +7,8 @@ mod encoding;
 pub mod key;
 pub mod merkle;
 pub mod note;
+pub mod policy;
+pub mod proof;
 pub mod tiles;
 
 /// A SHA-256 hash.

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
+use crate::exit::chain;
 use crate::limits::Wait;
 
 /// What there is nothing of: the same for everything that is not there, whatever the reason.
@@ -14,6 +15,21 @@ pub fn nothing() -> Response<Body> {
 pub fn failed() -> Response<Body> {
     let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, "try again later\n");
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("30"));
+    response
+}
+
+/// The publication could not be read. The log says why, the client only hears [`failed`].
+pub fn broken(error: &keydir::PublicationError) -> Response<Body> {
+    tracing::error!("cannot read the publication: {}", chain(error));
+    failed()
+}
+
+/// What a browser asks before it lets a script of another site ask: yes, but only for reading.
+pub async fn preflight() -> Response<Body> {
+    let mut response = plain(StatusCode::OK, "");
+    let headers = response.headers_mut();
+    headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD"));
     response
 }
 

@@ -5,15 +5,19 @@
 //! for people. All doors share one [`Directory`]. What is not there, whatever the reason, gets the same answer.
 
 pub mod answer;
+pub mod cli;
 pub mod client;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod counters;
 mod directory;
 pub mod exit;
 pub mod limits;
 pub mod logging;
+pub mod percent;
 pub mod serve;
 pub mod tls;
+pub mod wkd;
 
 pub use directory::Directory;

@@ -1,3 +1,39 @@
-//! `gatepost-keydir`.
+//! The `gatepost-keydir` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use sidecar::cli::{Cli, Command};
+use sidecar::commands::{check_config, manual};
+use sidecar::exit::Exit;
+use sidecar::{logging, serve};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            let wanted = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return ExitCode::from(if wanted { 0 } else { 64 });
+        }
+    };
+    logging::start();
+    match execute(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(exit) => {
+            eprintln!("gatepost-keydir: {exit}");
+            ExitCode::from(exit.code)
+        }
+    }
+}
+
+fn execute(cli: Cli) -> Result<(), Exit> {
+    let path = cli.config;
+    match cli.command {
+        Command::Serve => serve::run(&path),
+        Command::CheckConfig => check_config::run(&path),
+        Command::Completion { shell } => manual::completion(shell),
+        Command::Manual { dir } => manual::pages(&dir),
+    }
+}

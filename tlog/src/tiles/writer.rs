@@ -37,7 +37,7 @@ const SEALED: &str = ".sealed";
 /// A sealed checkpoint that was not published is in [`Writer::unpublished`].
 #[derive(Debug)]
 pub struct Writer {
-    files: Files,
+    pub(super) files: Files,
     log: VerifierKey,
     size: u64,
     /// The partial tile at the right end of each level.
@@ -286,7 +286,7 @@ fn last_full_tiles(size: u64) -> Vec<Tile> {
     let contents = (0..LEVELS).map(Content::Hashes).chain([Content::Entries]);
     contents
         .filter_map(|content| {
-            let full = size >> (8 * (u32::from(content.level()) + 1));
+            let full = (size >> (8 * u32::from(content.level()))) / WIDTH;
             Tile::of(content, full.checked_sub(1)?, size)
         })
         .collect()

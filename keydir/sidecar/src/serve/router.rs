@@ -14,12 +14,17 @@ use crate::answer;
 use crate::client::Client;
 use crate::counters::{Class, Door};
 use crate::limits::Ask;
+use crate::wkd;
 
 /// Everything that is served.
 pub fn router(directory: &Arc<Directory>) -> Router {
-    let unknown = Router::new().fallback(async || answer::nothing());
-    let routes = Router::new();
-    routes.merge(guard(directory, Door::Unknown, unknown))
+    let doors = [(Door::Wkd, wkd::router(directory.clone()))];
+    let mut routes = Router::new().fallback(async || answer::nothing());
+    routes = guard(directory, Door::Unknown, routes);
+    for (door, its) in doors {
+        routes = routes.merge(guard(directory, door, its));
+    }
+    routes
 }
 
 /// Puts a door's limits, deadline and counters before its routes. Every response of a door passes here.

@@ -1,0 +1,42 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use clap_complete::Shell;
+
+/// Gatepost's key directory: publishes the keys of our domains where strangers' software looks for them.
+#[derive(Debug, Parser)]
+#[command(name = "gatepost-keydir", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes: 0 done, 64 usage, 65 bad input, 66 not found, 69 unavailable, 73 cannot write, \
+75 try again, 77 permission, 78 configuration."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// The configuration file.
+    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/gatepost/keydir.toml")]
+    pub config: PathBuf,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the key directory: WKD, key server look-ups and the other doors.
+    Serve,
+    /// Check the configuration file; exits 78 and names every mistake if there is one.
+    CheckConfig,
+    /// Print the completion script of a shell.
+    Completion {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Write manual pages.
+    #[command(hide = true)]
+    Manual {
+        /// Where to.
+        dir: PathBuf,
+    },
+}

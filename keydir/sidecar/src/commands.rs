@@ -1,0 +1,5 @@
+//! The administrator's commands.
+
+pub mod check_config;
+pub mod manual;
+pub mod output;

@@ -1,0 +1,27 @@
+//! Output of commands.
+
+use std::io::{self, Write};
+
+use crate::exit::Exit;
+
+/// Prints one line.
+///
+/// # Errors
+/// Standard output is gone.
+pub fn line(text: &str) -> Result<(), Exit> {
+    bytes(format!("{text}\n").as_bytes())
+}
+
+/// Writes bytes as they are.
+///
+/// # Errors
+/// Standard output is gone.
+pub fn bytes(bytes: &[u8]) -> Result<(), Exit> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(bytes).and_then(|()| out.flush());
+    match written {
+        // `gatepost-keydir … | head` is no error.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|error| Exit::output("cannot write to standard output", error)),
+    }
+}
