@@ -160,21 +160,26 @@ pub(crate) fn stable_span<'a>(certs: impl Iterator<Item = &'a Cert>, now: i64) -
         }
     };
     for cert in certs {
-        for key in cert.keys() {
-            let created = key.key().creation_time();
-            mark(unix(created));
-            let all = cert.userids().flat_map(|uid| uid.signatures().collect::<Vec<_>>());
-            let all = all.chain(key.signatures());
-            for signature in all {
-                signature_edges(signature, created, &mut mark);
-            }
-        }
+        edges(cert, &mut mark);
     }
     (from, until)
 }
 
+/// Calls `mark` with each moment at which something about a certificate begins or ends, Unix seconds.
+pub(crate) fn edges(cert: &Cert, mark: &mut dyn FnMut(i64)) {
+    for key in cert.keys() {
+        let created = key.key().creation_time();
+        mark(unix(created));
+        let all = cert.userids().flat_map(|uid| uid.signatures().collect::<Vec<_>>());
+        let all = all.chain(key.signatures());
+        for signature in all {
+            signature_edges(signature, created, mark);
+        }
+    }
+}
+
 /// The moments at which a signature begins, ends, or ends the key made at `created`.
-fn signature_edges(signature: &Signature, created: SystemTime, mark: &mut impl FnMut(i64)) {
+fn signature_edges(signature: &Signature, created: SystemTime, mark: &mut dyn FnMut(i64)) {
     if let Some(time) = signature.signature_creation_time() {
         mark(unix(time));
     }

@@ -9,11 +9,19 @@
 //! trusted as our own. Held, distrusted and harvested ones, those of partners and those for the mailbox
 //! at rest never are.
 
+mod address;
 mod change;
+mod draft;
 mod error;
+mod minimise;
+mod openpgp;
+mod pool;
 mod publisher;
 mod reader;
+mod rows;
 mod rules;
+mod schema;
+mod smime;
 
 use std::sync::Arc;
 

@@ -2,6 +2,7 @@
 
 mod cache;
 mod certificates;
+mod changes;
 mod error;
 mod look_up;
 mod prune;
@@ -45,6 +46,7 @@ use crate::subject::Purpose;
 use crate::subject::Subject;
 use cache::Cache;
 use cache::Question;
+pub(crate) use changes::Journal;
 use look_up::Inner;
 use look_up::could_not_tell;
 

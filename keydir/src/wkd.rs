@@ -14,6 +14,11 @@ pub fn wkd_hash(local: &str) -> String {
     zbase32(&sha1(local.to_ascii_lowercase().as_bytes()))
 }
 
+/// Whether a text has the form of a [`wkd_hash`].
+pub(crate) fn is_hash(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|octet| ALPHABET.contains(&octet))
+}
+
 /// The first label of an OPENPGPKEY record's owner: 28 octets of the SHA-256 of the local part, in
 /// lower-case hexadecimal. Letters are taken as they are (RFC 7929, 3).
 pub fn openpgpkey_owner(local: &str) -> String {

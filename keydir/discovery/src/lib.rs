@@ -12,6 +12,8 @@ mod clock;
 mod config;
 mod discovery;
 mod found;
+mod shelf;
+mod source;
 mod trace;
 pub mod trust;
 

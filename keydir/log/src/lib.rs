@@ -1,8 +1,18 @@
 //! The key log: every change of a published key, provable to anybody and without names.
 
+mod database;
+pub mod entry;
 mod hex;
+pub mod index;
+pub mod keyset;
 pub mod mailbox;
+mod memory;
+pub mod proof;
+pub mod reader;
+pub mod replay;
+pub mod trie;
 pub mod vrf;
+pub mod writer;
 
 use std::fmt;
 

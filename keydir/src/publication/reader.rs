@@ -1,12 +1,23 @@
 //! Looking up what is published.
 
 use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
+
+use rusqlite::Connection;
+use rusqlite::OptionalExtension;
 
 use super::Mailbox;
 use super::PublicationError;
 use super::Published;
+use super::address::Asked;
+use super::address::whole_name;
+use super::pool::Pool;
+use super::rows;
+use crate::identity;
+use crate::wkd;
+
+/// Mailboxes that are read at a time.
+const PAGE: i64 = 500;
 
 /// How much is published.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Serialize)]
@@ -27,7 +38,7 @@ pub struct Counts {
 /// found is `None`, whatever the reason: no such mailbox, no certificate, not our domain.
 #[derive(Clone, Debug)]
 pub struct Publication {
-    path: Arc<PathBuf>,
+    pool: Arc<Pool>,
 }
 
 impl Publication {
@@ -36,7 +47,7 @@ impl Publication {
     /// # Errors
     /// If it cannot be opened or was written by a newer version.
     pub fn open(path: &Path) -> Result<Self, PublicationError> {
-        Ok(Self { path: Arc::new(path.to_owned()) })
+        Ok(Self { pool: Arc::new(Pool::new(path)?) })
     }
 
     /// Whether a domain is ours; A- or U-labels, any case, with or without trailing dot.
@@ -44,7 +55,7 @@ impl Publication {
     /// # Errors
     /// If the file cannot be read.
     pub fn serves(&self, domain: &str) -> Result<bool, PublicationError> {
-        Err(PublicationError::Corrupt(format!("{domain} {:?}", self.path)))
+        Ok(self.domain(domain)?.is_some())
     }
 
     /// Our domains in A-labels, in order.
@@ -52,7 +63,11 @@ impl Publication {
     /// # Errors
     /// If the file cannot be read.
     pub fn domains(&self) -> Result<Vec<String>, PublicationError> {
-        Err(PublicationError::Corrupt(String::new()))
+        self.pool.with(|connection| {
+            let mut statement = connection.prepare_cached("SELECT name FROM domain ORDER BY name")?;
+            let rows = statement.query_map([], |row| row.get(0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
     }
 
     /// The answer of the Web Key Directory: the OpenPGP certificates under the hash, one behind the other.
@@ -68,16 +83,33 @@ impl Publication {
         hash: &str,
         local: Option<&str>,
     ) -> Result<Option<Arc<[u8]>>, PublicationError> {
-        Err(PublicationError::Corrupt(format!("{domain}{hash}{local:?}")))
+        // What is no hash is looked up under no domain, and not found.
+        let domain = identity::canonical_domain(domain).filter(|_| wkd::is_hash(hash)).unwrap_or_default();
+        let asked = local.and_then(|local| Asked::from_wkd(&domain, hash, local));
+        self.pool.with(|connection| {
+            let mut exact =
+                connection.prepare_cached("SELECT address FROM mailbox WHERE domain = ?1 AND hash = ?2")?;
+            let exact: Option<String> = exact.query_row([&domain, hash], |row| row.get(0)).optional()?;
+            let found = resolve(connection, &domain, exact.as_deref().unwrap_or_default(), asked.as_ref())?;
+            let Some(found) = found else { return Ok(None) };
+            let answer = rows::answer(connection, found.id)?;
+            Ok((!answer.is_empty()).then(|| Arc::from(answer)))
+        })
     }
 
-    /// Everything for one address: exactly this one, else its alias or the mailbox of the sub-address, else
-    /// the key of the domain if that is a catch-all.
+    /// Everything for one address: exactly this one, else the mailbox of the sub-address, else the key of the
+    /// domain if that is a catch-all.
     ///
     /// # Errors
     /// If the file cannot be read.
     pub fn mailbox(&self, address: &str) -> Result<Option<Mailbox>, PublicationError> {
-        Err(PublicationError::Corrupt(address.to_owned()))
+        let asked = Asked::parse(address);
+        let domain = asked.as_ref().map(|asked| asked.domain.clone()).unwrap_or_default();
+        let exact = asked.as_ref().map(Asked::key).unwrap_or_default();
+        self.pool.with(|connection| match resolve(connection, &domain, &exact, asked.as_ref())? {
+            Some(found) => rows::mailbox(connection, &found.address),
+            None => Ok(None),
+        })
     }
 
     /// OpenPGP certificates by the fingerprint (40 or 64 digits) or version 4 key ID (16 digits) of a primary
@@ -86,7 +118,21 @@ impl Publication {
     /// # Errors
     /// If the file cannot be read.
     pub fn by_handle(&self, handle: &str) -> Result<Vec<Published>, PublicationError> {
-        Err(PublicationError::Corrupt(handle.to_owned()))
+        let handle = handle.to_ascii_uppercase();
+        let Some(key_id) = rows::key_id(&handle) else { return Ok(Vec::new()) };
+        let is = |component: &String| match handle.len() {
+            16 => component.len() == 40 && component.ends_with(&handle),
+            _ => *component == handle,
+        };
+        let found = self.pool.with(|connection| rows::with_key_id(connection, key_id))?;
+        let mut distinct: Vec<Published> = Vec::new();
+        for (published, components) in found {
+            let known = distinct.iter().any(|known| known.fingerprint == published.fingerprint);
+            if !known && components.iter().any(is) {
+                distinct.push(published);
+            }
+        }
+        Ok(distinct)
     }
 
     /// The text of a domain's WKD policy file; empty if it has no policy, `None` if it is not ours.
@@ -94,7 +140,7 @@ impl Publication {
     /// # Errors
     /// If the file cannot be read.
     pub fn wkd_policy(&self, domain: &str) -> Result<Option<String>, PublicationError> {
-        Err(PublicationError::Corrupt(domain.to_owned()))
+        Ok(self.domain(domain)?.map(|(policy, _)| policy))
     }
 
     /// Where the users of a domain send their keys, if they can.
@@ -102,12 +148,12 @@ impl Publication {
     /// # Errors
     /// If the file cannot be read.
     pub fn submission_address(&self, domain: &str) -> Result<Option<String>, PublicationError> {
-        Err(PublicationError::Corrupt(domain.to_owned()))
+        Ok(self.domain(domain)?.and_then(|(_, submission)| submission))
     }
 
-    /// Calls `f` with each mailbox, ordered by address, with little memory; the keys of whole domains
-    /// (`@domain`) come first. Others may write meanwhile: each mailbox is whole, all of them together
-    /// need not be of one moment.
+    /// Calls `f` with each mailbox, ordered by address, with little memory; keys of whole domains have the
+    /// address `@domain`. Others may write meanwhile: each mailbox is whole, all of them together need not be
+    /// of one moment.
     ///
     /// # Errors
     /// If the file cannot be read, and what `f` gives; then nothing further is read.
@@ -115,8 +161,13 @@ impl Publication {
         &self,
         f: &mut dyn FnMut(Mailbox) -> Result<(), E>,
     ) -> Result<(), E> {
-        let _ = f;
-        Err(PublicationError::Corrupt(String::new()).into())
+        let mut last = String::new();
+        loop {
+            let page = self.pool.with(|connection| page(connection, &last))?;
+            let Some(mailbox) = page.last() else { return Ok(()) };
+            last.clone_from(&mailbox.address);
+            page.into_iter().try_for_each(&mut *f)?;
+        }
     }
 
     /// How much is published.
@@ -124,6 +175,67 @@ impl Publication {
     /// # Errors
     /// If the file cannot be read.
     pub fn counts(&self) -> Result<Counts, PublicationError> {
-        Err(PublicationError::Corrupt(String::new()))
+        self.pool.with(|connection| {
+            let count = |sql: &str| -> Result<u64, PublicationError> {
+                let count: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+                Ok(count.cast_unsigned())
+            };
+            Ok(Counts {
+                domains: count("SELECT count(*) FROM domain")?,
+                mailboxes: count("SELECT count(*) FROM mailbox")?,
+                openpgp: count("SELECT count(*) FROM published WHERE id % 256 < 128")?,
+                smime: count("SELECT count(*) FROM published WHERE id % 256 >= 128")?,
+            })
+        })
     }
+
+    /// Policy and submission address of a domain.
+    fn domain(&self, domain: &str) -> Result<Option<(String, Option<String>)>, PublicationError> {
+        let domain = identity::canonical_domain(domain).unwrap_or_default();
+        self.pool.with(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT policy, submission FROM domain WHERE name = ?1")?;
+            Ok(statement.query_row([domain], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+        })
+    }
+}
+
+/// A mailbox that answers a question.
+struct Found {
+    id: i64,
+    address: String,
+}
+
+/// Which mailbox answers: the exact one, that of the sub-address, the domain's.
+///
+/// Asks for all of them whatever is there, so that nobody learns from the time it takes why there is nothing.
+fn resolve(
+    connection: &Connection,
+    domain: &str,
+    exact: &str,
+    asked: Option<&Asked>,
+) -> Result<Option<Found>, PublicationError> {
+    let mut statement = connection.prepare_cached("SELECT delimiter FROM domain WHERE name = ?1")?;
+    let delimiter: Option<String> = statement.query_row([domain], |row| row.get(0)).optional()?;
+    let ours = delimiter.is_some();
+    let asked_key = asked.map(Asked::key).unwrap_or_default();
+    let mut statement = connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM whole WHERE name = ?1)")?;
+    let whole: bool = statement.query_row([whole_name(&asked_key)], |row| row.get(0))?;
+    let base = asked.and_then(|asked| asked.base(&delimiter.unwrap_or_default())).unwrap_or_default();
+    let mut found = Vec::with_capacity(3);
+    for (address, may) in [(exact, true), (&*base, !whole), (&*format!("@{domain}"), true)] {
+        let mut statement = connection.prepare_cached("SELECT id FROM mailbox WHERE address = ?1")?;
+        let id: Option<i64> = statement.query_row([address], |row| row.get(0)).optional()?;
+        found.extend(id.filter(|_| may && ours).map(|id| Found { id, address: address.to_owned() }));
+    }
+    Ok(found.into_iter().next())
+}
+
+fn page(connection: &Connection, after: &str) -> Result<Vec<Mailbox>, PublicationError> {
+    let sql = "SELECT address FROM mailbox WHERE address > ?1 ORDER BY address LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let addresses: Vec<String> =
+        statement.query_map((after, PAGE), |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let mailboxes = addresses.iter().filter_map(|key| rows::mailbox(connection, key).transpose());
+    mailboxes.collect()
 }

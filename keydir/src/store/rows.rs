@@ -13,6 +13,7 @@ use sequoia_openpgp::serialize::SerializeInto;
 
 use super::Import;
 use super::StoreError;
+use super::changes;
 use super::parse;
 use crate::assess;
 use crate::identity;
@@ -46,7 +47,7 @@ pub(super) fn store(
             added: import.now,
             bytes: Arc::from([]),
         };
-        bind(&mut record, &cert, import, true);
+        bind(&mut record, &cert, import, true, &[]);
         save(transaction, &mut record, &cert, import.now)?;
         return Ok(record);
     };
@@ -56,7 +57,8 @@ pub(super) fn store(
     intake::check_counts(&merged)?;
     // A newer version from a source we trust less must not bind a mailbox with the trust given before.
     let may_add = import.trust.rank() <= record.trust.rank();
-    bind(&mut record, &merged, import, may_add);
+    let unbound = changes::unbound(transaction, &fingerprint, import)?;
+    bind(&mut record, &merged, import, may_add, &unbound);
     if record.trust == Trust::Accepted && import.trust.rank() == 0 {
         record.trust = import.trust;
     }
@@ -205,8 +207,9 @@ fn column(connection: &Connection, sql: &str, values: &[&str]) -> Result<Vec<Str
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Adds the subjects that the import gives or, if it gives none, those that the User IDs claim.
-fn bind(record: &mut Record, cert: &Cert, import: &Import<'_>, may_add: bool) {
+/// Adds the subjects that the import gives or, if it gives none, those that the User IDs claim and that were
+/// not taken from the certificate.
+fn bind(record: &mut Record, cert: &Cert, import: &Import<'_>, may_add: bool, unbound: &[String]) {
     let claimed = match &import.subjects {
         Some(assigned) => {
             for subject in assigned {
@@ -220,7 +223,8 @@ fn bind(record: &mut Record, cert: &Cert, import: &Import<'_>, may_add: bool) {
     };
     for subject in claimed.flat_map(identity::claimed) {
         // What arrives by mail cannot speak for its whole domain.
-        if import.origin != Origin::Harvested || matches!(subject, Subject::Address(_)) {
+        let may_speak = import.origin != Origin::Harvested || matches!(subject, Subject::Address(_));
+        if may_speak && !unbound.contains(&subject.key()) {
             add(&mut record.subjects, subject);
         }
     }

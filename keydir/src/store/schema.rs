@@ -50,6 +50,46 @@ const STEPS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX link_subject ON link (subject);
 ",
+    "
+    -- Which subjects changed and in which order, for whoever keeps something made from them. A subject has
+    -- at most one row, that of its last change.
+    CREATE TABLE touched (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        key TEXT NOT NULL UNIQUE
+    ) STRICT;
+    -- One row: tells this store from another one, and the last seq of which rows were forgotten.
+    CREATE TABLE journal (
+        id        TEXT NOT NULL,
+        forgotten INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO journal VALUES (lower(hex(randomblob(16))), 0);
+    -- Subjects that were taken from a certificate: its User IDs alone do not bring them back.
+    CREATE TABLE unbound (
+        key         TEXT NOT NULL,
+        fingerprint TEXT NOT NULL REFERENCES certificate ON DELETE CASCADE,
+        PRIMARY KEY (key, fingerprint)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX unbound_of ON unbound (fingerprint);
+    CREATE TRIGGER subject_added AFTER INSERT ON subject BEGIN
+        DELETE FROM touched WHERE key = new.key;
+        INSERT INTO touched (key) VALUES (new.key);
+    END;
+    CREATE TRIGGER subject_changed AFTER UPDATE ON subject WHEN old.assigned IS NOT new.assigned BEGIN
+        DELETE FROM touched WHERE key = new.key;
+        INSERT INTO touched (key) VALUES (new.key);
+    END;
+    CREATE TRIGGER subject_removed AFTER DELETE ON subject BEGIN
+        DELETE FROM touched WHERE key = old.key;
+        INSERT INTO touched (key) VALUES (old.key);
+    END;
+    CREATE TRIGGER certificate_changed AFTER UPDATE ON certificate
+        WHEN old.trust IS NOT new.trust OR old.custody IS NOT new.custody
+            OR old.revoked IS NOT new.revoked OR old.bytes IS NOT new.bytes
+    BEGIN
+        DELETE FROM touched WHERE key IN (SELECT key FROM subject WHERE fingerprint = new.fingerprint);
+        INSERT INTO touched (key) SELECT key FROM subject WHERE fingerprint = new.fingerprint;
+    END;
+",
 ];
 
 /// Brings the database up to date and sets what each connection needs.

@@ -13,6 +13,7 @@ use crate::record::Scheme;
 use crate::record::Trust;
 use crate::store::Import;
 use crate::store::StoreError;
+use crate::store::changes;
 use crate::store::rows;
 use crate::subject::Subject;
 use crate::x509::Authority;
@@ -47,7 +48,8 @@ pub(super) fn store(
         added: import.now,
         bytes: Arc::from(leaf.der()),
     });
-    bind(&mut record, leaf, import, is_new)?;
+    let unbound = changes::unbound(transaction, &fingerprint, import)?;
+    bind(&mut record, leaf, import, is_new, &unbound)?;
     if record.trust == Trust::Accepted && import.trust.rank() == 0 {
         record.trust = import.trust;
     }
@@ -69,6 +71,7 @@ fn bind(
     leaf: &Certificate,
     import: &Import<'_>,
     is_new: bool,
+    unbound: &[String],
 ) -> Result<(), StoreError> {
     let not = |wanted: String| StoreError::NotMadeOutTo { fingerprint: leaf.fingerprint(), wanted };
     if let Some(assigned) = &import.subjects {
@@ -92,7 +95,8 @@ fn bind(
             .filter(|(authority, _)| matches!(authority, Authority::Signing | Authority::Confidentiality))
             .map(|(_, domain)| Subject::Domain(domain));
         let addresses = leaf.addresses().iter().filter_map(|address| Subject::address(address));
-        addresses.chain(domain).for_each(|subject| rows::add(&mut record.subjects, subject));
+        let free = addresses.chain(domain).filter(|subject| !unbound.contains(&subject.key()));
+        free.for_each(|subject| rows::add(&mut record.subjects, subject));
     }
     Ok(())
 }
