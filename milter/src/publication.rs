@@ -13,7 +13,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use keydir::publication::{AliasSigner, PublicationError, Publisher, Summary};
+use keydir::{AliasSigner, PublicationError, Publisher, Summary};
 use keydir::{AuthorityError, Custody, Import, LocalAuthority, Origin, Trust};
 use sealing::custody::CustodyError;
 use sealing::openpgp::{Cert, add_user_id};

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use keydir::Subject;
-use keydir::publication::{PublicationRules, Who};
+use keydir::{PublicationRules, Who};
 use net::dns::a_labels;
 use policy::{Located, Section};
 

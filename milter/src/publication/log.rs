@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use keydir::Change as Published;
 use keydir::Scheme;
-use keydir::publication::Change as Published;
 use keylog::keyset::{KeySet, Kind};
 use keylog::mailbox::{Mailbox, MailboxError};
 use keylog::vrf::VrfKey;
