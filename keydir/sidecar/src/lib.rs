@@ -13,6 +13,7 @@ pub mod config;
 pub mod counters;
 mod directory;
 pub mod exit;
+pub mod hkp;
 pub mod limits;
 pub mod logging;
 pub mod percent;

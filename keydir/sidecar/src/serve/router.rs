@@ -13,12 +13,18 @@ use crate::Directory;
 use crate::answer;
 use crate::client::Client;
 use crate::counters::{Class, Door};
+use crate::hkp;
 use crate::limits::Ask;
 use crate::wkd;
 
 /// Everything that is served.
 pub fn router(directory: &Arc<Directory>) -> Router {
-    let doors = [(Door::Wkd, wkd::router(directory.clone()))];
+    let mut doors = vec![(Door::Wkd, wkd::router(directory.clone()))];
+    if directory.config().hkp.serve {
+        doors.push((Door::Hkp, hkp::router(directory.clone())));
+        doors.push((Door::Hkp2, hkp::router_v2(directory.clone())));
+        doors.push((Door::Submission, hkp::submission::router(directory.clone())));
+    }
     let mut routes = Router::new().fallback(async || answer::nothing());
     routes = guard(directory, Door::Unknown, routes);
     for (door, its) in doors {
