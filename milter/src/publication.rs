@@ -5,6 +5,7 @@ mod ca_files;
 pub mod config;
 pub mod gate;
 mod log;
+mod submissions;
 pub mod tasks;
 
 use std::fs;
@@ -33,6 +34,8 @@ const PUBLICATION: &str = "publication.db";
 const LOG: &str = "log";
 /// The directory of revocation lists and authorities' certificates in it.
 const CA: &str = "ca";
+/// Where the sidecar puts what strangers submit.
+const SUBMISSIONS: &str = "submissions";
 /// Where the last checkpoint is remembered, in the state directory.
 const MEMORY: &str = "key-log.checkpoint";
 
@@ -92,9 +95,12 @@ impl PublicationRoom {
         self.directory.join(gate::SOCKET)
     }
 
-    /// Where the sidecar puts what strangers submit.
-    pub fn submissions(&self) -> PathBuf {
-        self.directory.join("submissions")
+    /// Takes what strangers submitted to the sidecar: certificates of our users, kept as held. Gives their fingerprints.
+    ///
+    /// # Errors
+    /// In words: the directory or the store cannot be used.
+    pub fn take_submissions(&self, config: &Config, now: i64) -> Result<Vec<String>, String> {
+        submissions::take(&self.keys, config, &self.directory.join(SUBMISSIONS), now)
     }
 
     /// Calls `progress` with the number of mailboxes done and to do.
@@ -168,5 +174,5 @@ fn prepare(directory: &Path) -> io::Result<()> {
     make(directory, 0o750)?;
     make(&directory.join(CA), 0o750)?;
     make(&directory.join(LOG), 0o750)?;
-    make(&directory.join("submissions"), 0o770)
+    make(&directory.join(SUBMISSIONS), 0o770)
 }

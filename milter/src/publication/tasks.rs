@@ -26,6 +26,16 @@ pub async fn keep(gateway: Arc<Gateway>, room: Arc<PublicationRoom>) {
 }
 
 fn round(gateway: &Gateway, room: &PublicationRoom) {
+    match room.take_submissions(&gateway.config(), gateway.now()) {
+        Ok(new) => {
+            for fingerprint in new {
+                tracing::warn!(
+                    "held: certificate {fingerprint} was submitted; to publish it: gatepost keys trust {fingerprint} verified"
+                );
+            }
+        }
+        Err(why) => tracing::error!("submitted certificates were not taken: {why}"),
+    }
     match room.refresh(&gateway.config(), gateway.now()) {
         Ok(summary) if summary.changed > 0 || summary.withdrawn > 0 => {
             tracing::info!(
