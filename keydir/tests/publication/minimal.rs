@@ -184,7 +184,7 @@ fn the_authority_of_the_domain_certifies_and_nobody_else() {
     assert_eq!(changed, 0);
     assert_eq!(signed.load(Ordering::SeqCst), 1);
     // It ends a year after it was made, and is renewed a month before.
-    assert_eq!(world.refresh_at(NOW + 300 * DAY).examined, 0);
+    assert_eq!(world.refresh_at(NOW + 300 * DAY).changed, 0);
     clock.store(NOW + 340 * DAY, Ordering::SeqCst);
     assert_eq!(world.refresh_at(NOW + 340 * DAY).changed, 1);
     assert_eq!(signed.load(Ordering::SeqCst), 2);
