@@ -9,7 +9,6 @@ mod decide;
 pub mod delivery;
 pub mod engine;
 mod explore;
-mod flight;
 pub mod lmtp;
 pub mod map;
 pub mod netstring;
@@ -24,6 +23,7 @@ pub mod tls;
 pub mod tlsrpt;
 
 use net::dns;
+use net::flight;
 use net::http;
 
 #[cfg(test)]

@@ -4,12 +4,14 @@
 
 pub mod checkpoint;
 mod encoding;
+mod files;
 pub mod key;
 pub mod merkle;
 pub mod note;
 pub mod policy;
 pub mod proof;
 pub mod tiles;
+pub mod witness;
 
 /// A SHA-256 hash.
 pub type Hash = [u8; 32];

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::Hash;
+use crate::checkpoint::Checkpoint;
 use crate::encoding::base64;
 use crate::encoding::from_base64;
 use crate::encoding::from_decimal;
@@ -56,12 +57,10 @@ impl Proof {
         let extra = extra.map(|line| line.get(6..).and_then(from_base64).ok_or(ProofError::Malformed));
         let index = lines.next().and_then(|line| from_decimal(line.strip_prefix("index ")?));
         let path = path(lines).ok_or(ProofError::Malformed)?;
-        Ok(Proof {
-            extra: extra.transpose()?,
-            index: index.ok_or(ProofError::Malformed)?,
-            path,
-            checkpoint: Note::parse(checkpoint.as_bytes())?,
-        })
+        let checkpoint = Note::parse(checkpoint.as_bytes())?;
+        Checkpoint::parse(checkpoint.text()).map_err(|_| ProofError::Malformed)?;
+        let (extra, index) = (extra.transpose()?, index.ok_or(ProofError::Malformed)?);
+        Ok(Proof { extra, index, path, checkpoint })
     }
 
     /// Verifies that this entry is in the log, and that the checkpoint fulfils the policy.

@@ -9,7 +9,6 @@
 //! [`Writer`] makes such a directory, [`Reader`] computes roots and proofs from it, from wherever
 //! [`Source`] has the files. The reader believes no tile: each hash is checked up to the root.
 
-mod files;
 mod path;
 mod reader;
 mod source;
@@ -24,6 +23,7 @@ pub use source::Source;
 pub use writer::Writer;
 
 use crate::checkpoint::CheckpointError;
+use crate::files::FilesError;
 
 /// How many hashes or entries a full tile has.
 pub const WIDTH: u64 = 256;
@@ -92,6 +92,15 @@ pub enum TilesError {
         /// Its size.
         bytes: usize,
     },
+}
+
+impl From<FilesError> for TilesError {
+    fn from(error: FilesError) -> TilesError {
+        match error {
+            FilesError::Io { path, source } => TilesError::Io { path, source },
+            FilesError::Locked => TilesError::Locked,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 mod clock;
 mod config;
 mod discovery;
+mod engine;
 mod found;
 mod shelf;
 mod source;

@@ -63,6 +63,8 @@ pub(crate) enum KeptSaid {
 /// A certificate of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KeptCertificate {
+    /// Upper-case hexadecimal.
+    pub(crate) fingerprint: String,
     /// Binary OpenPGP or DER.
     #[serde(with = "base64")]
     pub(crate) bytes: Arc<[u8]>,

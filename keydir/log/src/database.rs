@@ -29,7 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SCHEMA: &str = "
     CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, labels INTEGER NOT NULL,
         tree BLOB NOT NULL, root BLOB NOT NULL, inclusion BLOB NOT NULL, checkpoint TEXT NOT NULL);
-    CREATE TABLE openings (number INTEGER PRIMARY KEY, previous INTEGER, salt BLOB NOT NULL, keys BLOB NOT NULL);";
+    CREATE TABLE openings (number INTEGER PRIMARY KEY, previous INTEGER, salt BLOB NOT NULL, keys BLOB NOT NULL);
+    CREATE TABLE halt (known INTEGER NOT NULL);";
 
 /// Where an index stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +122,17 @@ impl Database {
             state.inclusion.as_flattened(),
             state.checkpoint,
         ])?;
+        Ok(())
+    }
+
+    /// The size that a witness knows, if that showed this log to be an old copy.
+    pub(crate) fn halted(&self) -> Result<Option<u64>, IndexError> {
+        let known: Option<i64> = self.0.query_row("SELECT max(known) FROM halt", [], |row| row.get(0))?;
+        Ok(known.map(i64::cast_unsigned))
+    }
+
+    pub(crate) fn halt(&self, known: u64) -> Result<(), IndexError> {
+        self.0.execute("INSERT INTO halt VALUES (?1)", [known.cast_signed()])?;
         Ok(())
     }
 

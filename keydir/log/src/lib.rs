@@ -1,5 +1,6 @@
 //! The key log: every change of a published key, provable to anybody and without names.
 
+pub mod audit;
 mod database;
 pub mod entry;
 mod hex;
@@ -7,6 +8,7 @@ pub mod index;
 pub mod keyset;
 pub mod mailbox;
 mod memory;
+pub mod monitor;
 pub mod proof;
 pub mod reader;
 pub mod replay;
@@ -15,6 +17,9 @@ pub mod vrf;
 pub mod writer;
 
 use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
 
 /// What a mailbox is called in the log: the first 32 bytes of the output of the verifiable random function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,3 +30,17 @@ impl fmt::Display for Label {
         f.write_str(&hex::encode(&self.0))
     }
 }
+
+impl FromStr for Label {
+    type Err = NoLabel;
+
+    /// Reads 64 hexadecimal digits.
+    fn from_str(text: &str) -> Result<Label, NoLabel> {
+        hex::decode(text).and_then(|bytes| bytes.try_into().ok()).map(Label).ok_or(NoLabel)
+    }
+}
+
+/// Not a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a label has 64 hexadecimal digits")]
+pub struct NoLabel;

@@ -2,9 +2,9 @@
 
 use thiserror::Error;
 use tlog::Hash;
-use tlog::checkpoint::CheckpointError;
+use tlog::checkpoint::Checkpoint;
 use tlog::note::Note;
-use tlog::note::NoteError;
+use tlog::policy::PolicyError;
 
 use crate::Label;
 use crate::entry::Entry;
@@ -74,12 +74,9 @@ pub enum End {
 /// Why a proof is refused.
 #[derive(Debug, Error)]
 pub enum ProofError {
-    /// The checkpoint is not signed as it must be.
+    /// The checkpoint is not signed and cosigned as it must be.
     #[error("the checkpoint of the proof is refused")]
-    Checkpoint(#[from] CheckpointError),
-    /// A signature of a witness is not valid.
-    #[error("a cosignature on the checkpoint of the proof is refused")]
-    Cosignature(#[from] NoteError),
+    Checkpoint(#[from] PolicyError),
     /// The newest entry is not at the label, or the label is not absent.
     #[error("the proof is of another label, or the index says something else")]
     Index,
@@ -92,14 +89,6 @@ pub enum ProofError {
     /// The opening is not that of the commitment.
     #[error("the key set in the proof is not the one that the log commits to")]
     Opening,
-    /// Fewer witnesses have signed than are demanded.
-    #[error("{found} witnesses have signed the checkpoint, and {wanted} are demanded")]
-    Quorum {
-        /// How many have.
-        found: usize,
-        /// How many must.
-        wanted: usize,
-    },
     /// The checkpoint is of another tree than one of the same size that is known.
     #[error("the log shows different histories to different people")]
     SplitView,
@@ -155,6 +144,14 @@ impl LookupProof {
             return Err(ProofError::Malformed);
         }
         decode(bytes).ok_or(ProofError::Malformed)
+    }
+
+    /// The part of it that needs nothing of ours: that the entry with the root of the index is in the log, as a
+    /// file in the format of C2SP tlog-proof. The entry is `self.root.to_bytes()`.
+    pub fn to_tlog_proof(&self) -> Option<tlog::proof::Proof> {
+        let size = Checkpoint::parse(self.checkpoint.text()).ok()?.size();
+        let (path, checkpoint) = (self.inclusion.clone(), self.checkpoint.clone());
+        Some(tlog::proof::Proof { extra: None, index: size.checked_sub(1)?, path, checkpoint })
     }
 
     fn flags(&self) -> u8 {

@@ -7,8 +7,6 @@
 //!
 //! Nothing here reads or writes: [`crate::index`] keeps the tree on disk.
 
-use std::cmp::Ordering;
-
 use sha2::Digest;
 use sha2::Sha256;
 use tlog::Hash;
@@ -141,52 +139,6 @@ impl Path {
             && self.shows(root, other.0, other.1)
     }
 }
-
-/// The root of a whole tree, leaf by leaf in ascending order and in little memory.
-#[derive(Default)]
-pub(crate) struct Builder {
-    /// Subtrees that are complete on their right side, from the top of the tree down.
-    open: Vec<Subtree>,
-}
-
-impl Builder {
-    /// Adds the next leaf.
-    ///
-    /// # Errors
-    /// If the label does not come after the last one.
-    pub(crate) fn push(&mut self, label: Label, value: &Hash) -> Result<(), OutOfOrder> {
-        if self.open.last().is_some_and(|last| last.label.cmp(&label) != Ordering::Less) {
-            return Err(OutOfOrder);
-        }
-        self.open.push(Subtree { label, hash: leaf(&label, value) });
-        while let [.., a, b, c] = self.open.as_slice() {
-            match (first_difference(&a.label, &b.label), first_difference(&b.label, &c.label)) {
-                (Some(left), Some(right)) if left > right => {
-                    let merged = Subtree { label: b.label, hash: node(left, &a.hash, &b.hash) };
-                    let last = *c;
-                    self.open.truncate(self.open.len() - 3);
-                    self.open.extend([merged, last]);
-                }
-                _ => break,
-            }
-        }
-        Ok(())
-    }
-
-    /// The root.
-    pub(crate) fn root(mut self) -> Hash {
-        let Some(mut right) = self.open.pop() else { return empty_root() };
-        while let Some(left) = self.open.pop() {
-            let Some(bit) = first_difference(&left.label, &right.label) else { break };
-            right = Subtree { label: left.label, hash: node(bit, &left.hash, &right.hash) };
-        }
-        right.hash
-    }
-}
-
-/// Labels came in another order than theirs.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct OutOfOrder;
 
 #[cfg(test)]
 mod tests;

@@ -4,12 +4,15 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use thiserror::Error;
-use tlog::Hash;
 use tlog::checkpoint::SignedCheckpoint;
 use tlog::key::Signer;
+use tlog::key::VerifierKey;
 use tlog::note::Note;
 use tlog::tiles;
 use tlog::tiles::TilesError;
+use tlog::witness;
+use tlog::witness::AnswerError;
+use tlog::witness::CosignError;
 
 use crate::Label;
 use crate::database;
@@ -154,6 +157,14 @@ pub enum KeyLogError {
     /// The tiles cannot be read or written; also when another process writes to the log.
     #[error("the files of the key log cannot be used")]
     Tiles(#[from] TilesError),
+    /// A witness did not cosign.
+    #[error("the witness {name} did not cosign the checkpoint")]
+    Witness {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The log was begun with another VRF key.
     #[error("the log was begun with another VRF key")]
     WrongVrfKey,
@@ -280,20 +291,37 @@ impl KeyLog {
         Ok(())
     }
 
-    /// Proves to a witness, which holds a checkpoint of `held` entries, that the last one continues it. This
-    /// is for the witness that answered 409 with that size.
+    /// Has a witness cosign the last checkpoint, and adds the cosignature to what is published. `send` posts a
+    /// body to the witness's `add-checkpoint` and returns status and body of the answer; `held` is the size
+    /// that it is believed to hold.
     ///
     /// # Errors
-    /// [`KeyLogError::RolledBack`] if the witness has seen more than we have, and from then on for
-    /// everything: this log is an old copy.
-    pub fn prove_to_witness(&mut self, held: u64) -> Result<Vec<Hash>, KeyLogError> {
-        self.ready()?;
-        let size = self.tiles.size();
-        if held > size {
-            self.halted = Some(Halt::RolledBack { size, known: held });
-            return Err(KeyLogError::RolledBack { size, known: held });
+    /// [`KeyLogError::RolledBack`] if the witness has seen more entries than there are (its 409), and from
+    /// then on for everything, also after a restart: this log is an old copy. [`KeyLogError::Witness`] if
+    /// the witness refuses or cannot be asked.
+    pub fn witness<E: std::error::Error + Send + Sync + 'static>(
+        &mut self,
+        witness: &VerifierKey,
+        held: u64,
+        send: impl FnMut(&[u8]) -> Result<(u16, Vec<u8>), E>,
+    ) -> Result<(), KeyLogError> {
+        let mut note = self.signed()?.note().clone();
+        if let Some(published) = self.tiles.published().filter(|it| it.note().text() == note.text()) {
+            note = published.note().clone();
         }
-        Ok(self.tiles.reader()?.consistency(held, size)?)
+        let reader = self.tiles.reader()?;
+        match witness::cosign(self.signed()?, witness, held, &reader, send) {
+            Ok(signature) => {
+                note.add(signature).map_err(|error| TilesError::Sign(error.into()))?;
+                self.cosigned(&note)
+            }
+            Err(CosignError::Answer(AnswerError::Ahead { known, size })) => {
+                self.halted = Some(Halt::RolledBack { size, known });
+                self.database.halt(known)?;
+                Err(KeyLogError::RolledBack { size, known })
+            }
+            Err(error) => Err(KeyLogError::Witness { name: witness.name().into(), source: Box::new(error) }),
+        }
     }
 
     fn keys_of(&self, label: &Label) -> Result<Option<KeySet>, KeyLogError> {

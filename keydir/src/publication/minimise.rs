@@ -186,6 +186,8 @@ impl<'a> Strip<'a> {
     fn signature(&self, mut signature: Signature) -> Signature {
         let unhashed = signature.unhashed_area().iter();
         let mut kept: Vec<SubpacketValue> = unhashed.filter_map(|subpacket| self.kept(subpacket)).collect();
+        // Always in the same order, however often the signature was merged with others like it.
+        kept.sort_by_key(|value| u8::from(value.tag()));
         kept.dedup();
         let area = signature.unhashed_area_mut();
         area.clear();
@@ -199,7 +201,7 @@ impl<'a> Strip<'a> {
     fn kept(&self, subpacket: &Subpacket) -> Option<SubpacketValue> {
         match subpacket.value() {
             SubpacketValue::Issuer(id) => {
-                self.issuer.aliases(&KeyHandle::from(id.clone())).then(|| subpacket.value().clone())
+                self.issuer.aliases(KeyHandle::from(id.clone())).then(|| subpacket.value().clone())
             }
             SubpacketValue::IssuerFingerprint(fingerprint) => {
                 (self.issuer == KeyHandle::from(fingerprint.clone())).then(|| subpacket.value().clone())

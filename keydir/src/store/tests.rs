@@ -629,7 +629,9 @@ mod on_disk {
         let raw = Connection::open(place.path()).unwrap();
         raw.execute_batch(
             "ALTER TABLE certificate DROP COLUMN gcm; ALTER TABLE certificate DROP COLUMN oaep;
-             DROP TABLE link; PRAGMA user_version = 1;",
+             DROP TABLE link; DROP TABLE journal; DROP TABLE unbound; DROP TABLE touched;
+             DROP TRIGGER subject_added; DROP TRIGGER subject_changed; DROP TRIGGER subject_removed;
+             DROP TRIGGER certificate_changed; PRAGMA user_version = 1;",
         )
         .unwrap();
         drop(raw);

@@ -254,7 +254,7 @@ fn a_crash_at_any_step_loses_nothing_that_was_sealed() {
     let expected = root(530);
     let mut steps = 0;
     loop {
-        let (directory, mut writer) = log(&[250, 255]);
+        let (directory, mut writer) = log(&[255]);
         writer.files.fuse.burn_after(steps);
         let mut sealed = Vec::new();
         let mut shown = 255;

@@ -10,11 +10,11 @@ use super::Source;
 use super::Tile;
 use super::TilesError;
 use super::WIDTH;
-use super::files::Files;
 use super::reader::LEVELS;
 use crate::Hash;
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::SignedCheckpoint;
+use crate::files::Files;
 use crate::key::Signer;
 use crate::key::VerifierKey;
 use crate::leaf_hash;
@@ -265,7 +265,7 @@ impl Writer {
         if tile.is_full() {
             self.filled.push(tile);
         }
-        self.files.replace(&tile.to_string(), bytes)
+        Ok(self.files.replace(&tile.to_string(), bytes)?)
     }
 }
 

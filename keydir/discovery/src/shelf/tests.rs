@@ -12,7 +12,8 @@ fn kept(until: i64, said: KeptSaid) -> Kept {
 
 fn some() -> KeptSaid {
     let bytes = vec![0x99, 0, 255].into();
-    KeptSaid::Some(vec![KeptCertificate { bytes, succeeds: vec!["A".to_owned()], announced: true }])
+    let (fingerprint, succeeds) = ("B".to_owned(), vec!["A".to_owned()]);
+    KeptSaid::Some(vec![KeptCertificate { fingerprint, bytes, succeeds, announced: true }])
 }
 
 fn remembered(fingerprint: &str, last: i64, revoked: bool) -> Remembered {

@@ -2,8 +2,6 @@ use super::*;
 
 use proptest::prelude::*;
 
-use crate::trie::Builder;
-
 fn database() -> Connection {
     let connection = Connection::open_in_memory().unwrap();
     connection.execute_batch(SCHEMA).unwrap();
@@ -16,11 +14,8 @@ fn first(label: Label, content: u8) -> Update {
 
 /// The root of all labels in the database, computed without pages.
 fn plain_root(index: &Index<'_>) -> Hash {
-    let mut builder = Builder::default();
-    for (label, value) in index.range(Prefix::ROOT).unwrap() {
-        builder.push(label, &value).unwrap();
-    }
-    builder.root()
+    let rows = index.range(Prefix::ROOT).unwrap();
+    trie::join(&leaves(&rows), None).0.map_or_else(trie::empty_root, |root| root.hash)
 }
 
 /// Labels of which many share their first nibbles.

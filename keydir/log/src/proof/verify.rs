@@ -1,10 +1,9 @@
 //! Checks the answer to a look-up.
 
 use tlog::checkpoint::Checkpoint;
-use tlog::checkpoint::SignedCheckpoint;
-use tlog::key::VerifierKey;
 use tlog::leaf_hash;
 use tlog::merkle;
+use tlog::policy::Policy;
 
 use super::End;
 use super::LookupProof;
@@ -18,22 +17,18 @@ use crate::trie;
 use crate::vrf::VrfPublic;
 
 /// What is believed before a proof is checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Trust<'a> {
-    /// The key of the log. Its name is the log's origin.
-    pub log: &'a VerifierKey,
+    /// The key of the log, and which witnesses must have cosigned.
+    pub policy: &'a Policy,
     /// The key with which the log makes labels.
     pub vrf: &'a VrfPublic,
-    /// Witnesses, by their cosignature keys.
-    pub witnesses: &'a [VerifierKey],
-    /// How many of them must have cosigned the checkpoint.
-    pub quorum: usize,
     /// The last checkpoint of this log that was seen.
     pub seen: Option<&'a Checkpoint>,
     /// What time it is, in seconds since 1970; with none, the age of the checkpoint is not asked.
     pub now: Option<u64>,
-    /// How old a checkpoint may be, in seconds: by the time that a quorum of witnesses says, or without
-    /// witnesses by the clock of the log.
+    /// How old a checkpoint may be, in seconds: by the earliest of its cosignatures, or without any by the
+    /// clock of the log.
     pub max_age: u64,
     /// How far ahead of ours other clocks may be, in seconds.
     pub max_skew: u64,
@@ -50,8 +45,8 @@ pub struct Verdict {
     pub checkpoint: Checkpoint,
     /// How many of the witnesses have cosigned it.
     pub witnesses: usize,
-    /// Since when it is known that the log says so: a quorum of witnesses had seen the checkpoint by then, or
-    /// without witnesses the log says that it made it then. Seconds since 1970.
+    /// When the first of the witnesses saw the checkpoint, or without witnesses when the log says that it made
+    /// it; in seconds since 1970.
     pub time: u64,
 }
 
@@ -101,11 +96,14 @@ impl LookupProof {
         if self.root.vrf != *trust.vrf.as_bytes() {
             return Err(ProofError::Vrf);
         }
-        let signed = SignedCheckpoint::verify(self.checkpoint.clone(), trust.log)?;
-        let checkpoint = signed.checkpoint();
+        let witnessed = trust.policy.verify(&self.checkpoint)?;
+        let checkpoint = witnessed.checkpoint.checkpoint();
         self.check_inclusion(checkpoint)?;
-        let (witnesses, time) = self.cosigned(trust)?;
-        check_time(time, trust)?;
+        let witnesses = witnessed.cosignatures.len();
+        let times = witnessed.cosignatures.iter().map(|(_, time)| *time);
+        let (first, last) = (times.clone().min(), times.max());
+        let time = first.unwrap_or(self.root.time);
+        check_time(time, last.unwrap_or(self.root.time), trust)?;
         check_seen(checkpoint, trust)?;
         let finding = self.finding(label)?;
         Ok(Verdict { label: *label, finding, checkpoint: checkpoint.clone(), witnesses, time })
@@ -147,30 +145,13 @@ impl LookupProof {
             _ => Err(ProofError::Opening),
         }
     }
-
-    /// How many witnesses have cosigned, and the time by which as many as are demanded had.
-    fn cosigned(&self, trust: &Trust<'_>) -> Result<(usize, u64), ProofError> {
-        let known = |signature| trust.witnesses.iter().any(|key| key.made(signature));
-        let mut times: Vec<u64> = match self.checkpoint.signatures().iter().any(known) {
-            true => self.checkpoint.verify(trust.witnesses)?.iter().filter_map(|it| it.stamp.time).collect(),
-            false => Vec::new(),
-        };
-        let (found, wanted) = (times.len(), trust.quorum);
-        if found < wanted {
-            return Err(ProofError::Quorum { found, wanted });
-        }
-        // The newest times first: so many witnesses have seen it at the last of them or later.
-        times.sort_unstable_by(|a, b| b.cmp(a));
-        let time = wanted.checked_sub(1).and_then(|last| times.get(last).copied());
-        Ok((found, time.unwrap_or(self.root.time)))
-    }
 }
 
-fn check_time(time: u64, trust: &Trust<'_>) -> Result<(), ProofError> {
+fn check_time(first: u64, last: u64, trust: &Trust<'_>) -> Result<(), ProofError> {
     let Some(now) = trust.now else { return Ok(()) };
-    if time > now.saturating_add(trust.max_skew) {
+    if last > now.saturating_add(trust.max_skew) {
         Err(ProofError::Future)
-    } else if now.saturating_sub(time) > trust.max_age {
+    } else if now.saturating_sub(first) > trust.max_age {
         Err(ProofError::Stale)
     } else {
         Ok(())

@@ -10,6 +10,9 @@ impl KeyLog {
     /// left half done.
     pub(super) fn recover(&mut self, memory: &Path) -> Result<(), KeyLogError> {
         self.hold_against_memory(memory)?;
+        if let Some(known) = self.database.halted()? {
+            return Err(KeyLogError::RolledBack { size: self.tiles.size(), known });
+        }
         let state = self.database.state()?;
         let (size, indexed) = (self.tiles.size(), state.as_ref().map_or(0, |state| state.size));
         if indexed > size {

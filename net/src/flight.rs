@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 /// Work under way, by key. It is finished even if all who asked have gone, and never done twice at once.
 #[derive(Debug)]
-pub(crate) struct Flights<V> {
+pub struct Flights<V> {
     running: Arc<Mutex<Running<V>>>,
     limit: usize,
 }
@@ -20,12 +20,12 @@ type Running<V> = HashMap<String, watch::Receiver<Option<V>>>;
 
 impl<V: Clone + Send + Sync + 'static> Flights<V> {
     /// At most `limit` pieces of work at once.
-    pub(crate) fn new(limit: usize) -> Self {
+    pub fn new(limit: usize) -> Self {
         Self { running: Arc::default(), limit }
     }
 
     /// Waits for the work of `key`, starting it if nobody has. Nothing if too much is under way or the work died.
-    pub(crate) async fn join<F>(&self, key: &str, work: impl FnOnce() -> F) -> Option<V>
+    pub async fn join<F>(&self, key: &str, work: impl FnOnce() -> F) -> Option<V>
     where
         F: Future<Output = V> + Send + 'static,
     {

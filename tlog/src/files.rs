@@ -9,31 +9,29 @@ use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 
-use super::TilesError;
-
 /// What is being written; there is one writer, so one name is enough, and what a crash leaves behind
 /// is overwritten by the next write.
 const NEW: &str = ".new";
 
-/// The directory of a log, locked against other writers for as long as this lives.
+/// A directory, locked against other writers for as long as this lives.
 #[derive(Debug)]
-pub(super) struct Files {
+pub(crate) struct Files {
     root: PathBuf,
     /// Directories in which names have changed since the last [`Files::sync`].
     changed: BTreeSet<PathBuf>,
     _lock: File,
     #[cfg(test)]
-    pub(super) fuse: Fuse,
+    pub(crate) fuse: Fuse,
 }
 
 impl Files {
-    pub(super) fn lock(root: &Path) -> Result<Files, TilesError> {
-        let failed = |source| TilesError::Io { path: root.join(".lock").display().to_string(), source };
+    pub(crate) fn lock(root: &Path) -> Result<Files, FilesError> {
+        let failed = |source| FilesError::Io { path: root.join(".lock").display().to_string(), source };
         let lock = OpenOptions::new().write(true).create(true).truncate(false).open(root.join(".lock"));
         let lock = lock.map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(TilesError::Locked),
+            Err(TryLockError::WouldBlock) => return Err(FilesError::Locked),
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         Ok(Files {
@@ -45,14 +43,14 @@ impl Files {
         })
     }
 
-    pub(super) fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
     /// Writes a file under another name, and gives it its name once its bytes are on disk. The name
     /// is on disk after [`Files::sync`].
-    pub(super) fn replace(&mut self, path: &str, bytes: &[u8]) -> Result<(), TilesError> {
-        self.try_replace(path, bytes).map_err(|source| TilesError::Io { path: path.to_owned(), source })
+    pub(crate) fn replace(&mut self, path: &str, bytes: &[u8]) -> Result<(), FilesError> {
+        self.try_replace(path, bytes).map_err(|source| FilesError::Io { path: path.to_owned(), source })
     }
 
     fn try_replace(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
@@ -84,22 +82,22 @@ impl Files {
     }
 
     /// Puts all new names on disk.
-    pub(super) fn sync(&mut self) -> Result<(), TilesError> {
+    pub(crate) fn sync(&mut self) -> Result<(), FilesError> {
         for directory in &self.changed {
             let synced = self.step().and_then(|()| File::open(directory)?.sync_all());
             let path = || directory.display().to_string();
-            synced.map_err(|source| TilesError::Io { path: path(), source })?;
+            synced.map_err(|source| FilesError::Io { path: path(), source })?;
         }
         self.changed.clear();
         Ok(())
     }
 
     /// Removes a directory with its files; nobody may need them any more.
-    pub(super) fn discard(&mut self, path: &str) -> Result<(), TilesError> {
+    pub(crate) fn discard(&mut self, path: &str) -> Result<(), FilesError> {
         let removed = self.step().and_then(|()| std::fs::remove_dir_all(self.root.join(path)));
         match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(TilesError::Io { path: path.to_owned(), source: error })
+                Err(FilesError::Io { path: path.to_owned(), source: error })
             }
             _ => Ok(()),
         }
@@ -117,15 +115,31 @@ impl Files {
     }
 }
 
+/// Why a file could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// A file could not be read or written.
+    #[error("cannot use {path}")]
+    Io {
+        /// Which file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process writes to this directory.
+    #[error("another process writes to this directory")]
+    Locked,
+}
+
 /// Lets a test end every run of the writer at every step.
 #[cfg(test)]
 #[derive(Debug, Default)]
-pub(super) struct Fuse(std::cell::Cell<Option<u32>>);
+pub(crate) struct Fuse(std::cell::Cell<Option<u32>>);
 
 #[cfg(test)]
 impl Fuse {
     /// Everything fails after so many steps.
-    pub(super) fn burn_after(&self, steps: u32) {
+    pub(crate) fn burn_after(&self, steps: u32) {
         self.0.set(Some(steps));
     }
 
