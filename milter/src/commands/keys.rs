@@ -1,5 +1,6 @@
 //! `gatepost keys`.
 
+mod introduce;
 mod lookup;
 mod publish;
 mod smime;
@@ -72,6 +73,7 @@ pub fn run(config: &Config, command: Keys) -> Result<(), Exit> {
             show(&[record], json)
         }
         Keys::Lookup { address, explain, json } => lookup::run(config, keys, &address, explain, json),
+        Keys::Introduce { address } => introduce::run(&keys, &address, now),
         Keys::Publish { json } => publish::run(config, keys, json, now),
         Keys::Rotate { json } => rotate(config, &keys, json, now),
         Keys::Trust { fingerprint, trust, json } => {
