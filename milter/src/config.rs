@@ -16,6 +16,7 @@ use crate::authority::config::CaConfig;
 use crate::disclaimer_config::{self, DisclaimerConfig};
 use crate::discovery::config::DiscoveryConfig;
 use crate::listen::Endpoint;
+use crate::publication::config::KeydirConfig;
 use crate::relay::config::RelayConfig;
 use crate::rotation::RotationConfig;
 use crate::smime_config::SmimeConfig;
@@ -31,6 +32,8 @@ pub struct Config {
     pub relay: Option<RelayConfig>,
     /// The `[discovery]` section, if there is one.
     pub discovery: Option<DiscoveryConfig>,
+    /// The `[keydir]` section, if there is one.
+    pub keydir: Option<KeydirConfig>,
     /// The `[smime]` section.
     pub smime: SmimeConfig,
     /// The `[ca]` section.
@@ -133,6 +136,10 @@ impl Config {
         let discovery =
             section.is_present().then(|| DiscoveryConfig::take(&mut section, gateway.as_ref())).flatten();
         root.close(section);
+        let mut section = root.take_section("keydir");
+        let keydir =
+            section.is_present().then(|| KeydirConfig::take(&mut section, gateway.as_ref())).flatten();
+        root.close(section);
         let mut section = root.take_section("smime");
         let smime = SmimeConfig::take(&mut section);
         root.close(section);
@@ -159,9 +166,18 @@ impl Config {
         let _ = mistakes.collect(root.finish());
         mistakes.into_result()?;
         match (gateway, policy) {
-            (Some(gateway), Some(policy)) => {
-                Ok(Self { gateway, policy, relay, discovery, smime, ca, rotation, accounts, disclaimers })
-            }
+            (Some(gateway), Some(policy)) => Ok(Self {
+                gateway,
+                policy,
+                relay,
+                discovery,
+                keydir,
+                smime,
+                ca,
+                rotation,
+                accounts,
+                disclaimers,
+            }),
             // Unreachable: a missing half has left its mistakes above. An empty list says no more.
             _ => Err(ConfigErrors::default()),
         }

@@ -25,6 +25,7 @@ pub mod logging;
 pub mod notice;
 pub mod packets;
 pub mod password;
+pub mod publication;
 pub mod record;
 pub mod reinject;
 pub mod relay;

@@ -22,6 +22,9 @@ use crate::gateway::Gateway;
 use crate::http;
 use crate::keyring::chain;
 use crate::listen::Listeners;
+use crate::publication;
+use crate::publication::PublicationRoom;
+use crate::publication::gate::{self, Gate};
 use crate::reinject::Reinjector;
 use crate::relay::serve::take_demands;
 use crate::relay::tasks::RelayTasks;
@@ -81,7 +84,8 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
         RelayTasks::start(room, &config.gateway, Some(recorder), &draining)
     });
     let relay = relay.transpose()?;
-    look_after_authority(&gateway, &config).await?;
+    let authority = look_after_authority(&gateway, &config).await?;
+    publish(&gateway, &config, authority)?;
     tokio::spawn(trust::watch(gateway.clone()));
     tokio::spawn(revocation::look_after(gateway.clone()));
     tokio::spawn(rotation::look_after(gateway.clone()));
@@ -133,10 +137,13 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
 }
 
 /// Starts what the local authority needs: renewals, revocation lists, accounts, and a listener for them.
-async fn look_after_authority(gateway: &Arc<Gateway>, config: &Config) -> Result<(), Exit> {
+async fn look_after_authority(
+    gateway: &Arc<Gateway>,
+    config: &Config,
+) -> Result<Option<Arc<AuthorityRoom>>, Exit> {
     let wanted = config.ca != CaConfig::default() || config.accounts.is_some();
     if !wanted && !AuthorityRoom::exists(&config.gateway.state) {
-        return Ok(());
+        return Ok(None);
     }
     let room = AuthorityRoom::open(&config.gateway.state, gateway.keys().clone())
         .map_err(|error| Exit::unavailable("cannot open the local authority", error))?;
@@ -147,8 +154,24 @@ async fn look_after_authority(gateway: &Arc<Gateway>, config: &Config) -> Result
         let listener = http::bind(address)
             .await
             .map_err(|error| Exit::unavailable(format!("cannot listen on {address} for [ca]"), error))?;
-        tokio::spawn(authority::http::serve(listener, room, gateway.clock.clone()));
+        tokio::spawn(authority::http::serve(listener, room.clone(), gateway.clock.clone()));
     }
+    Ok(Some(room))
+}
+
+/// Starts what keeps the publication up to date, and the socket for the sidecar.
+fn publish(
+    gateway: &Arc<Gateway>,
+    config: &Config,
+    authority: Option<Arc<AuthorityRoom>>,
+) -> Result<(), Exit> {
+    let Some(room) = PublicationRoom::open(config, gateway.keys().clone())? else { return Ok(()) };
+    let path = room.gate();
+    let listener = gate::bind(&path)
+        .map_err(|error| Exit::unavailable(format!("cannot listen on {}", path.display()), error))?;
+    let gate = Gate { publication: room.clone(), authority, clock: gateway.clock.clone() };
+    tokio::spawn(gate::serve(listener, gate));
+    tokio::spawn(publication::tasks::keep(gateway.clone(), room));
     Ok(())
 }
 

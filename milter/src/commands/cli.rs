@@ -361,6 +361,12 @@ pub enum Keys {
         #[arg(long)]
         json: bool,
     },
+    /// Bring what the key directory publishes up to date, as the daemon does by itself.
+    Publish {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Make the encryption subkeys that are due and destroy the epochs that are over, as the daemon does by itself.
     Rotate {
         /// Print JSON.

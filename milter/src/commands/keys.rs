@@ -1,6 +1,7 @@
 //! `gatepost keys`.
 
 mod lookup;
+mod publish;
 mod smime;
 
 use std::fs;
@@ -71,6 +72,7 @@ pub fn run(config: &Config, command: Keys) -> Result<(), Exit> {
             show(&[record], json)
         }
         Keys::Lookup { address, explain, json } => lookup::run(config, keys, &address, explain, json),
+        Keys::Publish { json } => publish::run(config, keys, json, now),
         Keys::Rotate { json } => rotate(config, &keys, json, now),
         Keys::Trust { fingerprint, trust, json } => {
             let fingerprint = fingerprint.to_uppercase();

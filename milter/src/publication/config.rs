@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use keydir::publication::{PublicationRules, Who};
 use keydir::Subject;
+use keydir::{PublicationRules, Who};
 use net::dns::a_labels;
 use policy::{Located, Section};
 
@@ -178,7 +178,8 @@ mod tests {
             long@alpha.example\n    bob@alpha.example\n\
             self@alpha.example SELF@alpha.example\n";
         let aliases = aliases_in(text, &domains);
-        let expected = [("long@alpha.example", "bob@alpha.example"), ("sales@alpha.example", "alice@alpha.example")];
+        let expected =
+            [("long@alpha.example", "bob@alpha.example"), ("sales@alpha.example", "alice@alpha.example")];
         assert!(aliases.iter().map(|(alias, mailbox)| (alias.as_str(), mailbox.as_str())).eq(expected));
     }
 

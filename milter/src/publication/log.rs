@@ -1,0 +1,168 @@
+//! The key log of the gateway: every change of what is published stands in it before anybody can see the change.
+
+use std::path::PathBuf;
+
+use keydir::Change as Published;
+use keydir::Scheme;
+use keylog::keyset::{KeySet, Kind};
+use keylog::mailbox::{Mailbox, MailboxError};
+use keylog::vrf::VrfKey;
+use keylog::writer::{Change, KeyLog, KeyLogError, KeyUpdate};
+use sealing::custody::MasterKey;
+use tlog::key::{KeyError, Signer};
+
+use crate::config::GatewayConfig;
+use crate::exit::Exit;
+
+/// What the keys of the log are derived for.
+const SIGNER_PURPOSE: &str = "gatepost key log 1";
+const VRF_PURPOSE: &str = "gatepost key log labels 1";
+/// The mailbox that stands for a whole domain (RFC 3183 section 3.1.1).
+const AUTHORITY: &str = "domain-confidentiality-authority";
+
+/// The keys of the log: derived from the master key, so that there is nothing more to keep.
+pub struct LogKeys {
+    /// The log's name, which stands in every checkpoint.
+    pub origin: String,
+    signer: zeroize::Zeroizing<[u8; 32]>,
+    /// Makes labels of mailboxes.
+    pub vrf: VrfKey,
+}
+
+impl std::fmt::Debug for LogKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LogKeys").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+impl LogKeys {
+    /// Derives them.
+    ///
+    /// # Errors
+    /// The library failed.
+    pub fn derive(master: &MasterKey, gateway: &GatewayConfig) -> Result<Self, Exit> {
+        let derive = |purpose| {
+            master
+                .derive(purpose)
+                .map_err(|error| Exit::unavailable("cannot derive the keys of the key log", error))
+        };
+        Ok(Self {
+            origin: format!("{}/keys", gateway.name),
+            signer: derive(SIGNER_PURPOSE)?,
+            vrf: VrfKey::from_bytes(&*derive(VRF_PURPOSE)?),
+        })
+    }
+
+    /// Signs checkpoints.
+    ///
+    /// # Errors
+    /// The origin is no name that a key can have.
+    pub fn signer(&self) -> Result<Signer, KeyError> {
+        Signer::from_seed(&self.origin, &self.signer)
+    }
+
+    fn vrf(&self) -> VrfKey {
+        VrfKey::from_bytes(&self.vrf.to_bytes())
+    }
+}
+
+/// Where the log is.
+#[derive(Debug)]
+pub(super) struct Log {
+    pub(super) directory: PathBuf,
+    /// The last checkpoint, in another directory: a log that was put back to an earlier state is found out.
+    pub(super) memory: PathBuf,
+    pub(super) keys: LogKeys,
+}
+
+/// Why the log did not take a change.
+#[derive(Debug, thiserror::Error)]
+pub enum LogTrouble {
+    /// Its key.
+    #[error("the key of the key log cannot be used")]
+    Key(#[from] KeyError),
+    /// The log.
+    #[error("the key log cannot be written")]
+    Log(#[from] KeyLogError),
+    /// Something is published for what is no mailbox.
+    #[error("{mailbox} has no label")]
+    Mailbox {
+        /// The text.
+        mailbox: String,
+        /// What is wrong.
+        source: MailboxError,
+    },
+    /// More certificates than a key set holds.
+    #[error("{0} has too many certificates for the key log")]
+    TooMany(String),
+}
+
+impl Log {
+    /// One refresh. The log is opened when there is something to write, and closed at the end: the daemon and a
+    /// command take turns.
+    pub(super) fn session(&self, now: i64) -> Session<'_> {
+        Session { log: self, open: None, now: now.unsigned_abs() }
+    }
+}
+
+/// The log during one refresh.
+pub(super) struct Session<'l> {
+    log: &'l Log,
+    open: Option<KeyLog>,
+    now: u64,
+}
+
+impl Session<'_> {
+    /// Writes down what is about to be published, and gives each mailbox the proof of its label.
+    pub(super) fn append(&mut self, changes: &mut [Published]) -> Result<(), LogTrouble> {
+        let mut updates = Vec::with_capacity(changes.len());
+        for change in changes {
+            let mailbox = mailbox(&change.mailbox)?;
+            let (_, proof) = self.log.keys.vrf.prove(&mailbox);
+            change.label_proof = Some(proof.0.to_vec());
+            updates.push(KeyUpdate { change: Change::Keys(key_set(change)?), mailbox });
+        }
+        let now = self.now;
+        self.log()?.append(&updates, now)?;
+        Ok(())
+    }
+
+    /// The log exists from the first refresh on, so that it proves absence too.
+    pub(super) fn finish(mut self) -> Result<(), LogTrouble> {
+        if !self.log.directory.join("checkpoint").exists() {
+            self.log()?;
+        }
+        Ok(())
+    }
+
+    fn log(&mut self) -> Result<&mut KeyLog, LogTrouble> {
+        if self.open.is_none() {
+            let Log { directory, memory, keys } = self.log;
+            self.open = Some(KeyLog::open(directory, memory, keys.signer()?, keys.vrf(), self.now)?);
+        }
+        // Just opened, if it was not.
+        self.open.as_mut().ok_or(LogTrouble::Log(KeyLogError::Interrupted))
+    }
+}
+
+fn mailbox(text: &str) -> Result<Mailbox, LogTrouble> {
+    let whole = match text.strip_prefix('@') {
+        Some(domain) => format!("{AUTHORITY}@{domain}"),
+        None => text.to_owned(),
+    };
+    Mailbox::parse(&whole).map_err(|source| LogTrouble::Mailbox { mailbox: whole, source })
+}
+
+fn key_set(change: &Published) -> Result<KeySet, LogTrouble> {
+    let mut set = KeySet::new();
+    for published in &change.certificates {
+        let kind = match published.scheme {
+            Scheme::Openpgp => Kind::OpenPgp,
+            Scheme::Smime => Kind::Smime,
+        };
+        if !set.add(kind, &published.bytes) {
+            return Err(LogTrouble::TooMany(change.mailbox.clone()));
+        }
+    }
+    Ok(set)
+}

@@ -1,0 +1,54 @@
+//! What the daemon does for the publication by itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::interval;
+
+use super::PublicationRoom;
+use crate::gateway::Gateway;
+use crate::keyring::chain;
+
+/// How often it is looked whether something changed; looking costs little where nothing did.
+const PAUSE: Duration = Duration::from_secs(15);
+
+/// Keeps the publication up to date until the process ends.
+pub async fn keep(gateway: Arc<Gateway>, room: Arc<PublicationRoom>) {
+    let mut tick = interval(PAUSE);
+    loop {
+        tick.tick().await;
+        let (gateway, room) = (gateway.clone(), room.clone());
+        if spawn_blocking(move || round(&gateway, &room)).await.is_err() {
+            tracing::error!("publishing certificates ended abnormally");
+        }
+    }
+}
+
+fn round(gateway: &Gateway, room: &PublicationRoom) {
+    match room.take_submissions(&gateway.config(), gateway.now()) {
+        Ok(new) => {
+            for fingerprint in new {
+                tracing::warn!(
+                    "held: certificate {fingerprint} was submitted; to publish it: gatepost keys trust {fingerprint} verified"
+                );
+            }
+        }
+        Err(why) => tracing::error!("submitted certificates were not taken: {why}"),
+    }
+    match room.refresh(&gateway.config(), gateway.now()) {
+        Ok(summary) if summary.changed > 0 || summary.withdrawn > 0 => {
+            tracing::info!(
+                "published: {} mailboxes changed, {} withdrawn, {} in all",
+                summary.changed,
+                summary.withdrawn,
+                summary.mailboxes
+            );
+            for what in summary.omitted.iter().chain(&summary.warnings) {
+                tracing::warn!("not published as it should be: {what}");
+            }
+        }
+        Ok(_) => {}
+        Err(error) => tracing::error!("the publication is not up to date: {}", chain(&error)),
+    }
+}
