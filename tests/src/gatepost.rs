@@ -381,19 +381,30 @@ impl Gatepost {
 /// If it cannot be built.
 pub fn gatepost_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        if let Some(path) = std::env::var_os("GATEPOST_BIN") {
-            return path.into();
-        }
-        // target/PROFILE/demo or target/PROFILE/deps/e2e-HASH
-        let ours = std::env::current_exe().unwrap();
-        let profile = ours.ancestors().skip(1).find(|path| !path.ends_with("deps")).unwrap();
-        let binary = profile.join("gatepost");
-        if is_stale(&binary) {
-            build(profile);
-        }
-        binary
-    })
+    BINARY.get_or_init(|| binary("gatepost", "gatepost-milter", "GATEPOST_BIN"))
+}
+
+/// The same for `gatepost-keydir`; `GATEPOST_KEYDIR_BIN` names another one.
+///
+/// # Panics
+/// If it cannot be built.
+pub fn keydir_binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| binary("gatepost-keydir", "gatepost-sidecar", "GATEPOST_KEYDIR_BIN"))
+}
+
+fn binary(name: &str, package: &str, variable: &str) -> PathBuf {
+    if let Some(path) = std::env::var_os(variable) {
+        return path.into();
+    }
+    // target/PROFILE/demo or target/PROFILE/deps/e2e-HASH
+    let ours = std::env::current_exe().unwrap();
+    let profile = ours.ancestors().skip(1).find(|path| !path.ends_with("deps")).unwrap();
+    let binary = profile.join(name);
+    if is_stale(&binary) {
+        build(profile, name, package);
+    }
+    binary
 }
 
 /// True if the binary is missing or older than one of the sources that cargo noted for it.
@@ -408,7 +419,7 @@ fn is_stale(binary: &Path) -> bool {
     sources.split_whitespace().any(|source| modified(Path::new(source)).map_or(true, newer))
 }
 
-fn build(profile: &Path) {
+fn build(profile: &Path, binary: &str, package: &str) {
     let name = match profile.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(name) => name,
@@ -417,7 +428,7 @@ fn build(profile: &Path) {
     let mut command = Command::new(cargo);
     command
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .args(["build", "--quiet", "--package", "gatepost-milter", "--bin", "gatepost", "--profile", name])
+        .args(["build", "--quiet", "--package", package, "--bin", binary, "--profile", name])
         .arg("--target-dir")
         .arg(profile.parent().unwrap());
     run(&mut command, b"").success();

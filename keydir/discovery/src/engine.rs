@@ -104,8 +104,9 @@ impl Engine {
                 trace.steps.push(skipped(source, why));
                 continue;
             }
-            let offers = self.consult(source, question, &seen).await;
+            let mut offers = self.consult(source, question, &seen).await;
             trace.steps.push(offers.step);
+            offers.revoked.retain(|bytes| !revoked.contains(bytes));
             if !offers.revoked.is_empty() {
                 match self.hear(question, source.kind.origin(), &offers.revoked, &mut seen).await {
                     Ok(()) => revoked.extend(offers.revoked),

@@ -13,7 +13,7 @@ use crate::trace::Trace;
 ///
 /// It was read strictly and minimised, carries a valid User ID or rfc822Name of the asked mailbox, can encrypt
 /// today, and the trust rules let it pass. The chain of an S/MIME certificate is not checked here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Candidate {
     /// OpenPGP or S/MIME.
     pub scheme: Scheme,
@@ -34,6 +34,12 @@ pub struct Candidate {
     /// The certificate, binary OpenPGP or DER; goes into the store with `Import`, bound to the asked mailbox only.
     #[serde(skip)]
     pub bytes: Arc<[u8]>,
+}
+
+impl fmt::Debug for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Candidate({} {} from {})", self.scheme, self.fingerprint, self.source)
+    }
 }
 
 /// The answer to one question.

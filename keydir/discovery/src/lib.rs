@@ -15,6 +15,8 @@ mod engine;
 mod found;
 mod shelf;
 mod source;
+#[cfg(test)]
+mod tests;
 mod trace;
 pub mod trust;
 

@@ -70,7 +70,8 @@ pub struct Sighting {
     pub origin: Origin,
     /// When it was taken first, Unix seconds.
     pub first: i64,
-    /// When it was taken last, Unix seconds. The greatest is the one in use.
+    /// When it was taken last, Unix seconds. The greatest is the one in use; 0 if it was never used but only heard to
+    /// be revoked.
     pub last: i64,
     /// It was revoked.
     pub revoked: bool,
@@ -78,7 +79,7 @@ pub struct Sighting {
 
 /// The sighting that is in use: the one taken last.
 pub fn current(seen: &[Sighting]) -> Option<&Sighting> {
-    seen.iter().max_by(|a, b| {
+    seen.iter().filter(|sighting| sighting.last > 0).max_by(|a, b| {
         (a.last, a.first).cmp(&(b.last, b.first)).then_with(|| a.fingerprint.cmp(&b.fingerprint))
     })
 }

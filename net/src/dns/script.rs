@@ -14,6 +14,7 @@ use domain::base::Message;
 use domain::base::MessageBuilder;
 use domain::base::Name;
 use domain::base::Rtype;
+pub use domain::base::Rtype as Type;
 use domain::base::Ttl;
 use domain::base::UnknownRecordData;
 use domain::base::iana::Class;

@@ -1,1 +1,6 @@
 //! The key directory: strangers find our keys, we find theirs, and nobody swaps one unseen.
+
+mod hkp;
+mod limits;
+mod tls;
+mod wkd;

@@ -19,7 +19,7 @@ fn rules() -> impl Strategy<Value = Rules> {
 }
 
 fn sightings() -> impl Strategy<Value = Vec<Sighting>> {
-    let one = (fingerprint(), origin(), 0..50i64, 0..50i64, any::<bool>());
+    let one = (fingerprint(), origin(), 1..50i64, 0..50i64, any::<bool>());
     let one = one.prop_map(|(fingerprint, origin, first, later, revoked)| Sighting {
         fingerprint,
         origin,
@@ -109,4 +109,12 @@ fn origins_rank_as_documented() {
     ];
     assert!(ranked.windows(2).all(|pair| rank(pair[0]) < rank(pair[1])));
     assert_eq!(rank(Origin::Generated), rank(Origin::Imported));
+}
+
+#[test]
+fn what_was_only_heard_to_be_revoked_was_never_in_use() {
+    let fingerprint = "A".to_owned();
+    let heard = Sighting { fingerprint, origin: Origin::Wkd, first: 5, last: 0, revoked: true };
+    let offer = Offer { fingerprint: "B", origin: Origin::Wkd, succeeds: &[], announced: false };
+    assert_eq!(decide(&[heard], &offer, &Rules::default()), Decision::Use(Grounds::First));
 }

@@ -14,6 +14,7 @@ use crate::relay::Relay;
 use crate::sendmail;
 use crate::stage::Who;
 use crate::statistics::Spread;
+use crate::wkd::Wkd;
 
 /// What the figures mean and why some miss their goal, by hand.
 const COMMENTARY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/commentary.md");
@@ -41,6 +42,8 @@ pub(crate) struct Document {
     pub(crate) notary: Vec<Value>,
     /// Policy server and relay.
     pub(crate) relay: Relay,
+    /// Look-ups in the Web Key Directory.
+    pub(crate) wkd: Wkd,
 }
 
 /// One goal and what became of it.
@@ -70,7 +73,7 @@ impl Document {
         let quick = if self.effort.is_quick { " It was a quick run: the figures are rough." } else { "" };
         let mut out = format!(
             "# Benchmarks\n\n`make bench` measures and writes this page; `make bench QUICK=1` does so in a few \
-             minutes, with more noise; `make bench ONLY=relay` prints the part about policy server and relay.{quick} Figures are ratios first: both sides of a ratio took turns in the \
+             minutes, with more noise; `make bench ONLY=relay` prints the part about policy server and relay, `ONLY=wkd` the one about the Web Key Directory.{quick} Figures are ratios first: both sides of a ratio took turns in the \
              same run, the ratio is taken in each round, and given are the median and, in brackets, the \
              quartiles of {rounds} rounds. Absolute values are medians and only tell proportions.\n\n## Machine\n\n\
              {machine}\n\n## Goals\n\n",
@@ -84,6 +87,7 @@ impl Document {
         sealing(&mut out, SMIME, &self.smime);
         self.notary(&mut out);
         self.relay.write(&mut out);
+        self.wkd.write(&mut out);
         out.push('\n');
         out.push_str(&std::fs::read_to_string(COMMENTARY).unwrap());
         for Profile { title, lines } in &self.profiles {
@@ -117,6 +121,7 @@ impl Document {
         targets.extend(self.smime.iter().filter_map(|line| sealing_target("S/MIME, ", line)));
         targets.extend(self.notary.iter().filter(|line| line["name"] == "ratios").flat_map(notary_targets));
         targets.extend(self.relay.targets());
+        targets.extend(self.wkd.targets());
         tell(&targets, out);
     }
 
@@ -218,6 +223,14 @@ pub(crate) fn relay_alone(machine: &Machine, relay: &Relay) -> String {
     let mut out = format!("## Machine\n\n{}\n\n## Goals\n\n", machine.text());
     tell(&relay.targets(), &mut out);
     relay.write(&mut out);
+    out
+}
+
+/// The part about the Web Key Directory alone.
+pub(crate) fn wkd_alone(machine: &Machine, wkd: &Wkd) -> String {
+    let mut out = format!("## Machine\n\n{}\n\n## Goals\n\n", machine.text());
+    tell(&wkd.targets(), &mut out);
+    wkd.write(&mut out);
     out
 }
 

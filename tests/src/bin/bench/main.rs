@@ -24,6 +24,7 @@ mod rooms;
 mod sendmail;
 mod stage;
 mod statistics;
+mod wkd;
 
 use std::process::ExitCode;
 
@@ -49,12 +50,13 @@ fn main() -> ExitCode {
     match words[..] {
         [] => print!("{}", measure(effort).text()),
         ["--only", "relay"] => print!("{}", only_relay(&effort)),
+        ["--only", "wkd"] => print!("{}", only_wkd(&effort)),
         // For attaching a profiler by hand.
         ["--stay"] => stage::Stage::set().stay(),
         [relay::INSIDE] => print!("{}", relay::inside(&effort)),
         [relay::ECHO, port] => relay::echo(port.parse().unwrap()),
         _ => {
-            eprintln!("usage: bench [--quick] [--only relay | --stay]");
+            eprintln!("usage: bench [--quick] [--only relay | --only wkd | --stay]");
             return ExitCode::from(EX_USAGE);
         }
     }
@@ -68,6 +70,13 @@ fn only_relay(effort: &Effort) -> String {
     document::relay_alone(&machine, &relay)
 }
 
+fn only_wkd(effort: &Effort) -> String {
+    let mut machine = Machine::look();
+    let wkd = wkd::measure(effort);
+    machine.finish();
+    document::wkd_alone(&machine, &wkd)
+}
+
 fn measure(effort: Effort) -> Document {
     let mut machine = Machine::look();
     let (flows, latency, profiles) = {
@@ -78,6 +87,7 @@ fn measure(effort: Effort) -> Document {
     let sendmail = sendmail::measure(&effort);
     let (openpgp, smime, notary) = (rooms::openpgp(&effort), rooms::smime(&effort), rooms::notary(&effort));
     let relay = relay::measure(&effort);
+    let wkd = wkd::measure(&effort);
     machine.finish();
-    Document { machine, effort, flows, latency, profiles, sendmail, openpgp, smime, notary, relay }
+    Document { machine, effort, flows, latency, profiles, sendmail, openpgp, smime, notary, relay, wkd }
 }
