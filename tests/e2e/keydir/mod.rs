@@ -2,5 +2,7 @@
 
 mod hkp;
 mod limits;
+mod rotation;
+mod strangers;
 mod tls;
 mod wkd;
