@@ -57,9 +57,9 @@ fn ten_epochs() {
         letters.push(letter);
         // A subkey lives to the end of the next epoch, and its secret half five days longer.
         for (written, letter) in (0..).zip(&letters) {
-            let opened = opens(&gatepost, letter, &text(written));
+            let (opened, told) = opens(&gatepost, letter, &text(written));
             match epoch - written {
-                0 | 1 => assert!(opened, "epoch {epoch}: what was written in {written} must be read"),
+                0 | 1 => assert!(opened, "epoch {epoch}: what was written in {written} must be read: {told}"),
                 2 => {}
                 _ => assert!(!opened, "epoch {epoch}: what was written in {written} is read"),
             }
@@ -109,11 +109,11 @@ fn named(gpg: &Gpg, letter: &[u8]) -> String {
 }
 
 /// Whether the gateway opens the letter for Alice.
-fn opens(gatepost: &Gatepost, letter: &[u8], text: &str) -> bool {
+fn opens(gatepost: &Gatepost, letter: &[u8], text: &str) -> (bool, String) {
     let message = messages::pgp_mime("bob@beta.world", ALICE, "letter", letter);
     let words = ["filter", "--from", "bob@beta.world", "--to", ALICE];
     let ran = gatepost.command_with(&words, &message);
-    String::from_utf8_lossy(&ran.stdout).contains(text.trim_end())
+    (ran.text().contains(text.trim_end()), format!("{}{}", ran.stderr, ran.text()))
 }
 
 fn now() -> i64 {
