@@ -9,6 +9,7 @@ use tests::GatepostPlan;
 use tests::Gpg;
 use tests::KeyDirectory;
 use tests::TlsIdentity;
+use tests::directory;
 use tests::messages;
 use tests::run;
 use tests::world::World;
@@ -40,8 +41,8 @@ fn ten_epochs() {
         .prepare();
     gatepost.generate(&["--user", ALICE]);
     gatepost.command(&["keys", "publish"]).success();
-    let mut directory = KeyDirectory::of(&place);
-    directory.serve("listen = [\"https:127.5.0.1:443\"]", &section);
+    let mut served = KeyDirectory::of(&place);
+    served.serve("listen = [\"https:127.5.0.1:443\"]", &section);
 
     let writer = Gpg::new();
     let mut letters: Vec<Vec<u8>> = Vec::new();
@@ -111,9 +112,13 @@ fn named(gpg: &Gpg, letter: &[u8]) -> String {
 /// Whether the gateway opens the letter for Alice.
 fn opens(gatepost: &Gatepost, letter: &[u8], text: &str) -> (bool, String) {
     let message = messages::pgp_mime("bob@beta.world", ALICE, "letter", letter);
-    let words = ["filter", "--from", "bob@beta.world", "--to", ALICE];
+    let out = directory("out");
+    let words =
+        ["filter", "--from", "bob@beta.world", "--to", ALICE, "--out", out.path().to_str().unwrap()];
     let ran = gatepost.command_with(&words, &message);
-    (ran.text().contains(text.trim_end()), format!("{}{}", ran.stderr, ran.text()))
+    let form = std::fs::read(out.path().join("0.eml")).unwrap_or_default();
+    let form = String::from_utf8_lossy(&form).into_owned();
+    (form.contains(text.trim_end()), format!("{}{}\n{form}", ran.stderr, ran.text()))
 }
 
 fn now() -> i64 {
