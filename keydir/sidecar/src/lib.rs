@@ -15,6 +15,7 @@ mod directory;
 pub mod exit;
 pub mod hkp;
 pub mod limits;
+pub mod log_commands;
 pub mod logging;
 pub mod percent;
 pub mod serve;
