@@ -29,6 +29,7 @@ mod store;
 mod subject;
 mod wkd;
 mod x509;
+mod zone;
 
 pub use answer::Answer;
 pub use answer::Known;
@@ -103,3 +104,7 @@ pub use x509::OcspStatus;
 pub use x509::PublicKey;
 pub use x509::Speaks;
 pub use x509::Use;
+pub use zone::MailboxRecords;
+pub use zone::ZoneRecordType;
+pub use zone::ZoneRecords;
+pub use zone::zone_records;

@@ -63,13 +63,14 @@ const ROOMS: [(&str, &[&str]); 13] = [
 ];
 
 /// Foreign packages that only some rooms may know. gatepost-tests may use all of them.
-const KNOWN_ONLY_BY: [(&str, &[&str]); 12] = [
+const KNOWN_ONLY_BY: [(&str, &[&str]); 13] = [
     ("indymilter", &["gatepost-milter"]),
     ("prometheus", &["gatepost-milter"]),
     ("axum", &["gatepost-milter", "gatepost-sidecar"]),
     ("clap", &["gatepost-milter", "gatepost-sidecar"]),
     ("der", &["gatepost-keydir"]),
     ("ldap3", &["gatepost-milter", "gatepost-discovery"]),
+    ("redis", &["gatepost-discovery"]),
     ("sequoia-openpgp", &["gatepost-keydir", "gatepost-sealing"]),
     (
         "rusqlite",

@@ -333,7 +333,7 @@ impl Secret {
 
 /// Whether this can be the name of a key.
 pub(crate) fn is_key_name(name: &str) -> bool {
-    let fits = |c: char| !c.is_whitespace() && !c.is_ascii_control() && c != '+';
+    let fits = |c: char| !c.is_whitespace() && c >= ' ' && c != '+';
     !name.is_empty() && name.chars().all(fits)
 }
 

@@ -37,3 +37,15 @@ pub use found::Outcome;
 pub use trace::Step;
 pub use trace::StepOutcome;
 pub use trace::Trace;
+
+/// Reads a partner's answer about a mailbox: the pieces of OpenPGP in it, and the X.509 certificates in DER. Nobody has
+/// looked at them.
+///
+/// # Errors
+/// In words: it is not the agreed JSON, is about another mailbox, has too many certificates or no base64.
+pub fn partners_answer(
+    body: &[u8],
+    address: &keydir::Subject,
+) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>), String> {
+    source::peer::parse(body, address).map(|haul| (haul.openpgp, haul.smime))
+}

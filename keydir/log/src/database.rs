@@ -60,7 +60,7 @@ impl Database {
         connection.set_prepared_statement_cache_capacity(32);
         // Deleted salts are overwritten; nothing is lost that a commit has promised.
         connection.execute_batch(
-            "PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;
+            "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;
              PRAGMA cache_size = -16384; PRAGMA trusted_schema = OFF;",
         )?;
         match connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i32>(0))? {

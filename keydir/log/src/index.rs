@@ -24,7 +24,7 @@ use crate::trie::bit_of;
 use crate::trie::first_difference;
 
 /// So many labels with the same first nibbles have no page above them.
-const BUCKET: u64 = 16;
+const BUCKET: u64 = 32;
 
 /// Deeper than this there are no pages: labels that agree in 56 bits do not occur unless somebody made them.
 const DEEPEST: u8 = 14;
@@ -162,7 +162,9 @@ impl Index<'_> {
             let before = last.map_or(NO_CHAIN, |last| last.update.chain(&last.before));
             changed.insert(update.label, Newest { number: *number, update: *update, before });
         }
-        const SQL: &str = "INSERT OR REPLACE INTO labels VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        const SQL: &str =
+            "INSERT INTO labels VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (label) DO UPDATE SET
+            number = ?2, sequence = ?3, previous = ?4, commitment = ?5, before = ?6, value = ?7";
         let mut statement = self.0.prepare_cached(SQL)?;
         for (label, Newest { number, update, before }) in &changed {
             let commitment = match &update.state {
@@ -246,7 +248,9 @@ impl Index<'_> {
             bytes.extend_from_slice(&part.count.to_be_bytes());
             bytes.extend_from_slice(&part.hash);
         }
-        let mut statement = self.0.prepare_cached("INSERT OR REPLACE INTO pages VALUES (?1, ?2)")?;
+        let mut statement = self.0.prepare_cached(
+            "INSERT INTO pages VALUES (?1, ?2) ON CONFLICT (prefix) DO UPDATE SET children = ?2",
+        )?;
         statement.execute(params![prefix.key(), bytes])?;
         Ok(whole(prefix, page))
     }

@@ -27,6 +27,7 @@ use crate::keyset::Opening;
 use crate::proof::End;
 use crate::proof::LookupProof;
 use crate::vrf::VrfProof;
+use crate::vrf::VrfPublic;
 
 /// So many idle connections are kept.
 const IDLE: usize = 8;
@@ -95,6 +96,17 @@ impl LogReader {
     /// See [`ReadError`].
     pub fn checkpoint(&self) -> Result<Note, ReadError> {
         self.read(|database| note(&state(database)?))
+    }
+
+    /// The key with which the log makes labels.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn vrf(&self) -> Result<VrfPublic, ReadError> {
+        self.read(|database| {
+            let key = VrfPublic::from_bytes(&state(database)?.root.vrf);
+            Ok(key.ok_or(IndexError::Damaged("its VRF key is not one"))?)
+        })
     }
 
     /// What the log says of a label. Who asks by mailbox adds the proof of the label.

@@ -384,13 +384,15 @@ impl KeyLog {
 
     /// Commits what opens the entries before they are signed: a signed commitment can always be opened.
     fn prepare(&self, planned: &[Planned]) -> Result<(), KeyLogError> {
-        let transaction = self.database.0.unchecked_transaction().map_err(IndexError::from)?;
-        for Planned { number, update, opening } in planned {
-            if let Some(opening) = opening {
-                self.database.add_opening(*number, update.previous, opening)?;
+        if planned.iter().any(|entry| entry.opening.is_some()) {
+            let transaction = self.database.0.unchecked_transaction().map_err(IndexError::from)?;
+            for Planned { number, update, opening } in planned {
+                if let Some(opening) = opening {
+                    self.database.add_opening(*number, update.previous, opening)?;
+                }
             }
+            transaction.commit().map_err(IndexError::from)?;
         }
-        transaction.commit().map_err(IndexError::from)?;
         step("prepared")
     }
 

@@ -28,6 +28,12 @@ pub enum Command {
     Serve,
     /// Check the configuration file; exits 78 and names every mistake if there is one.
     CheckConfig,
+    /// Write the Web Key Directory as static files, for any web server.
+    ExportWkd(crate::export_wkd::ExportWkd),
+    /// Write OPENPGPKEY and SMIMEA records as the text of a zone.
+    ExportDns(crate::export_dns::ExportDns),
+    /// Bring OPENPGPKEY and SMIMEA records up to date by dynamic update (RFC 2136, TSIG).
+    UpdateDns(crate::dns_update::UpdateDns),
     /// Print the completion script of a shell.
     Completion {
         /// The shell.

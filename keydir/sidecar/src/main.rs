@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use sidecar::cli::{Cli, Command};
 use sidecar::commands::{check_config, manual};
 use sidecar::exit::Exit;
-use sidecar::{logging, serve};
+use sidecar::{dns_update, export_dns, export_wkd, logging, serve};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -32,6 +32,9 @@ fn execute(cli: Cli) -> Result<(), Exit> {
     let path = cli.config;
     match cli.command {
         Command::Serve => serve::run(&path),
+        Command::ExportWkd(options) => export_wkd::run(&path, &options),
+        Command::ExportDns(options) => export_dns::run(&path, &options),
+        Command::UpdateDns(options) => dns_update::run(&path, &options),
         Command::CheckConfig => check_config::run(&path),
         Command::Completion { shell } => manual::completion(shell),
         Command::Manual { dir } => manual::pages(&dir),

@@ -130,10 +130,14 @@ fn strong(signature: &Signature, now: i64) -> bool {
         .is_ok()
 }
 
-/// Whether others can do something with a subkey: all but those that can only encrypt and expired.
+/// Whether others can do something with a subkey, now or once it begins: not if it never agreed to sign, and
+/// not if it can only encrypt and expired.
 fn of_use(subkey: ErasedKeyAmalgamation<'_, PublicParts>, now: i64) -> bool {
     let lenient = assess::lenient_policy(assess::system_time(now));
-    let Ok(valid) = subkey.with_policy(&lenient, assess::system_time(now)) else { return true };
+    let Ok(valid) = subkey.with_policy(&lenient, assess::system_time(now)) else {
+        let begins = subkey.self_signatures().filter_map(|s| s.signature_creation_time()).max();
+        return begins.is_some_and(|begins| assess::unix(begins) > now);
+    };
     let only_encrypts = !valid.for_signing() && !valid.for_certification() && !valid.for_authentication();
     let expired = valid
         .key_expiration_time()

@@ -40,7 +40,7 @@ fn no_part_and_no_mistyping_of_a_key_is_a_key() {
 
 #[test]
 fn names_are_one_word_without_plus() {
-    for name in ["", "a b", "a+b", "a\tb", "a\nb", "a\u{a0}b", "a\u{2003}b", "\u{7f}"] {
+    for name in ["", "a b", "a+b", "a\tb", "a\nb", "a\u{a0}b", "a\u{2003}b", "\0"] {
         assert!(Signer::generate(name).is_err(), "{name:?}");
     }
     assert!(Signer::generate("log.example/größe").is_ok());

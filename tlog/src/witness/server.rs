@@ -38,11 +38,11 @@ pub struct Witness {
     cosigner: Cosigner,
     /// The keys of each log, by origin.
     logs: BTreeMap<String, Vec<VerifierKey>>,
-    memory: Mutex<Memory>,
+    pub(super) memory: Mutex<Memory>,
 }
 
-struct Memory {
-    files: Files,
+pub(super) struct Memory {
+    pub(super) files: Files,
     latest: BTreeMap<String, Latest>,
 }
 

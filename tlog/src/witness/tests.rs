@@ -233,6 +233,34 @@ fn what_cannot_be_written_is_not_cosigned() {
     assert_eq!(ask(&witness, &request(&at, 3), 2).status(), 200);
 }
 
+/// Every step at which the power can fail: what was answered is remembered, and the file is whole.
+#[test]
+fn a_crash_at_any_step_forgets_no_cosignature() {
+    let mut log = Log::new("");
+    let (small, large, larger) = (log.at(3), log.at(5), log.at(9));
+    let mut steps = 0;
+    loop {
+        let (directory, witness) = witness();
+        assert_eq!(ask(&witness, &request(&small, 0), 1).status(), 200);
+        witness.memory.lock().unwrap().files.fuse.burn_after(steps);
+        let answer = ask(&witness, &request(&large, 3), 2);
+        drop(witness);
+        let witness = open(directory.path()).unwrap();
+        let known = witness.size("log.example").unwrap();
+        match answer.status() {
+            200 => assert_eq!(known, 5),
+            503 => assert!(known == 3 || known == 5),
+            other => panic!("{other}"),
+        }
+        assert_eq!(ask(&witness, &request(&larger, known), 3).status(), 200);
+        if answer.status() == 200 {
+            break;
+        }
+        steps += 1;
+    }
+    assert!(steps >= 5, "{steps}");
+}
+
 /// The race that C2SP tlog-witness describes at the end of "add-checkpoint".
 #[test]
 fn concurrent_requests_never_roll_back() {
