@@ -1,5 +1,6 @@
 //! The key directory: strangers find our keys, we find theirs, and nobody swaps one unseen.
 
+mod endorsement;
 mod hkp;
 mod limits;
 mod rotation;

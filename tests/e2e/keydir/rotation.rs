@@ -113,8 +113,7 @@ fn named(gpg: &Gpg, letter: &[u8]) -> String {
 fn opens(gatepost: &Gatepost, letter: &[u8], text: &str) -> (bool, String) {
     let message = messages::pgp_mime("bob@beta.world", ALICE, "letter", letter);
     let out = directory("out");
-    let words =
-        ["filter", "--from", "bob@beta.world", "--to", ALICE, "--out", out.path().to_str().unwrap()];
+    let words = ["filter", "--from", "bob@beta.world", "--to", ALICE, "--out", out.path().to_str().unwrap()];
     let ran = gatepost.command_with(&words, &message);
     let form = std::fs::read(out.path().join("0.eml")).unwrap_or_default();
     let form = String::from_utf8_lossy(&form).into_owned();
