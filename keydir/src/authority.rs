@@ -253,7 +253,7 @@ impl LocalAuthority {
         issuing.map(|issued| issued.certificate).ok_or(AuthorityError::NoAuthority)
     }
 
-    /// Issues a leaf. It is recorded when this returns; its key should be in custody before.
+    /// Issues a leaf for a key that its holder has. It is recorded when this returns.
     ///
     /// # Errors
     /// If the name lies outside of the domains, the key does not fit the profile or is too weak, the
@@ -262,6 +262,20 @@ impl LocalAuthority {
         &self,
         issuer: &dyn Signs,
         request: &LeafRequest<'_>,
+    ) -> Result<Certificate, AuthorityError> {
+        self.issue_kept(issuer, request, |_| Ok(()))
+    }
+
+    /// Issues a leaf for a key that `keep` puts into custody: before the leaf is recorded, so that nothing is ever
+    /// recorded whose key is lost. If it fails nothing is recorded.
+    ///
+    /// # Errors
+    /// As [`LocalAuthority::issue`], and if `keep` fails.
+    pub fn issue_kept(
+        &self,
+        issuer: &dyn Signs,
+        request: &LeafRequest<'_>,
+        keep: impl FnOnce(&Certificate) -> Result<(), SignsError>,
     ) -> Result<Certificate, AuthorityError> {
         let settings = self.settings()?;
         let issuing = rows::newest(&self.lock(), Profile::Issuing)?.ok_or(AuthorityError::NoAuthority)?;
@@ -273,8 +287,17 @@ impl LocalAuthority {
         let mut connection = self.lock();
         let transaction = rows::begin(&mut connection)?;
         rows::insert(&transaction, &certificate, &issuer, request.profile, &subject, request.now)?;
+        keep(&certificate)?;
         transaction.commit()?;
         Ok(certificate)
+    }
+
+    /// The fingerprints of the leaves that are neither revoked nor expired at `now`, sorted.
+    ///
+    /// # Errors
+    /// If the state cannot be read.
+    pub fn in_use(&self, now: i64) -> Result<Vec<String>, AuthorityError> {
+        rows::in_use(&self.lock(), now)
     }
 
     /// Everything that was ever issued, the newest first; with a subject only what was issued for it.
@@ -294,12 +317,12 @@ impl LocalAuthority {
     }
 
     /// The leaves to renew at `now`: the last ones of their profile and subject, not revoked, which expire
-    /// within seven days or have expired.
+    /// within seven days, or within the last third of a life of less than three weeks, or have expired.
     ///
     /// # Errors
     /// If the state cannot be read.
     pub fn due(&self, now: i64) -> Result<Vec<Issued>, AuthorityError> {
-        rows::due(&self.lock(), now + OVERLAP)
+        rows::due(&self.lock(), now, OVERLAP)
     }
 
     /// Revokes a certificate, leaf or issuing. Recorded when this returns; [`LocalAuthority::ocsp`] says so

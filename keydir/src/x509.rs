@@ -9,6 +9,7 @@ mod names;
 mod ocsp;
 pub(crate) mod oid;
 mod read;
+mod recent;
 mod usage;
 
 pub use anchors::AnchorSources;

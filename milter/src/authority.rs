@@ -5,7 +5,7 @@ pub mod config;
 pub mod http;
 pub mod tasks;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -110,7 +110,8 @@ impl AuthorityRoom {
         Ok(root)
     }
 
-    /// Issues a certificate for a new key, which goes into custody, and puts the certificate into the store.
+    /// Issues a certificate for a new key and puts it into the store. The key is in custody before the certificate
+    /// is recorded; what a crash after that keeps from the store, [`AuthorityRoom::complete`] puts there.
     ///
     /// # Errors
     /// The name is not one of ours, or anything fails.
@@ -125,13 +126,10 @@ impl AuthorityRoom {
         let key = generate_key(kind)?;
         let public_key = key.public_key_to_der().map_err(SignsError::new)?;
         let request = LeafRequest { profile, subject, name, public_key: &public_key, now };
-        let certificate = self.authority.issue(&self.issuer()?, &request)?;
-        let kept = self.keys.custody.put_smime(&certificate, &key);
-        if let Err(error) = kept {
-            // A certificate whose key is lost helps nobody.
-            self.authority.revoke(&certificate.fingerprint(), RevocationReason::Superseded, now)?;
-            return Err(error.into());
-        }
+        let keep = |certificate: &Certificate| {
+            self.keys.custody.put_smime(certificate, &key).map_err(SignsError::new)
+        };
+        let certificate = self.authority.issue_kept(&self.issuer()?, &request, keep)?;
         if profile.signs() || profile.encrypts() {
             self.store(&certificate, profile, subject, now)?;
         }
@@ -190,6 +188,47 @@ impl AuthorityRoom {
             Err(error) => return Err(error.into()),
         }
         Ok(issued)
+    }
+
+    /// Puts what was issued, with its key in custody, into the store if a crash in the middle of
+    /// [`AuthorityRoom::issue`] kept it from there. `whole` remembers what need not be looked at again.
+    ///
+    /// # Errors
+    /// That cannot be told or done now.
+    pub fn complete(
+        &self,
+        whole: &mut HashSet<String>,
+        now: i64,
+    ) -> Result<Vec<Certificate>, RoomError> {
+        let mut completed = Vec::new();
+        let in_use = self.authority.in_use(now)?;
+        whole.retain(|fingerprint| in_use.binary_search(fingerprint).is_ok());
+        for fingerprint in in_use {
+            if whole.contains(&fingerprint) {
+                continue;
+            }
+            if self.keys.store.get(&fingerprint)?.is_none()
+                && let Some(certificate) = self.complete_one(&fingerprint, now)?
+            {
+                completed.push(certificate);
+            }
+            whole.insert(fingerprint);
+        }
+        Ok(completed)
+    }
+
+    /// Nothing for what does not belong into the store, or whose key its holder has.
+    fn complete_one(&self, fingerprint: &str, now: i64) -> Result<Option<Certificate>, RoomError> {
+        let Some(issued) = self.authority.find(fingerprint)? else { return Ok(None) };
+        if !issued.profile.signs() && !issued.profile.encrypts() {
+            return Ok(None);
+        }
+        match self.keys.custody.get_smime(fingerprint) {
+            Ok(_) => self.store(&issued.certificate, issued.profile, &issued.subject, now)?,
+            Err(CustodyError::Unknown(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Some(issued.certificate))
     }
 
     /// Whether a certificate that was issued can be used: its key is in custody, and it is in the store. After a

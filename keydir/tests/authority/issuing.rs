@@ -338,6 +338,43 @@ fn a_new_issuing_certificate_takes_over_and_the_old_leaves_stay_valid() {
     }
 }
 
+#[test]
+fn a_short_life_is_renewed_in_its_last_third_and_not_all_the_time() {
+    let short = AuthoritySettings { leaf_days: 6, ..settings() };
+    let world = World::with(Key::p256(), Key::p256(), &short);
+    world.leaf(Profile::UserSign, "alice@alpha.example", &Key::p256());
+    assert!(world.authority.due(world.now + 3 * DAY).unwrap().is_empty());
+    assert_eq!(world.authority.due(world.now + 4 * DAY).unwrap().len(), 1);
+}
+
+#[test]
+fn a_leaf_whose_key_could_not_be_kept_was_never_issued() {
+    let world = World::new();
+    let info = Key::p256().info();
+    let request = LeafRequest {
+        profile: Profile::UserSign,
+        subject: "alice@alpha.example",
+        name: None,
+        public_key: &info,
+        now: world.now,
+    };
+    let no_room = |_: &keydir::Certificate| Err(SignsError::new("no room"));
+    let failed = world.authority.issue_kept(&world.issuing_key, &request, no_room);
+    assert!(matches!(failed, Err(AuthorityError::Signing(_))), "{failed:?}");
+    assert!(world.authority.issued(Some("alice@alpha.example")).unwrap().is_empty());
+    let mut kept = None;
+    let keep = |certificate: &keydir::Certificate| {
+        kept = Some(certificate.clone());
+        Ok(())
+    };
+    let made = world.authority.issue_kept(&world.issuing_key, &request, keep).unwrap();
+    assert_eq!(kept, Some(made.clone()));
+    assert_eq!(world.authority.in_use(world.now).unwrap(), [made.fingerprint()]);
+    assert!(world.authority.in_use(world.now + 91 * DAY).unwrap().is_empty());
+    world.authority.revoke(&made.fingerprint(), RevocationReason::Superseded, world.now).unwrap();
+    assert!(world.authority.in_use(world.now).unwrap().is_empty());
+}
+
 /// Tells the test that it is the process to be killed, and where its state lies.
 const VICTIM: &str = "GATEPOST_TEST_VICTIM";
 

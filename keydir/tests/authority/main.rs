@@ -6,4 +6,5 @@ mod constraints;
 mod issuing;
 mod ocsp;
 mod revocation;
+mod same_name;
 mod world;
