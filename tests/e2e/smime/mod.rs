@@ -9,4 +9,5 @@ mod order;
 mod people;
 mod quick_start;
 mod revocation;
+mod submissions;
 mod users;
