@@ -132,12 +132,14 @@ static GOOD: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| {
             signature_type: None,
             form,
             nesting: Nesting::Flat,
+            pss: false,
         };
         let seal = Seal {
             recipients,
             cipher: ContentCipher::Aes256Gcm,
             signer: Some(signer),
             header: HeaderProtection::Off,
+            expansion: None,
             whole: false,
             now: NOW,
         };

@@ -30,7 +30,12 @@ use crate::splice;
 use crate::splice::ContentField;
 
 pub(crate) mod entity;
+mod to_sign;
+
 use crate::openpgp::text;
+
+pub use to_sign::ToSign;
+pub use to_sign::open_to_sign;
 
 use entity::Inner;
 

@@ -30,6 +30,9 @@ pub enum LayerState {
     Damaged,
     /// Signature that does not hold: altered content, a key that was expired or revoked, a weak digest.
     Invalid,
+    /// Signature that holds, by a trusted certificate of a mailing list agent that expanded the message (RFC 2634
+    /// section 4). It says nothing about the only address in From.
+    List,
     /// Encrypted to keys that are not ours.
     NoKey,
     /// Decrypted, and its integrity was checked.
@@ -92,6 +95,11 @@ impl Layer {
         }
     }
 
+    /// A signature that holds, by a trusted certificate, of somebody who may stand around the message.
+    pub(crate) fn is_believed(&self) -> bool {
+        self.kind == LayerKind::Signed && matches!(self.state, LayerState::Valid | LayerState::List)
+    }
+
     pub(crate) fn because(mut self, why: impl Into<String>) -> Layer {
         self.why = Some(why.into());
         self
@@ -103,6 +111,7 @@ impl fmt::Display for LayerState {
         f.write_str(match self {
             LayerState::Damaged => "damaged",
             LayerState::Invalid => "invalid",
+            LayerState::List => "mailing list",
             LayerState::NoKey => "no key",
             LayerState::Opened => "opened",
             LayerState::UnknownSigner => "unknown signer",

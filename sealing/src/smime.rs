@@ -9,7 +9,9 @@ mod seal;
 pub(crate) mod step;
 mod trust;
 
+pub use crate::cms::Capabilities;
 pub use crate::cms::ContentCipher;
+pub use crate::cms::Expansion;
 pub use crate::cms::KeyTransport;
 pub use crate::cms::RecipientId;
 pub use crate::cms::SecretKey;

@@ -86,12 +86,14 @@ impl World {
             signature_type: None,
             form: way.form,
             nesting: way.nesting,
+            pss: false,
         };
         let spec = Seal {
             recipients: if way.encrypted { &to } else { &[] },
             cipher: way.cipher,
             signer: Some(signer),
             header: HeaderProtection::Baseline,
+            expansion: None,
             whole: false,
             now: now(),
         };
@@ -121,6 +123,7 @@ const WAYS: [Way; 5] = [
         cipher: ContentCipher::Aes256Gcm,
         form: SignedForm::Clear,
         nesting: Nesting::Flat,
+        pss: false,
         states: &[LayerState::Opened, LayerState::Valid],
     },
     Way {
@@ -128,6 +131,7 @@ const WAYS: [Way; 5] = [
         cipher: ContentCipher::Aes256Cbc,
         form: SignedForm::Opaque,
         nesting: Nesting::Flat,
+        pss: false,
         states: &[LayerState::Opened, LayerState::Valid],
     },
     Way {
@@ -142,6 +146,7 @@ const WAYS: [Way; 5] = [
         cipher: ContentCipher::Aes256Gcm,
         form: SignedForm::Clear,
         nesting: Nesting::Flat,
+        pss: false,
         states: &[LayerState::Valid],
     },
     Way {
@@ -149,6 +154,7 @@ const WAYS: [Way; 5] = [
         cipher: ContentCipher::Aes256Gcm,
         form: SignedForm::Opaque,
         nesting: Nesting::Flat,
+        pss: false,
         states: &[LayerState::Valid],
     },
 ];

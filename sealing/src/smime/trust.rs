@@ -13,6 +13,7 @@ use mail::Address;
 
 use super::step::Question;
 use crate::author::Author;
+use crate::cms::Expansion;
 use crate::cms::SignerResult;
 use crate::cms::Verified;
 use crate::result::Binding;
@@ -31,12 +32,29 @@ pub(crate) fn layers(verified: &Verified, question: &Question<'_>) -> Result<Vec
         return Ok(Vec::new());
     }
     let judge = |signer| layer(signer, &verified.certificates, question);
-    let layers: Vec<Layer> = verified.signers.iter().map(judge).collect::<Result<_, _>>()?;
+    let mut layers: Vec<Layer> = verified.signers.iter().map(judge).collect::<Result<_, _>>()?;
+    if let Err(why) = verified.expansion() {
+        // RFC 2634 section 4.1: nobody can say which of them to believe.
+        for layer in &mut layers {
+            layer.state = LayerState::Invalid;
+            layer.why = Some(why.clone());
+        }
+        return Ok(layers);
+    }
     // Several signers of one layer say the same in several algorithms: one whose certificate nobody here
     // knows takes nothing from one that is known. One that is broken does.
     let valid = layers.iter().any(|layer| layer.state == LayerState::Valid);
     let known = |layer: &Layer| layer.state != LayerState::UnknownSigner;
     Ok(if valid { layers.into_iter().filter(known).collect() } else { layers })
+}
+
+/// What a mailing list agent says, of those whose signatures are believed in these layers.
+pub(crate) fn expansion(verified: &Verified, layers: &[Layer]) -> Option<Expansion> {
+    let believed = |signer: &&SignerResult| {
+        let certificate = signer.certificate.as_ref().map(Certificate::fingerprint);
+        layers.iter().any(|layer| layer.is_believed() && layer.signer == certificate)
+    };
+    verified.signers.iter().filter(believed).find_map(|signer| signer.expansion.clone())
 }
 
 fn layer(
@@ -69,7 +87,14 @@ fn layer(
         layer.state = state;
         return Ok(layer.because(why));
     }
-    Ok(bind(layer, certificate, assigned, question.author))
+    let layer = bind(layer, certificate, assigned, question.author);
+    match layer.state {
+        LayerState::WrongSigner if signer.expansion.is_some() => {
+            let why = "the signature of a mailing list that expanded the message";
+            Ok(Layer { state: LayerState::List, ..layer }.because(why))
+        }
+        _ => Ok(layer),
+    }
 }
 
 /// Checks the certificate for the time of the signature and for now.

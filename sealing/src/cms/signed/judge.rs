@@ -9,6 +9,7 @@ use super::capabilities::Capabilities;
 use super::digest::ContentDigests;
 use super::digest::Digest;
 use super::encryption_key;
+use super::expansion::Expansion;
 use super::oid;
 use super::signature::Scheme;
 use super::signature::Signed;
@@ -39,6 +40,8 @@ pub struct SignerResult {
     pub capabilities: Capabilities,
     /// The certificate to which the signer wants mail to be encrypted (RFC 8551 section 2.5.3).
     pub encryption_certificate: Option<RecipientId>,
+    /// What the signer says as a mailing list agent (RFC 2634 section 4).
+    pub expansion: Option<Expansion>,
 }
 
 /// Where certificates are looked for.
@@ -71,6 +74,7 @@ pub(crate) fn judge(info: SignerInfo, content: &Content<'_>, pools: &Pools<'_>) 
         signature_types: Vec::new(),
         capabilities: Capabilities::default(),
         encryption_certificate: None,
+        expansion: None,
     };
     let verdict = result.read_claims(info.attributes.as_ref()).and_then(|()| signer(&info, content, pools));
     match verdict {
@@ -98,6 +102,7 @@ impl SignerResult {
             self.encryption_certificate = encryption_key::read(value)
                 .map_err(|error| format!("the signer's encryption certificate cannot be read: {error}"))?;
         }
+        self.expansion = Expansion::read(attributes)?;
         Ok(())
     }
 }

@@ -24,6 +24,7 @@ use crate::cms::content_info;
 use super::digest::ContentDigests;
 use super::digest::Digest;
 use super::digest::Digesting;
+use super::expansion::Expansion;
 use super::judge::Content;
 use super::judge::Pools;
 use super::judge::SignerResult;
@@ -64,6 +65,21 @@ impl Verified {
         match all.all(|other| other == first) {
             true => Ok(first),
             false => Err("the signatures of one layer are of different types".into()),
+        }
+    }
+
+    /// What the mailing list agent says that made the layer, if it is one's; signatures that do not hold or say
+    /// nothing of lists do not count (RFC 2634 section 4.1). Who the agent is, is **not** judged here.
+    ///
+    /// # Errors
+    /// In words, if two signatures that hold tell different histories: the layer must then not be used.
+    pub fn expansion(&self) -> Result<Option<&Expansion>, String> {
+        let holding = self.signers.iter().filter(|signer| signer.holds.is_ok());
+        let mut told = holding.filter_map(|signer| signer.expansion.as_ref());
+        let first = told.next();
+        match first.is_none_or(|first| told.all(|other| other.agrees(first))) {
+            true => Ok(first),
+            false => Err("the signatures of one layer tell different histories of mailing lists".into()),
         }
     }
 }
