@@ -75,6 +75,7 @@ pub(crate) fn message(recipients: Vec<RecipientFacts>) -> Facts {
         ],
         additional_keys: Vec::new(),
         unwrapped: false,
+        submission: None,
     }
 }
 

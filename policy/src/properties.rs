@@ -242,6 +242,7 @@ prop_compose! {
                 .into_iter()
                 .collect(),
             unwrapped: false,
+            submission: None,
         }
     }
 }
