@@ -31,7 +31,7 @@ pub use header::HeaderProtection;
 pub use open::Keys;
 pub use open::ToSign;
 pub use open::open;
-pub use open::open_to_sign;
+pub use open::to_sign;
 pub use recognise::Form;
 pub use recognise::FormKind;
 pub use recognise::Protection;

@@ -35,7 +35,7 @@ mod to_sign;
 use crate::openpgp::text;
 
 pub use to_sign::ToSign;
-pub use to_sign::open_to_sign;
+pub use to_sign::to_sign;
 
 use entity::Inner;
 

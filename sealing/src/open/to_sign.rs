@@ -4,13 +4,10 @@ use mail::Message;
 use mail::Spill;
 
 use super::Keys;
-use super::Questions;
 use super::Session;
-use super::open;
 use crate::author::Author;
 use crate::cms::Expansion;
 use crate::forms;
-use crate::openpgp::verify;
 use crate::recognise::FormKind;
 use crate::result::LayerKind;
 use crate::result::Limits;
@@ -18,13 +15,13 @@ use crate::result::OpenError;
 use crate::result::Opened;
 use crate::smime::step;
 
-/// A message that a domain is to sign, without the layers that its signature replaces.
+/// What a domain is to sign of a message.
 #[derive(Clone, Debug)]
 pub struct ToSign {
-    /// All layers of the message as it came, and the changes that take off what RFC 3183 section 5 wants off: all
-    /// encryption and signatures down to the outermost encryption, and the signature of a mailing list. What is
-    /// inside stays as it is, however much of it was opened to be verified.
-    pub opened: Opened,
+    /// The message without what RFC 3183 section 5 wants off: all encryption and signatures down to the outermost
+    /// encryption, and the signature of a mailing list. What is inside stays as it is, however much of it was opened
+    /// to be verified. `None`: nothing is to be taken off.
+    pub message: Option<Message>,
     /// What the mailing list said whose signature was taken off, to be said again by the new outermost signature
     /// ([`Seal::expansion`](crate::smime::Seal::expansion)).
     pub expansion: Option<Expansion>,
@@ -32,34 +29,31 @@ pub struct ToSign {
     pub encrypted_inside: bool,
 }
 
-/// Opens a message as a domain's gateway does that signs it: verifies everything, and takes off what must not stand
-/// inside of a domain signature.
+/// Takes off what must not stand inside of a domain signature. `opened` is what [`open`](super::open) gave for the
+/// same message: the layers that tell whether it may be signed at all.
 ///
-/// A signature that is not believed, or encryption that is not to a key of ours, stays with all that is in it: the
-/// layers tell it, and such a message must not be signed (RFC 3183 section 3.2).
+/// A signature that is not believed, or encryption that is not to a key of ours, stays with all that is in it; such a
+/// message must not be signed (RFC 3183 section 3.2).
 ///
 /// # Errors
-/// As [`open`].
-pub fn open_to_sign(
+/// As [`open`](super::open).
+pub fn to_sign(
     message: &Message,
+    opened: &Opened,
     keys: Keys<'_>,
     now: i64,
     spill: &Spill,
     limits: &Limits,
 ) -> Result<ToSign, OpenError> {
-    let everything = open(message, keys, now, spill, limits)?;
     let author = Author::of(message);
-    let questions = Questions {
-        openpgp: verify::Question { keys: keys.openpgp, author: author.clone(), now, limits, spill },
-        smime: step::Question { keys: keys.smime, author: &author, now, limits, spill },
-    };
+    let question = step::Question { keys: keys.smime, author: &author, now, limits, spill };
     let mut session = Session::new(message);
     let mut current = message.clone();
     let (mut base, mut expansion) = (None, None);
     let mut decrypted = 0;
     for _ in 0..limits.layers {
         let Some(found) = whole_form(&current, limits, spill)? else { break };
-        let Some(peeled) = step::peel(&found.parts, found.kind, &questions.smime)? else { break };
+        let Some(peeled) = step::peel(&found.parts, found.kind, &question)? else { break };
         let lists = expansion.is_none() && peeled.expansion.is_some();
         session.decrypted |= peeled.decrypted;
         session.put(&current, &found, peeled.inner, spill)?;
@@ -67,20 +61,15 @@ pub fn open_to_sign(
         current = mail::apply(message, &session.edits(), spill)?;
         if lists || peeled.decrypted {
             expansion = expansion.or(peeled.expansion);
-            base = Some((session.edits(), current.clone()));
+            base = Some(current.clone());
         }
         if peeled.decrypted {
             decrypted = 1;
             break;
         }
     }
-    let encrypted = everything.layers.iter().filter(|layer| layer.kind == LayerKind::Encrypted).count();
-    let (edits, message) = base.map_or((Vec::new(), None), |(edits, base)| (edits, Some(base)));
-    Ok(ToSign {
-        opened: Opened { edits, message, ..everything },
-        expansion,
-        encrypted_inside: encrypted > decrypted,
-    })
+    let encrypted = opened.layers.iter().filter(|layer| layer.kind == LayerKind::Encrypted).count();
+    Ok(ToSign { message: base, expansion, encrypted_inside: encrypted > decrypted })
 }
 
 /// The S/MIME form that is the whole message, if it is one that signs or encrypts.

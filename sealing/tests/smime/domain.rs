@@ -8,11 +8,12 @@ use mail::Message;
 use mail::Spill;
 use sealing::Layer;
 use sealing::LayerKind;
+use sealing::LayerState;
 use sealing::LayerState::List;
 use sealing::LayerState::NoKey;
-use sealing::LayerState::Opened;
 use sealing::LayerState::Valid;
 use sealing::Limits;
+use sealing::Opened;
 use sealing::ToSign;
 use sealing::cms;
 use sealing::cms::ContentKind;
@@ -98,17 +99,20 @@ impl Domain {
     }
 
     /// What the gateway finds to be signed.
-    pub fn to_sign(&self, message: &Message) -> ToSign {
+    pub fn to_sign(&self, message: &Message) -> (Opened, ToSign) {
         let keys = sealing::Keys { openpgp: &NobodysOpenpgp, smime: &self.world };
-        sealing::open_to_sign(message, keys, now(), &Spill::default(), &Limits::default()).unwrap()
+        let opened = self.world.open(message);
+        let spill = Spill::default();
+        let found = sealing::to_sign(message, &opened, keys, now(), &spill, &Limits::default()).unwrap();
+        (opened, found)
     }
 
     /// What the gateway sends: what it opened, in the domain's signature, encrypted if policy says so.
     pub fn send(&self, message: &[u8], encrypt: bool) -> Message {
         let message = around(message);
-        let found = self.to_sign(&message);
-        let good = |layer: &Layer| matches!(layer.state, Valid | List | Opened);
-        assert!(found.opened.layers.iter().all(good), "{:?}", found.opened.layers);
+        let (opened, found) = self.to_sign(&message);
+        let good = |layer: &Layer| matches!(layer.state, Valid | List | LayerState::Opened);
+        assert!(opened.layers.iter().all(good), "{:?}", opened.layers);
         let signer = Signer {
             signature_type: Some(SignatureType::Domain),
             nesting: Nesting::Rfc3183,
@@ -118,7 +122,7 @@ impl Domain {
         let to = if encrypt || found.encrypted_inside { &to[..] } else { &[] };
         let spec = spec(to, ContentCipher::Aes256Gcm, Some(signer), now());
         let spec = Seal { expansion: found.expansion.as_ref(), ..spec };
-        sealed_at(&result(&message, &found.opened), &spec)
+        sealed_at(found.message.as_ref().unwrap_or(&message), &spec)
     }
 
     /// The layers from outside: `E` encrypted, `D` signed by the domain, `S` by the author, `0` by nobody,
@@ -298,14 +302,14 @@ fn a_mailing_lists_signature_without_encryption_goes_around_the_domains_too() {
 fn what_is_encrypted_to_others_inside_is_told_and_stays() {
     let domain = Domain::new();
     let inside = domain.e_to(&[&domain.partner], &domain.s(&entity(&text_letter())));
-    let found = domain.to_sign(&around(&domain.s(&domain.e(&domain.s(&inside)))));
+    let (opened, found) = domain.to_sign(&around(&domain.s(&domain.e(&domain.s(&inside)))));
     assert!(found.encrypted_inside);
-    assert_eq!(found.opened.layers.last().unwrap().state, NoKey, "{:?}", found.opened.layers);
-    assert_eq!(domain.shape(&found.opened.message.unwrap()), "SESm");
+    assert_eq!(opened.layers.last().unwrap().state, NoKey, "{:?}", opened.layers);
+    assert_eq!(domain.shape(&found.message.unwrap()), "SESm");
     // The outermost one: nothing is taken off.
-    let found = domain.to_sign(&around(&domain.s(&inside)));
-    assert_eq!(found.opened.layers.last().unwrap().state, NoKey, "{:?}", found.opened.layers);
-    assert!(found.encrypted_inside && found.opened.message.is_none() && found.opened.edits.is_empty());
+    let (opened, found) = domain.to_sign(&around(&domain.s(&inside)));
+    assert_eq!(opened.layers.last().unwrap().state, NoKey, "{:?}", opened.layers);
+    assert!(found.encrypted_inside && found.message.is_none());
 }
 
 /// RFC 3183 section 3.2: one type for each signature; who signs for a domain says so.

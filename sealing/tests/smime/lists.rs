@@ -22,11 +22,11 @@ fn by_list(domain: &Domain, content: &[u8], attributes: Vec<Vec<u8>>) -> Message
 /// That the layer is judged so, and that nothing is taken off or said again because of it.
 #[track_caller]
 fn assert_not_honoured(domain: &Domain, message: &Message, state: LayerState, reason: &str) {
-    let found = domain.to_sign(message);
-    let layer = &found.opened.layers[0];
+    let (opened, found) = domain.to_sign(message);
+    let layer = &opened.layers[0];
     assert_eq!(layer.state, state, "{layer:?}");
     assert!(why(layer).contains(reason), "{layer:?}");
-    assert!(found.expansion.is_none() && found.opened.message.is_none(), "{found:?}");
+    assert!(found.expansion.is_none() && found.message.is_none(), "{found:?}");
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn a_history_that_cannot_be_read_or_tells_a_loop_is_refused_with_the_reason() {
         assert_not_honoured(&domain, &by_list(&domain, &m, attributes), Invalid, reason);
     }
     let good = by_list(&domain, &m, expansion(&sequence(&[&one, &other])));
-    assert_eq!(domain.to_sign(&good).expansion.unwrap().lists.len(), 2);
+    assert_eq!(domain.to_sign(&good).1.expansion.unwrap().lists.len(), 2);
 }
 
 /// RFC 2634 section 1.3.4: it must be signed.
@@ -103,7 +103,7 @@ fn a_history_counts_only_if_its_signature_holds_and_all_agree() {
     );
     // The author signed beside the list and tells no history: that counts for nothing (RFC 2634 section 4.1).
     let silent = Forge { attributes: Some(vec![content_type(), message_digest(&m)]), ..another };
-    let found = domain.to_sign(&whole(&[one.signer_info(), silent.signer_info()]));
+    let (_, found) = domain.to_sign(&whole(&[one.signer_info(), silent.signer_info()]));
     assert!(found.expansion.is_some(), "{found:?}");
 
     let mut altered = one.build();
