@@ -173,10 +173,11 @@ pub(crate) fn signature(
     }
 }
 
-/// Whether there are signatures, and every one was verified and is the author's.
+/// Whether there are signatures, and every one was verified and is the author's, or a mailing list's around it.
 fn all_valid(layers: &[LayerFacts]) -> bool {
     let mut signed = layers.iter().filter(|layer| layer.kind == LayerKind::Signed).peekable();
-    signed.peek().is_some() && signed.all(|layer| layer.state == LayerState::Valid)
+    let verified = [LayerState::Valid, LayerState::List];
+    signed.peek().is_some() && signed.all(|layer| verified.contains(&layer.state))
 }
 
 /// Whether a recipient gets the opened form: only here, where we opened something, never outside.

@@ -220,9 +220,9 @@ fn refusal_of(trouble: Trouble, layers: &[LayerFacts]) -> Refusal {
     }
 }
 
-/// A signature that does not hold, or of which that cannot be told.
+/// A signature that does not hold, or of which that cannot be told. A mailing list signs for itself.
 fn is_broken_signature(layer: &LayerFacts) -> bool {
-    layer.kind == LayerKind::Signed && layer.state != LayerState::Valid
+    layer.kind == LayerKind::Signed && !matches!(layer.state, LayerState::Valid | LayerState::List)
 }
 
 /// The originator as the sender of a refusal knows itself.

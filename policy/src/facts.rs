@@ -210,6 +210,9 @@ pub struct LayerFacts {
     /// section 6): without a valid signature inside it may say anything.
     #[serde(default)]
     pub malleable: bool,
+    /// The part that holds it, as RFC 7281 section 3.2.1 names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
 }
 
 /// A standard for protecting messages.
@@ -244,6 +247,8 @@ pub enum LayerState {
     Invalid,
     /// The signature verifies, but its signer is not the author of the message.
     WrongSigner,
+    /// The signature verifies, and its signer is a mailing list that sent the message on (RFC 2634 section 4).
+    List,
     /// There is no certificate to verify the signature with.
     UnknownSigner,
     /// It is encrypted, and not to a key of ours.

@@ -40,11 +40,12 @@ const ADDRESSES: [&str; 5] = [
 const DIRECTIONS: [Direction; 3] = [Direction::Inbound, Direction::Outbound, Direction::Internal];
 const PROTECTIONS: [Protection; 4] =
     [Protection::None, Protection::Signed, Protection::Encrypted, Protection::SignedAndEncrypted];
-const STATES: [LayerState; 8] = [
+const STATES: [LayerState; 9] = [
     LayerState::Opened,
     LayerState::Valid,
     LayerState::Invalid,
     LayerState::WrongSigner,
+    LayerState::List,
     LayerState::UnknownSigner,
     LayerState::NoKey,
     LayerState::Damaged,
@@ -196,6 +197,7 @@ fn layers() -> impl Strategy<Value = Vec<LayerFacts>> {
         signer: None,
         why: None,
         malleable,
+        part: None,
     });
     vec(layer, 0..3)
 }

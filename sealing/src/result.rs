@@ -67,6 +67,9 @@ pub struct Layer {
     pub signed_at: Option<i64>,
     /// Fingerprint of our certificate that opened the layer.
     pub decrypted_with: Option<String>,
+    /// The part of the message that holds the layer, as RFC 7281 section 3.2.1 names it: `2`, or `1/2` inside of
+    /// what was opened.
+    pub part: Option<String>,
     /// The reason for a state that is neither `Opened` nor `Valid`, in plain words.
     pub why: Option<String>,
     /// The layer was opened, but its encryption does not show whether anybody changed the content: CBC
@@ -90,6 +93,7 @@ impl Layer {
             binding: None,
             signed_at: None,
             decrypted_with: None,
+            part: None,
             why: None,
             malleable: false,
         }
