@@ -139,7 +139,8 @@ impl Disposition {
         }
     }
 
-    /// What was done, one word for each form: `pass`, `open`, `sign`, `encrypt`, `sign+encrypt`, `tls`, `sign+tls`.
+    /// What was done, one word for each form: `pass`, `open`, `sign`, `encrypt`, `sign+encrypt`, `tls`, `sign+tls`,
+    /// `open+encrypt`, `open+sign+encrypt`.
     pub fn action(&self) -> String {
         if self.forms.is_empty() {
             return "none".to_owned();
@@ -149,7 +150,10 @@ impl Disposition {
 
     /// The schemes of what arrived and of what was done, empty if none.
     pub fn scheme(&self) -> &'static str {
-        let arrived = self.facts.iter().flat_map(|facts| &facts.layers).map(|layer| layer.scheme);
+        let submitted = self.facts.iter().flat_map(|facts| &facts.submission);
+        let arrived = self.facts.iter().flat_map(|facts| &facts.layers);
+        let arrived = arrived.chain(submitted.flat_map(|submission| &submission.layers));
+        let arrived = arrived.map(|layer| layer.scheme);
         let done = self.forms.iter().flat_map(|form| {
             let Treatment { encrypt_to, sign_with, at_rest, .. } = &form.treatment;
             encrypt_to.iter().chain(sign_with).chain(at_rest).map(|key| match key.kind.scheme() {
@@ -228,6 +232,8 @@ impl Disposition {
 /// One word for what a treatment does.
 pub fn action_word(treatment: &Treatment) -> &'static str {
     match (!treatment.encrypt_to.is_empty(), treatment.sign_with.is_some(), treatment.opened) {
+        (true, true, _) if treatment.submission => "open+sign+encrypt",
+        (true, false, _) if treatment.submission => "open+encrypt",
         (true, true, _) => "sign+encrypt",
         (true, false, _) => "encrypt",
         (false, true, _) if treatment.enforced_tls => "sign+tls",

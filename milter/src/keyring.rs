@@ -13,7 +13,7 @@ use policy::{AdditionalKeyFacts, KeyAnswer, KeyFacts, KeyKind, PasswordSource};
 use sealing::custody::Custody;
 use sealing::smime::RecipientId;
 
-pub use self::opening::KeysAt;
+pub use self::opening::{Audience, KeysAt, Noted};
 
 use crate::password;
 use crate::revocation::RevocationRoom;

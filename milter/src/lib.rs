@@ -37,6 +37,7 @@ pub mod smime_config;
 pub mod smtp;
 pub mod spool;
 pub mod subject;
+pub mod submission;
 pub mod telemetry;
 pub mod token;
 pub mod transaction;

@@ -109,7 +109,8 @@ pub(crate) fn of_submission(
     }
     match outcome {
         Encryption::NoKey(why) => {
-            let (lack, why) = (choose::lack_in_words(why), why.join("; "));
+            let lack = choose::lack_in_words(why);
+            let why = if why.is_empty() { "no kind of key is allowed".to_owned() } else { why.join("; ") };
             let text = format!(
                 "it was encrypted to the gateway, which cannot encrypt it for {recipient}: {lack} ({why})"
             );

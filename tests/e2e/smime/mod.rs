@@ -3,11 +3,10 @@
 mod accounts;
 mod authority;
 pub(crate) mod domains;
-mod faults;
 mod nesting;
 mod order;
-mod people;
+pub(crate) mod people;
 mod quick_start;
-mod revocation;
+pub(crate) mod revocation;
 mod submissions;
 mod users;
