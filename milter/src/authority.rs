@@ -195,11 +195,7 @@ impl AuthorityRoom {
     ///
     /// # Errors
     /// That cannot be told or done now.
-    pub fn complete(
-        &self,
-        whole: &mut HashSet<String>,
-        now: i64,
-    ) -> Result<Vec<Certificate>, RoomError> {
+    pub fn complete(&self, whole: &mut HashSet<String>, now: i64) -> Result<Vec<Certificate>, RoomError> {
         let mut completed = Vec::new();
         let in_use = self.authority.in_use(now)?;
         whole.retain(|fingerprint| in_use.binary_search(fingerprint).is_ok());

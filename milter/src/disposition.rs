@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use mail::{Edit, Failure, Spill, milter_actions};
-use policy::{Direction, Facts, Plan, Scheme, Treatment, Verdict};
+use policy::{Direction, Facts, LayerKind, Plan, RecipientPlan, Scheme, Treatment, Verdict};
 
 use crate::changes::changes;
 use crate::facts::direction;
 use crate::judge::{Judgement, Stopped};
 use crate::keyring::chain;
 use crate::reply::{Answer, Refusal};
-use crate::telemetry::{Event, MessageEvent, Telemetry, verdict_name};
+use crate::telemetry::{Event, MessageEvent, Telemetry, Unprotected, verdict_name};
 use crate::transaction::Transaction;
 use crate::workshop::Form;
 
@@ -171,6 +171,27 @@ impl Disposition {
         }
     }
 
+    /// Recipients elsewhere to whom it leaves in clear because policy allows it. What its author encrypted is not
+    /// in clear.
+    fn unprotected(&self) -> Unprotected {
+        let mut found = Unprotected::default();
+        let leaves = matches!(self.outcome, Outcome::Pass | Outcome::Quarantine(_));
+        let (Some(facts), Some(plan), true) = (&self.facts, &self.plan, leaves) else { return found };
+        if facts.layers.iter().any(|layer| layer.kind == LayerKind::Encrypted && layer.part.is_none()) {
+            return found;
+        }
+        let open = |recipient: &&RecipientPlan| {
+            recipient.direction == Direction::Outbound && recipient.key.is_none()
+        };
+        for recipient in plan.recipients.iter().filter(open) {
+            match recipient.sign_with {
+                Some(_) => found.signed += 1,
+                None => found.unsigned += 1,
+            }
+        }
+        found
+    }
+
     /// Writes the log line and counts.
     pub fn emit(&self, transaction: &Transaction, telemetry: &Telemetry, took: Duration) {
         let message_id = transaction.message_id();
@@ -193,6 +214,7 @@ impl Disposition {
             scheme: self.scheme(),
             verdict: self.verdict(),
             reason: refusal.as_deref(),
+            unprotected: self.unprotected(),
             took,
         }));
     }

@@ -83,6 +83,7 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
     tokio::spawn(revocation::look_after(gateway.clone()));
     let ready = Arc::new(AtomicBool::new(true));
     gateway.telemetry().reloaded(true, gateway.now());
+    gateway.telemetry().connections_limited(config.gateway.max_connections);
     gateway.telemetry().notary_opened(gateway.notary.counts().size, gateway.now());
     // Last of all listeners: whoever is told that we are ready finds the others open.
     if let Some(address) = config.gateway.metrics {
@@ -168,6 +169,7 @@ fn reinjector(gateway: &Arc<Gateway>, target: String) -> Reinjector {
         telemetry: gateway.telemetry.clone(),
         bell: gateway.bell.clone(),
         unsettled: std::sync::Mutex::default(),
+        made: std::sync::Mutex::default(),
     }
 }
 
