@@ -5,7 +5,6 @@ use ::openssl::hash::hash;
 use ::openssl::pkey::Id;
 use sealing::cms::SecretKey;
 
-pub const CONTENT: &[u8] = b"Content-Type: text/plain\r\n\r\nHello Bob,\r\n\r\nat noon?\r\n";
 /// id-data.
 pub const DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 1];
 /// id-signedData.
@@ -80,23 +79,26 @@ pub struct Forge<'a> {
     pub unsigned_attributes: Option<Vec<u8>>,
     pub sid: Vec<u8>,
     pub certificates: Vec<Vec<u8>>,
-    /// The digest that is announced in front of the content.
+    /// The digest that is announced in front of the content; empty: none.
     pub announced: &'a [u8],
+    /// The digest that the signature names.
+    pub digest: &'a [u8],
 }
 
 impl<'a> Forge<'a> {
-    /// What an honest signer writes.
-    pub fn honest(identity: &'a SecretKey) -> Forge<'a> {
+    /// What an honest signer of a content writes.
+    pub fn over(identity: &'a SecretKey, content: &[u8]) -> Forge<'a> {
         Forge {
             identity,
-            content: CONTENT.to_vec(),
+            content: content.to_vec(),
             inner: DATA,
-            attributes: Some(vec![content_type(), message_digest(CONTENT)]),
+            attributes: Some(vec![content_type(), message_digest(content)]),
             sent_attributes: None,
             unsigned_attributes: None,
             sid: issuer_serial(identity),
             certificates: vec![identity.certificate().der().to_vec()],
             announced: SHA256,
+            digest: SHA256,
         }
     }
 
@@ -127,7 +129,7 @@ impl<'a> Forge<'a> {
         sequence(&[
             &[2, 1, 1],
             &self.sid,
-            &sequence(&[&oid(SHA256)]),
+            &sequence(&[&oid(self.digest)]),
             &sent,
             &algorithm,
             &tlv(4, &[&signature]),
@@ -144,9 +146,13 @@ impl<'a> Forge<'a> {
         let certificates: Vec<&[u8]> = self.certificates.iter().map(Vec::as_slice).collect();
         let infos: Vec<&[u8]> = infos.iter().map(Vec::as_slice).collect();
         let content = tlv(0xa0, &[&tlv(4, &[&self.content])]);
+        let announced = match self.announced {
+            [] => Vec::new(),
+            announced => sequence(&[&oid(announced)]),
+        };
         let signed_data = sequence(&[
             &[2, 1, 1],
-            &tlv(0x31, &[&sequence(&[&oid(self.announced)])]),
+            &tlv(0x31, &[&announced]),
             &sequence(&[&oid(self.inner), &content]),
             &tlv(0xa0, &certificates),
             &tlv(0x31, &infos),

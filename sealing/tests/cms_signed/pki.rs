@@ -36,7 +36,7 @@ use sealing::cms::VerifyError;
 use tempfile::TempDir;
 
 pub const ALICE: &str = "alice@alpha.example";
-pub use crate::forge::CONTENT;
+pub const CONTENT: &[u8] = b"Content-Type: text/plain\r\n\r\nHello Bob,\r\n\r\nat noon?\r\n";
 
 /// Kinds of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -199,7 +199,7 @@ pub fn signed_by_list(agent: &Person, content: &[u8], more: Vec<Vec<u8>>) -> Vec
     attributes.extend(more);
     // DER order, in which they are signed.
     attributes.sort_unstable();
-    Forge { content: content.to_vec(), attributes: Some(attributes), ..Forge::honest(&agent.secret) }.build()
+    Forge { attributes: Some(attributes), ..Forge::over(&agent.secret, content) }.build()
 }
 
 /// A MLExpansionHistory with one entry, and with a receipt policy that is nobody's business but the recipients':

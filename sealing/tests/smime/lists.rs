@@ -60,12 +60,7 @@ fn a_history_that_is_not_signed_is_none() {
     let domain = Domain::new();
     let m = domain.s(&entity(&text_letter()));
     let unsigned = tlv(0xa1, &[&attribute(EXPANSION_HISTORY, &[&history(&domain.list)])]);
-    let forge = Forge {
-        content: m.clone(),
-        attributes: Some(vec![content_type(), message_digest(&m)]),
-        unsigned_attributes: Some(unsigned),
-        ..Forge::honest(&domain.list.secret)
-    };
+    let forge = Forge { unsigned_attributes: Some(unsigned), ..Forge::over(&domain.list.secret, &m) };
     let message = around(&cms_part("signed-data", &forge.build()));
     assert_not_honoured(&domain, &message, WrongSigner, "agent@lists.alpha.example");
 }
@@ -81,19 +76,14 @@ fn a_history_counts_only_if_its_signature_holds_and_all_agree() {
         attributes.sort_unstable();
         attributes
     };
-    let one = Forge {
-        content: m.clone(),
-        attributes: Some(told(&history(&domain.list))),
-        ..Forge::honest(&domain.list.secret)
-    };
+    let one =
+        Forge { attributes: Some(told(&history(&domain.list))), ..Forge::over(&domain.list.secret, &m) };
     let another = Forge {
-        content: m.clone(),
         attributes: Some(told(&sequence(&[&entry(&domain.partner, b"")]))),
-        ..Forge::honest(&domain.alice.secret)
+        ..Forge::over(&domain.alice.secret, &m)
     };
     let certificates = vec![one.certificates[0].clone(), another.certificates[0].clone()];
-    let both = Forge { certificates, ..Forge::honest(&domain.list.secret) };
-    let both = Forge { content: m.clone(), ..both };
+    let both = Forge { certificates, ..Forge::over(&domain.list.secret, &m) };
     let whole = |infos: &[Vec<u8>]| around(&cms_part("signed-data", &both.build_with(infos)));
     assert_not_honoured(
         &domain,

@@ -125,7 +125,8 @@ fn signer(info: &SignerInfo, content: &Content<'_>, pools: &Pools<'_>) -> Result
     }
     let scheme = Scheme::identify(&info.algorithm, *digest)?;
     let meant = meant_certificates(info.attributes.as_ref())?;
-    let check = Check { info, digest: *digest, value, scheme, meant };
+    let whole = content.digests.whole.as_deref();
+    let check = Check { info, digest: *digest, value, whole, scheme, meant };
     let by_message = check.by_one_of(&candidates(&info.id, pools.message));
     let Err(NotBy::Nobody(reason)) = by_message else {
         return by_message.map_err(NotBy::why);
@@ -161,6 +162,8 @@ struct Check<'a> {
     digest: Digest,
     /// Digest of the content.
     value: &'a [u8],
+    /// The content, if it was kept.
+    whole: Option<&'a [u8]>,
     scheme: Scheme,
     meant: Vec<MeantCertificate>,
 }
@@ -195,7 +198,7 @@ impl Check<'_> {
         let key = key.map_err(|_| "the key of the certificate is not supported".to_owned())?;
         let verify = |signed| self.scheme.verify(&key, self.digest, signed, &self.info.signature);
         let Some(attributes) = &self.info.attributes else {
-            return verify(Signed::ContentDigest(self.value));
+            return verify(Signed::Content { digest: self.value, whole: self.whole });
         };
         let mut verdict = Err("no attributes are signed".to_owned());
         for form in attributes.signed_forms() {

@@ -135,7 +135,7 @@ pub fn verify_detached(
         return Err(VerifyError::Damaged("a detached signature has a content of its own".into()));
     }
     ber.leave()?;
-    let mut digesting = Digesting::new(start.digests)?;
+    let mut digesting = start.digesting()?;
     let mut content = BufReader::with_capacity(PIECE, content);
     pass(&mut content, &mut digesting, None, limits.opened_bytes)?;
     finish(&mut ber, &start.kind, &digesting.finish()?, extra, None)
@@ -155,7 +155,7 @@ pub fn verify_opaque(
 ) -> Result<Verified, VerifyError> {
     let mut ber = BerReader::new(BufReader::with_capacity(PIECE, input), BerLimits::default());
     let start = Start::read(&mut ber)?;
-    let mut digesting = Digesting::new(start.digests)?;
+    let mut digesting = start.digesting()?;
     let mut body = None;
     if ber.enter_if(Tag::context(0))? {
         let mut writer = BodyWriter::new(spill);
@@ -198,6 +198,14 @@ impl Start {
         ber.enter(Tag::SEQUENCE)?;
         let kind = ber.primitive(Tag::OBJECT_ID)?;
         Ok(Start { digests, kind })
+    }
+
+    /// Ed25519 signs the content itself where no attributes are signed, goes with SHA-512, and need not announce it
+    /// (RFC 8419 section 3).
+    fn digesting(&self) -> Result<Digesting, VerifyError> {
+        let digests = if self.digests.is_empty() { &[Digest::Sha512][..] } else { &self.digests };
+        let digesting = Digesting::new(digests.iter().copied())?;
+        Ok(if digests.contains(&Digest::Sha512) { digesting.keeping() } else { digesting })
     }
 }
 
