@@ -52,7 +52,7 @@ const STATES: [LayerState; 9] = [
     LayerState::Unsupported,
 ];
 
-const SETTINGS: [&str; 26] = [
+const SETTINGS: [&str; 27] = [
     "encrypt = 'never'",
     "encrypt = 'opportunistic'",
     "encrypt = 'required'",
@@ -77,6 +77,7 @@ const SETTINGS: [&str; 26] = [
     "disclaimer = 'short'",
     "password = 'file:/etc/secret'",
     "domain_signature = 'rfc3183'",
+    "smime_rsa_signature = 'pss'",
     "open = false",
     "open = true",
 ];
