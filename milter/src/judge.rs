@@ -2,15 +2,15 @@
 //! is changed, so `filter` and `explain` run exactly this.
 
 use mail::{Failure, Spill};
-use policy::{Direction, Facts, Plan, SubmissionFacts};
-use sealing::Recognised;
+use policy::{Direction, Facts, HeaderProtection, Plan, Protection, SubmissionFacts};
+use sealing::{Form, FormKind, Recognised};
 
 use crate::config::Config;
 use crate::facts::{HEADER_MISMATCH, finding, gather, header_facts, layer_facts, protection};
 use crate::hashing::digest;
 use crate::keyring::{Audience, KeyRing, KeysAt, Lookup, Noted};
 use crate::transaction::{Transaction, domain_of};
-use crate::workshop::{Form, Unsealed, Workshop, storage};
+use crate::workshop::{self, Unsealed, Workshop, storage};
 use crate::{results, submission};
 
 /// What was decided about a message, and the forms that came of it.
@@ -21,7 +21,7 @@ pub struct Judgement {
     /// The decision.
     pub plan: Plan,
     /// One form for each group of the plan; empty when the message goes nowhere.
-    pub forms: Vec<Form>,
+    pub forms: Vec<workshop::Form>,
     /// Digest of the message as received, if its body was. Made here, where it may take its time.
     pub received: Option<[u8; 32]>,
 }
@@ -160,7 +160,8 @@ impl Opening<'_> {
             return Ok((None, None));
         }
         // What comes a second time was looked at before, and who sent it then is not known any more.
-        let submitted = policy.opens_submission(facts) && !self.transaction.is_second_pass();
+        let submitted =
+            policy.opens_submission(facts) && self.may_be_encrypted() && !self.transaction.is_second_pass();
         let outside = facts.from.first().filter(|_| submitted).map(|author| {
             let there = facts.recipients.iter().filter(|to| to.direction == Direction::Outbound);
             let there = there.map(|to| to.address.clone()).collect();
@@ -176,9 +177,19 @@ impl Opening<'_> {
         let here = here.transpose()?.map(|(opened, _)| opened);
         Ok(match outside {
             Some((opened, noted)) if noted.us || opened.is_decrypted() => (here, Some((opened, noted))),
-            // It is encrypted to others: it was verified only.
-            Some((verified, _)) => (here.or(Some(verified)), None),
+            // It is not encrypted to us: it was verified only.
+            Some((verified, _)) => (here.or(Some(verified).filter(|_| policy.verifies(facts))), None),
             None => (here, None),
+        })
+    }
+
+    /// Whether the whole of it is encrypted, as far as that can be seen.
+    fn may_be_encrypted(&self) -> bool {
+        let opaque = |form: &Form| form.path.is_empty() && form.kind == FormKind::SmimeOpaque;
+        self.recognised.is_some_and(|recognised| match recognised.protection {
+            sealing::Protection::Encrypted | sealing::Protection::SignedAndEncrypted => true,
+            sealing::Protection::Signed => recognised.forms.iter().any(opaque),
+            sealing::Protection::None => false,
         })
     }
 
@@ -238,14 +249,18 @@ impl Opening<'_> {
     fn submission(&self, unsealed: &Unsealed, noted: &Noted) -> SubmissionFacts {
         let opened = &unsealed.opened;
         let content = opened.message.as_ref().filter(|_| unsealed.is_decrypted());
+        let protection = content.map(|message| protection(&sealing::recognise(message)));
+        let signed = protection == Some(Protection::Signed);
+        let hidden =
+            content.map(|message| submission::hidden(&self.transaction.message, message)).unwrap_or_default();
+        let outside = opened.mismatches.iter().any(|name| name.eq_ignore_ascii_case("From"));
         SubmissionFacts {
             layers: layer_facts(&opened.layers),
-            content: content.map(|message| protection(&sealing::recognise(message))),
+            content: protection,
             readers: noted.readers.iter().flatten().cloned().collect(),
-            hidden: content.map_or_else(Default::default, |message| {
-                submission::hidden(&self.transaction.message, message)
-            }),
-            other_author: opened.mismatches.iter().any(|name| name.eq_ignore_ascii_case("From")),
+            // Nothing can be added to what is signed, only around it.
+            hidden: if signed && hidden != HeaderProtection::Off { HeaderProtection::Strict } else { hidden },
+            other_author: outside || submission::is_foreign(&opened.layers, signed),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use mail::{Edit, Field, Message, parse_list};
 use policy::HeaderProtection;
+use sealing::{Layer, LayerKind, LayerState};
 
 /// How much of the header section was hidden outside, told by what opening put back there.
 pub fn hidden(arrived: &Message, opened: &Message) -> HeaderProtection {
@@ -21,6 +22,23 @@ pub fn hidden(arrived: &Message, opened: &Message) -> HeaderProtection {
         hidden = hidden.max(level);
     }
     hidden
+}
+
+/// Whether somebody else than the author signed the whole of what was decrypted. `signed`: a signature stands around it
+/// still; it can also be one with the encryption.
+pub fn is_foreign(layers: &[Layer], signed: bool) -> bool {
+    let Some(decrypted) = layers.iter().position(|layer| layer.state == LayerState::Opened) else {
+        return false;
+    };
+    let inside = || layers.iter().skip(decrypted).filter(|layer| layer.kind == LayerKind::Signed);
+    let part = |layer: Option<&Layer>| layer.and_then(|layer| layer.part.clone());
+    let signature = part(inside().next());
+    if !signed && signature != part(layers.get(decrypted)) {
+        // What is signed is a part of it, such as a message that is forwarded.
+        return false;
+    }
+    let states: Vec<_> = inside().filter(|layer| layer.part == signature).map(|layer| layer.state).collect();
+    states.contains(&LayerState::WrongSigner) && !states.contains(&LayerState::Valid)
 }
 
 /// The edits that let stand outside what stood there when the message arrived, for a form whose whole header section

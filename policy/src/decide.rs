@@ -36,6 +36,8 @@ pub(crate) struct Ruling<'p> {
     pub(crate) signature: Signature,
     pub(crate) at_rest: Encryption,
     pub(crate) form: Form,
+    /// It is a submission to our own domain, and the recipient can open it himself.
+    pub(crate) reads: bool,
     pub(crate) reactions: Vec<(Trouble, Sourced<Reaction>)>,
     refusals: Vec<Refusal>,
 }
@@ -196,7 +198,9 @@ fn rule_on<'p>(policy: &'p Policy, facts: &Facts, recipient: &RecipientFacts) ->
             .filter(|_| direction == Direction::Outbound && facts.originating && own),
         style: settled.style,
     };
-    Ruling { settled, encryption, signature, at_rest, form, reactions, refusals }
+    let theirs = facts.submission.as_ref().map(|submission| &submission.readers);
+    let reads = direction == Direction::Outbound && theirs.is_some_and(|r| r.contains(&recipient.address));
+    Ruling { reads, settled, encryption, signature, at_rest, form, reactions, refusals }
 }
 
 /// What was opened on its way out is encrypted whatever the settings say, and hides of its header what was hidden. On a

@@ -68,7 +68,7 @@ pub struct SubmissionFacts {
     pub readers: Vec<String>,
     /// How much of the header section was hidden; the new form hides at least as much.
     pub hidden: HeaderProtection,
-    /// What is protected inside names another author than the From field outside.
+    /// What is protected inside names another author than the From field outside, or somebody else signed it.
     pub other_author: bool,
 }
 

@@ -237,7 +237,8 @@ impl Policy {
         };
         facts.originating
             && decide::has_own_author(self, facts)
-            && facts.protection.is_some_and(Protection::is_encrypted)
+            // An opaque signature does not show whether something encrypted is inside.
+            && facts.protection.is_some_and(|protection| protection != Protection::None)
             && facts.recipients.iter().any(asks)
     }
 

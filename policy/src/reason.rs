@@ -38,6 +38,8 @@ pub(crate) fn reason(ruling: &Ruling<'_>) -> String {
             "It is encrypted to our own domain, so it is opened on its way out: {from} says open_submissions. \
              What was opened leaves encrypted or not at all."
         ));
+    } else if ruling.reads {
+        sentences.push("It is encrypted to a key of the recipient, too, so it is left as it is.".to_owned());
     } else if ruling.form.opened {
         sentences.push(format!("Gets the decrypted content: {} says open.", ruling.settled.open.from));
     }

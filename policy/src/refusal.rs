@@ -3,8 +3,6 @@
 use crate::choose;
 use crate::choose::Encryption;
 use crate::choose::Signature;
-use crate::facts::LayerKind;
-use crate::facts::LayerState;
 use crate::facts::Protection;
 use crate::facts::SubmissionFacts;
 use crate::settings::Encrypt;
@@ -94,11 +92,10 @@ pub(crate) fn of_submission(
     outcome: &Encryption,
     recipient: &str,
 ) -> Option<Refusal> {
-    let foreign = |kind, state| kind == LayerKind::Signed && state == LayerState::WrongSigner;
     if submission.content.is_none() {
         return Some(Refusal::permanent("5.7.5", "it is encrypted to the gateway and cannot be decrypted"));
     }
-    if submission.other_author || submission.layers.iter().any(|layer| foreign(layer.kind, layer.state)) {
+    if submission.other_author {
         // Else whoever gets hold of what was encrypted to our domain could have it sealed to himself.
         let text = "what is encrypted to the gateway was written by somebody else than the author in From";
         return Some(Refusal::permanent("5.7.7", text));

@@ -237,6 +237,10 @@ impl sealing::smime::Keys for KeysAt<'_> {
         }
     }
 
+    fn keeps_signatures(&self) -> bool {
+        self.recipients.iter().any(|to| matches!(to, Audience::Domain(_)))
+    }
+
     fn anchors(&self) -> Arc<Anchors> {
         self.ring.anchors.load_full()
     }

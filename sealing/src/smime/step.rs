@@ -175,7 +175,7 @@ fn opaque(object: &Body, opened: bool, question: &Question<'_>) -> Result<Step, 
     let claims = !verified.signers.is_empty();
     let valid = !layers.is_empty() && layers.iter().all(|layer| layer.state == LayerState::Valid);
     let list = layers.iter().any(|layer| layer.state == LayerState::List);
-    let replace = (opened && valid)
+    let replace = (opened && valid && !question.keys.keeps_signatures())
         || is_gateways(&layers)
         || !claims
         || list && recognise(&as_message(&inner)).protection != Protection::None

@@ -9,4 +9,5 @@ pub(crate) mod people;
 mod quick_start;
 pub(crate) mod revocation;
 mod submissions;
+mod submissions_inside;
 mod users;

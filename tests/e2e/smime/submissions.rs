@@ -13,42 +13,29 @@ use tests::pki::Issued;
 use tests::pki::Leaf;
 
 use super::domains::{ALICE, BOB, authorities, send, world};
-use super::people::{decrypt, find, openssl_encrypted, openssl_signed, verify};
+use super::people::{decrypt, find, openssl_encrypted};
+use super::submissions_inside::{hide_subject, protected};
 
 const CAROL: &str = "carol@gamma.example";
 const DAVE: &str = "dave@alpha.example";
-const EVE: &str = "eve@delta.example";
-const ENTITY: &str = "Content-Type: text/plain; charset=utf-8\r\n\r\nthe vault opens at nine\r\n";
+pub(super) const EVE: &str = "eve@delta.example";
+pub(super) const ENTITY: &str = "Content-Type: text/plain; charset=utf-8\r\n\r\nthe vault opens at nine\r\n";
 const SUBMISSION: &str = "open+encrypt";
 
 /// The authority of a domain to whom its users encrypt.
-fn confidentiality(pki: &Pki, domain: &str) -> Issued {
+pub(super) fn confidentiality(pki: &Pki, domain: &str) -> Issued {
     let file = |kind: &str| pki.path(&format!("domain-confidentiality-authority-{domain}.{kind}"));
     Issued { certificate: file("pem"), key: file("key"), p12: file("p12") }
 }
 
 /// What Alice's client makes of an entity: encrypted to her own domain and to nobody else.
-fn to_own_domain(pki: &Pki, to: &str, entity: &str) -> Vec<u8> {
+pub(super) fn to_own_domain(pki: &Pki, to: &str, entity: &str) -> Vec<u8> {
     let alpha = confidentiality(pki, "alpha.example");
     openssl_encrypted(pki, &alpha, "-aes-256-cbc", ALICE, to, entity.as_bytes())
 }
 
-/// The header of a message that Alice's client protected: what stands in the encrypted entity.
-fn protected(from: &str, subject: &str) -> String {
-    format!(
-        "From: {from}\r\nTo: {BOB}\r\nSubject: {subject}\r\nDate: Mon, 02 Nov 2026 09:30:00 +0100\r\n\
-         Message-ID: <smime-37@client.example>\r\nHP-Outer: Subject: [...]\r\nHP-Outer: From: {from}\r\n\
-         HP-Outer: To: {BOB}\r\nHP-Outer: Date: Mon, 02 Nov 2026 09:30:00 +0100\r\n\
-         HP-Outer: Message-ID: <smime-37@client.example>\r\n"
-    )
-}
-
-fn hide_subject(message: Vec<u8>) -> Vec<u8> {
-    String::from_utf8(message).unwrap().replacen("Subject: offer", "Subject: [...]", 1).into_bytes()
-}
-
 /// Alpha with its authorities; mail for the others goes into a sink.
-fn alone(policy: &str) -> (Pki, Site, SmtpSink) {
+pub(super) fn alone(policy: &str) -> (Pki, Site, SmtpSink) {
     let pki = Pki::new();
     let sink = SmtpSink::start();
     let policy = format!("{policy}\n[smime]\nanchors = [\"{}\"]\n", pki.root().display());
@@ -62,7 +49,7 @@ fn alone(policy: &str) -> (Pki, Site, SmtpSink) {
 }
 
 /// Somebody outside whose certificate alpha knows.
-fn correspondent(pki: &Pki, alpha: &Site, address: &str) -> Issued {
+pub(super) fn correspondent(pki: &Pki, alpha: &Site, address: &str) -> Issued {
     let addresses = [address];
     let issued = pki.issue(address, &Leaf::user(&addresses));
     alpha.gatepost.command(&["keys", "import", &issued.certificate.to_string_lossy()]).success();
@@ -91,7 +78,7 @@ fn mail_to_ones_own_gateway_travels_sealed_from_hop_to_hop_and_arrives_as_writte
     assert!(told.contains("opened on its way out") && told.contains("Found an Encrypted layer"), "{told}");
 }
 
-fn explained(alpha: &Site, message: &[u8], to: &str) -> String {
+pub(super) fn explained(alpha: &Site, message: &[u8], to: &str) -> String {
     let words = ["explain", "--from", ALICE, "--auth", ALICE, "--to", to];
     let ran = alpha.gatepost.command_with(&words, message);
     ran.success().text()
@@ -229,68 +216,6 @@ fn nothing_is_ever_opened_for_a_client_that_is_not_ours() {
     let trial = alpha.gatepost.filter_ours(ALICE, &[BOB], &message);
     assert_eq!((trial.only().action.as_str(), &trial.only().message), ("pass", &message));
     assert!(sink.received().is_empty());
-}
-
-#[test]
-fn what_the_author_signed_inside_is_verified_and_arrives_signed() {
-    let (pki, alpha, tap, beta) = world("[policy]\nsign = \"always\"\nown_signatures = \"reject\"\n");
-    let (alices, eves) = ([ALICE], [EVE]);
-    let alice = pki.issue("alice", &Leaf::user(&alices));
-    let signed = |who: &Issued| {
-        let message = openssl_signed(&pki, who, ALICE, BOB, "the vault opens at nine\r\n");
-        let text = String::from_utf8(message).unwrap();
-        let start = text.find("MIME-Version").unwrap();
-        text[start..].to_owned()
-    };
-    let mail = send(&alpha, &beta, &to_own_domain(&pki, BOB, &signed(&alice)));
-    assert!(!find(&tap.bytes(), b"vault"));
-    let results = mail.fields("Authentication-Results");
-    assert!(results.iter().any(|r| r.contains("smime=pass") && r.contains(ALICE)), "{}", mail.text());
-    assert!(verify(&pki, &mail.as_sent(3)).is_ok(), "{}", mail.text());
-
-    let altered = signed(&alice).replacen("nine", "five", 1);
-    let outcome = alpha.submit(ALICE, &[BOB], &to_own_domain(&pki, BOB, &altered));
-    assert!(outcome.end.is_permanent() && format!("{outcome:?}").contains("5.7.7"), "{outcome:?}");
-    // What somebody else wrote is not sealed in Alice's name, even where nothing is asked of her own signatures.
-    let eve = pki.issue("eve", &Leaf::user(&eves));
-    let lenient = "[policy]\nsign = \"always\"\n";
-    alpha.gatepost.write_config(&format!("{lenient}\n[smime]\nanchors = [\"{}\"]\n", pki.root().display()));
-    let trial = alpha.gatepost.filter_ours(ALICE, &[BOB], &to_own_domain(&pki, BOB, &signed(&eve)));
-    assert!(trial.reply().contains("5.7.7") && trial.copies.is_empty(), "{:#}", trial.report);
-}
-
-#[test]
-fn a_subject_that_was_hidden_stays_hidden_outside_and_is_there_again_in_the_mailbox() {
-    let (pki, alpha, tap, beta) = world("[policy]\nsign = \"always\"\n");
-    let fields = protected(ALICE, "the marmoset");
-    let text = ENTITY.replace("charset=utf-8", "charset=utf-8; hp=\"cipher\"");
-    let message = hide_subject(to_own_domain(&pki, BOB, &format!("{fields}{text}")));
-    let mail = send(&alpha, &beta, &message);
-    let wire = tap.bytes();
-    assert!(find(&wire, b"Subject: [...]") && !find(&wire, b"marmoset") && !find(&wire, b"vault"));
-    assert_eq!(mail.fields("Subject"), ["the marmoset"], "{}", mail.text());
-    assert_eq!(mail.body(), b"the vault opens at nine\n", "{}", mail.text());
-    assert!(!mail.text().contains("header-mismatch"), "{}", mail.text());
-
-    let alices = [ALICE];
-    let alice = pki.issue("alice", &Leaf::user(&alices));
-    let signed = String::from_utf8(openssl_signed(&pki, &alice, ALICE, BOB, "it is fed\r\n")).unwrap();
-    let signed = &signed[signed.find("MIME-Version").unwrap()..];
-    let signed = signed.replacen("multipart/signed;", "multipart/signed; hp=\"cipher\";", 1);
-    let mail = {
-        let message = hide_subject(to_own_domain(&pki, BOB, &format!("{fields}{signed}")));
-        assert!(alpha.submit(ALICE, &[BOB], &message).accepted(), "{}", alpha.gatepost.log());
-        beta.postfix.wait_mail("bob", 2).pop().unwrap()
-    };
-    assert!(!find(&tap.bytes(), b"marmoset") && !find(&tap.bytes(), b"it is fed"));
-    assert_eq!(mail.fields("Subject"), ["the marmoset"], "{}", mail.text());
-    assert!(verify(&pki, &mail.as_sent(3)).is_ok(), "{}", mail.text());
-
-    // What says inside that it is from somebody else is not sealed in Alice's name.
-    let foreign = format!("{}{text}", protected(EVE, "the marmoset"));
-    let outcome = alpha.submit(ALICE, &[BOB], &hide_subject(to_own_domain(&pki, BOB, &foreign)));
-    assert!(outcome.end.is_permanent() && format!("{outcome:?}").contains("5.7.7"), "{outcome:?}");
-    assert!(!find(&tap.bytes(), b"marmoset"));
 }
 
 #[test]
