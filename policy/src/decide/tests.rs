@@ -17,6 +17,8 @@ use crate::fixtures::message;
 use crate::fixtures::policy;
 use crate::fixtures::recipient;
 
+mod submission;
+
 const REQUIRED: &str = "[policy]\nencrypt = 'required'";
 const SIGNING: &str = "[policy]\nsign = 'always'";
 
