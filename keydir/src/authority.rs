@@ -192,7 +192,7 @@ impl LocalAuthority {
         let anchor = root_certificate.fingerprint();
         rows::insert(&transaction, &root_certificate, &anchor, Profile::Root, "root", now)?;
         rows::insert(&transaction, &issuing_certificate, &anchor, Profile::Issuing, "issuing-1", now)?;
-        keep(&root_certificate, &issuing_certificate)?;
+        keep(&root_certificate, &issuing_certificate).map_err(AuthorityError::Keeping)?;
         transaction.commit()?;
         Ok((root_certificate, issuing_certificate))
     }
@@ -222,7 +222,7 @@ impl LocalAuthority {
         rows::save_settings(&transaction, &settings)?;
         let (anchor, name) = (root_certificate.fingerprint(), format!("issuing-{number}"));
         rows::insert(&transaction, &certificate, &anchor, Profile::Issuing, &name, now)?;
-        keep(&certificate)?;
+        keep(&certificate).map_err(AuthorityError::Keeping)?;
         transaction.commit()?;
         Ok(certificate)
     }
@@ -287,7 +287,7 @@ impl LocalAuthority {
         let mut connection = self.lock();
         let transaction = rows::begin(&mut connection)?;
         rows::insert(&transaction, &certificate, &issuer, request.profile, &subject, request.now)?;
-        keep(&certificate)?;
+        keep(&certificate).map_err(AuthorityError::Keeping)?;
         transaction.commit()?;
         Ok(certificate)
     }

@@ -125,7 +125,9 @@ impl KeyRing {
                 _ => self.custody.get(fingerprint).map(drop),
             };
             if let Err(error) = had {
-                facts.answer = KeyAnswer::CouldNotTell { why: chain(&error) };
+                let why = chain(&error);
+                tracing::warn!("a signing key cannot be used: {why}");
+                facts.answer = KeyAnswer::CouldNotTell { why };
             }
         }
         lookup
@@ -193,6 +195,7 @@ impl KeyRing {
             }
             Answer::CouldNotTell { why } => {
                 self.telemetry.lookup("could_not_tell");
+                tracing::warn!("cannot tell whether there is a certificate: {why}");
                 KeyAnswer::CouldNotTell { why }
             }
         };

@@ -134,6 +134,7 @@ async fn look_after_authority(gateway: &Arc<Gateway>, config: &Config) -> Result
     let room = AuthorityRoom::open(&config.gateway.state, gateway.keys().clone())
         .map_err(|error| Exit::unavailable("cannot open the local authority", error))?;
     let room = Arc::new(room);
+    authority::tasks::begin(gateway.clone(), room.clone()).await;
     tokio::spawn(authority::tasks::look_after(gateway.clone(), room.clone()));
     tokio::spawn(accounts::watch::watch(gateway.clone(), room.clone()));
     if let Some(address) = config.ca.listen {

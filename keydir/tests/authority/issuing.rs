@@ -284,7 +284,7 @@ fn a_failure_on_the_way_leaves_nothing_behind_and_the_state_survives_a_restart()
         let authority = LocalAuthority::open(&path).unwrap();
         let failed =
             authority.init(&settings(), &root, &issuing, now(), |_, _| Err(SignsError::new("no room")));
-        assert!(matches!(failed, Err(AuthorityError::Signing(_))), "{failed:?}");
+        assert!(matches!(failed, Err(AuthorityError::Keeping(_))), "{failed:?}");
         assert!(matches!(authority.root(), Err(AuthorityError::NoAuthority)));
         assert!(matches!(authority.settings(), Err(AuthorityError::NoAuthority)));
         authority.init(&settings(), &root, &issuing, now(), |_, _| Ok(())).unwrap();
@@ -360,7 +360,7 @@ fn a_leaf_whose_key_could_not_be_kept_was_never_issued() {
     };
     let no_room = |_: &keydir::Certificate| Err(SignsError::new("no room"));
     let failed = world.authority.issue_kept(&world.issuing_key, &request, no_room);
-    assert!(matches!(failed, Err(AuthorityError::Signing(_))), "{failed:?}");
+    assert!(matches!(failed, Err(AuthorityError::Keeping(_))), "{failed:?}");
     assert!(world.authority.issued(Some("alice@alpha.example")).unwrap().is_empty());
     let mut kept = None;
     let keep = |certificate: &keydir::Certificate| {

@@ -5,15 +5,32 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use keydir::AuthorityError;
 use tokio::task::spawn_blocking;
 use tokio::time::interval;
 
-use super::AuthorityRoom;
+use super::{AuthorityRoom, RoomError};
 use crate::gateway::Gateway;
 use crate::keyring::chain;
+use crate::{rooms, trust};
 
 /// How often it looks; a revocation made by a command is in force after this time.
 const PAUSE: Duration = Duration::from_secs(15);
+
+/// After a long rest our own revocation lists are out of date: there are new ones before the first message comes.
+pub async fn begin(gateway: Arc<Gateway>, room: Arc<AuthorityRoom>) {
+    let begun = spawn_blocking(move || match room.publish_due(gateway.now()) {
+        Ok(0) | Err(RoomError::Authority(AuthorityError::NoAuthority)) => {}
+        Ok(_) => match rooms::fresh_anchors(&gateway.config()) {
+            Ok(anchors) => trust::put(&gateway, anchors),
+            Err(error) => tracing::error!("the trust anchors stay as they were: {error}"),
+        },
+        Err(error) => tracing::error!("a revocation list is due and was not made: {}", chain(&error)),
+    });
+    if begun.await.is_err() {
+        tracing::error!("looking after the local authority ended abnormally");
+    }
+}
 
 /// Looks after the authority until the process ends.
 pub async fn look_after(gateway: Arc<Gateway>, room: Arc<AuthorityRoom>) {

@@ -1,6 +1,7 @@
 //! S/MIME: from domain to domain, and with the software of others.
 
 mod accounts;
+mod announced;
 mod authority;
 pub(crate) mod domains;
 mod nesting;
