@@ -5,6 +5,7 @@ use mail::{Failure, Spill};
 use policy::{Direction, Facts, HeaderProtection, Plan, Protection, SubmissionFacts};
 use sealing::{Form, FormKind, Recognised};
 
+use crate::announced::{Announcement, announcements};
 use crate::config::Config;
 use crate::facts::{HEADER_MISMATCH, finding, gather, header_facts, layer_facts, protection};
 use crate::hashing::digest;
@@ -24,6 +25,8 @@ pub struct Judgement {
     pub forms: Vec<workshop::Form>,
     /// Digest of the message as received, if its body was. Made here, where it may take its time.
     pub received: Option<[u8; 32]>,
+    /// What the author's side announced in the message, to be learnt once it is recorded.
+    pub announced: Vec<Announcement>,
 }
 
 /// A failure, with the facts and the plan as far as they were known.
@@ -76,6 +79,8 @@ pub fn judge(
     };
     opening.tell(here.as_ref(), submission.as_ref(), &mut facts);
     let plan = config.policy.decide(&facts);
+    let announced = here.as_ref().filter(|_| !facts.originating);
+    let announced = announced.map_or_else(Vec::new, |here| announcements(&here.opened.layers));
     let workshop = Workshop {
         config,
         keys,
@@ -94,7 +99,7 @@ pub fn judge(
         Ok((forms, received.map_err(storage)?))
     });
     match made {
-        Ok((forms, received)) => Ok(Judgement { facts, plan, forms, received }),
+        Ok((forms, received)) => Ok(Judgement { facts, plan, forms, received, announced }),
         Err(failure) => Err(Box::new(Stopped { failure, facts: Some(facts), plan: Some(plan) })),
     }
 }

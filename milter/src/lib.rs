@@ -3,6 +3,7 @@
 //! Start reading at [`gateway::Gateway::handle`], the path of one message.
 
 pub mod accounts;
+pub mod announced;
 pub mod authority;
 pub mod changes;
 pub mod clock;

@@ -37,6 +37,7 @@ pub use recognise::FormKind;
 pub use recognise::Protection;
 pub use recognise::Recognised;
 pub use recognise::recognise;
+pub use result::Announced;
 pub use result::Binding;
 pub use result::Layer;
 pub use result::LayerKind;

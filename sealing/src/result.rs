@@ -5,6 +5,9 @@ use std::fmt;
 use keydir::Scheme;
 use mail::Message;
 
+use crate::cms::Capabilities;
+use crate::cms::RecipientId;
+
 /// For whom a certificate may speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binding {
@@ -67,6 +70,8 @@ pub struct Layer {
     pub signed_at: Option<i64>,
     /// Fingerprint of our certificate that opened the layer.
     pub decrypted_with: Option<String>,
+    /// What a valid signer announced in the signature.
+    pub announced: Option<Announced>,
     /// The part of the message that holds the layer, as RFC 7281 section 3.2.1 names it: `2`, or `1/2` inside of
     /// what was opened.
     pub part: Option<String>,
@@ -75,6 +80,15 @@ pub struct Layer {
     /// The layer was opened, but its encryption does not show whether anybody changed the content: CBC
     /// (RFC 8551 section 6, known as EFAIL). Only a valid signature inside does.
     pub malleable: bool,
+}
+
+/// What a signer of S/MIME says to be able to read, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announced {
+    /// What he can read beyond what everybody can (RFC 8551 section 2.5.2).
+    pub capabilities: Capabilities,
+    /// The certificate to encrypt to (RFC 8551 section 2.5.3); `None`: any of his.
+    pub certificate: Option<RecipientId>,
 }
 
 impl Layer {
@@ -93,6 +107,7 @@ impl Layer {
             binding: None,
             signed_at: None,
             decrypted_with: None,
+            announced: None,
             part: None,
             why: None,
             malleable: false,

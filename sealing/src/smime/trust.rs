@@ -16,6 +16,7 @@ use crate::author::Author;
 use crate::cms::Expansion;
 use crate::cms::SignerResult;
 use crate::cms::Verified;
+use crate::result::Announced;
 use crate::result::Binding;
 use crate::result::Layer;
 use crate::result::LayerKind;
@@ -93,8 +94,15 @@ fn layer(
             let why = "the signature of a mailing list that expanded the message";
             Ok(Layer { state: LayerState::List, ..layer }.because(why))
         }
+        LayerState::Valid => Ok(Layer { announced: announced(signer), ..layer }),
         _ => Ok(layer),
     }
+}
+
+fn announced(signer: &SignerResult) -> Option<Announced> {
+    let capabilities = signer.capabilities;
+    let certificate = signer.encryption_certificate.clone();
+    (capabilities.gcm || capabilities.oaep).then_some(Announced { capabilities, certificate })
 }
 
 /// Checks the certificate for the time of the signature and for now.
