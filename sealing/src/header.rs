@@ -60,9 +60,7 @@ pub(crate) fn payload(
         HeaderProtection::Off => Ok((Payload::entity(message), Vec::new())),
         HeaderProtection::Strict if signed && encrypted => Ok(encrypted_payload(message, message, how)),
         _ if signed => Ok((Payload::entity(message), Vec::new())),
-        how if encrypted => {
-            Ok(encrypted_payload(message, &legacy_display::add(message, how, spill)?, how))
-        }
+        how if encrypted => Ok(encrypted_payload(message, &legacy_display::add(message, how, spill)?, how)),
         _ => Ok((signed_payload(message), Vec::new())),
     }
 }
