@@ -210,7 +210,11 @@ fn nothing_is_ever_opened_for_a_client_that_is_not_ours() {
         let trial = alpha.gatepost.filter(from, &[BOB], &["--client", "192.0.2.9"], &message);
         assert_eq!((trial.only().action.as_str(), &trial.only().message), ("pass", &message));
     }
-    // Nor is another's message for one of ours who sends it on.
+    // What comes a second time, on its way out, may have been anybody's.
+    let message = to_own_domain(&pki, BOB, ENTITY);
+    let trial = alpha.gatepost.filter(ALICE, &[BOB], &["--auth", ALICE, "--daemon", "EGRESS"], &message);
+    assert_eq!((trial.only().action.as_str(), &trial.only().message), ("pass", &message));
+    // Nor is another's message opened for one of ours who sends it on.
     let own = confidentiality(&pki, "alpha.example");
     let message = openssl_encrypted(&pki, &own, "-aes-256-cbc", EVE, BOB, ENTITY.as_bytes());
     let trial = alpha.gatepost.filter_ours(ALICE, &[BOB], &message);

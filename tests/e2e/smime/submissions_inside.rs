@@ -128,7 +128,9 @@ fn a_subject_that_was_hidden_stays_hidden_outside_and_is_there_again_in_the_mail
     let around = signed(&pki, &alice, ENTITY, &[]);
     let around = around.replacen("multipart/signed;", "multipart/signed; hp=\"cipher\";", 1);
     let inside = signed(&pki, &alice, &plain, &[]);
-    let forms = [(plain.clone(), "baseline"), (format!("{fields}{around}"), "strict"), (inside, "strict")];
+    let project = format!("X-Project: marmoset\r\n{plain}");
+    let around = format!("{fields}{around}");
+    let forms = [(plain, "baseline"), (project, "strict"), (around, "strict"), (inside, "strict")];
     for (count, (entity, hidden)) in (1..).zip(forms) {
         let message = hide_subject(to_own_domain(&pki, BOB, &entity));
         let trial = alpha.gatepost.filter_ours(ALICE, &[BOB], &message);
@@ -140,11 +142,30 @@ fn a_subject_that_was_hidden_stays_hidden_outside_and_is_there_again_in_the_mail
         assert_eq!(mail.fields("To"), [BOB], "{}", mail.text());
         assert!(!mail.text().contains("header-mismatch"), "{}", mail.text());
         assert!(find(mail.body(), b"the vault opens at nine"), "{}", mail.text());
-        if hidden == "strict" {
+        if entity.contains("multipart/signed") {
             assert!(verify(&pki, &mail.as_sent(3)).is_ok(), "{}", mail.text());
         }
     }
     let wire = tap.bytes();
     assert!(find(&wire, b"Subject: [...]") && !find(&wire, b"marmoset") && !find(&wire, b"vault"));
-    assert_eq!(tap.messages().len(), 3);
+    assert_eq!(tap.messages().len(), 4);
+}
+
+#[test]
+fn rules_ask_for_the_subject_that_the_author_wrote() {
+    let rule =
+        "[[rule]]\nid = \"secret\"\nsubject = \"[secret]\"\nremove_trigger = true\nsign = \"always\"\n";
+    let (pki, alpha, _sink) = alone(rule);
+    let bob = correspondent(&pki, &alpha, BOB);
+    let text = ENTITY.replace("charset=utf-8", "charset=utf-8; hp=\"cipher\"");
+    let entity = format!("{}{text}", protected(ALICE, "[secret] the marmoset"));
+    let message = hide_subject(to_own_domain(&pki, BOB, &entity));
+    let trial = alpha.gatepost.filter_ours(ALICE, &[BOB], &message);
+    assert_eq!(
+        (trial.only().action.as_str(), &trial.report["rules"][0]),
+        ("open+sign+encrypt", &"secret".into())
+    );
+    let inside = decrypt(&pki, &bob, &trial.only().message).unwrap();
+    let inside = String::from_utf8(inside).unwrap();
+    assert!(inside.contains("Subject: the marmoset") && !inside.contains("[secret]"), "{inside}");
 }
