@@ -36,7 +36,8 @@ pub enum HeaderProtection {
     /// If the message is encrypted, outside the Subject is `[...]` and there are no Comments and Keywords:
     /// `hcp_baseline`, RFC 9788 section 3.2.1.
     Baseline,
-    /// Outside there are also no display names and no time zone: `hcp_shy`, RFC 9788 section 3.2.2.
+    /// Outside there are also no display names and no time zone: `hcp_shy`, RFC 9788 section 3.2.2, in Sender and
+    /// Reply-To as well.
     Shy,
     /// Outside there is nothing but the address in From, Date, Message-ID and `[...]` as the Subject. Also mail that
     /// its author signed is protected like this, in the header around what is signed.

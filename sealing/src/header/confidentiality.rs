@@ -25,6 +25,7 @@ impl HeaderProtection {
             "date" => utc(field).or_else(same),
             "message-id" => same(),
             _ if self == HeaderProtection::Strict => None,
+            // The names in Sender and Reply-To tell as much; HP-Outer tells the reader what was left out.
             "sender" | "reply-to" | "to" | "cc" => addresses(field).or_else(same),
             _ => same(),
         }
