@@ -123,7 +123,6 @@ const WAYS: [Way; 5] = [
         cipher: ContentCipher::Aes256Gcm,
         form: SignedForm::Clear,
         nesting: Nesting::Flat,
-        pss: false,
         states: &[LayerState::Opened, LayerState::Valid],
     },
     Way {
@@ -131,7 +130,6 @@ const WAYS: [Way; 5] = [
         cipher: ContentCipher::Aes256Cbc,
         form: SignedForm::Opaque,
         nesting: Nesting::Flat,
-        pss: false,
         states: &[LayerState::Opened, LayerState::Valid],
     },
     Way {
@@ -146,7 +144,6 @@ const WAYS: [Way; 5] = [
         cipher: ContentCipher::Aes256Gcm,
         form: SignedForm::Clear,
         nesting: Nesting::Flat,
-        pss: false,
         states: &[LayerState::Valid],
     },
     Way {
@@ -154,7 +151,6 @@ const WAYS: [Way; 5] = [
         cipher: ContentCipher::Aes256Gcm,
         form: SignedForm::Opaque,
         nesting: Nesting::Flat,
-        pss: false,
         states: &[LayerState::Valid],
     },
 ];
