@@ -18,6 +18,7 @@ mod draft;
 mod error;
 mod ocsp;
 mod profile;
+mod reason;
 mod request;
 mod rows;
 mod signs;
@@ -33,6 +34,7 @@ use rusqlite::Connection;
 pub use crl::PublishedCrl;
 pub use error::AuthorityError;
 pub use profile::Profile;
+pub use reason::RevocationReason;
 pub use request::requested_key;
 pub use rows::Issued;
 pub use signs::SignatureAlgorithm;
@@ -101,41 +103,6 @@ pub struct LeafRequest<'a> {
     pub public_key: &'a [u8],
     /// Unix seconds.
     pub now: i64,
-}
-
-/// Why a certificate is revoked (RFC 5280, 5.3.1).
-#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RevocationReason {
-    /// The holder's name or affiliation changed.
-    AffiliationChanged,
-    /// The key of an authority is in wrong hands.
-    CaCompromise,
-    /// Not used any more: the account was closed.
-    CessationOfOperation,
-    /// The key is in wrong hands.
-    KeyCompromise,
-    /// The holder must not use it any more.
-    PrivilegeWithdrawn,
-    /// Another certificate replaces it.
-    Superseded,
-    /// No reason is given.
-    Unspecified,
-}
-
-impl RevocationReason {
-    /// CRLReason.
-    pub(crate) fn code(self) -> u32 {
-        match self {
-            Self::Unspecified => 0,
-            Self::KeyCompromise => 1,
-            Self::CaCompromise => 2,
-            Self::AffiliationChanged => 3,
-            Self::Superseded => 4,
-            Self::CessationOfOperation => 5,
-            Self::PrivilegeWithdrawn => 9,
-        }
-    }
 }
 
 /// The local certification authority. Share one per process; all methods take `&self`.

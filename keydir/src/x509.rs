@@ -10,6 +10,7 @@ mod ocsp;
 pub(crate) mod oid;
 mod read;
 mod recent;
+mod revocation;
 mod usage;
 
 pub use anchors::AnchorSources;

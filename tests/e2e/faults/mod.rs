@@ -4,6 +4,7 @@
 mod arriving;
 mod authority;
 mod authority_killed;
+mod commands;
 mod connection;
 mod custody;
 mod door;
@@ -14,6 +15,7 @@ mod lasting;
 mod letter;
 mod matrix;
 mod milter_tap;
+mod office;
 mod readers;
 mod reinjection;
 mod storage;

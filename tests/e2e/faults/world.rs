@@ -14,11 +14,9 @@ use tests::Gpg;
 use tests::PATIENCE;
 use tests::Postfix;
 use tests::PostfixPlan;
-use tests::Ran;
 use tests::SmtpClient;
 use tests::SmtpSink;
 use tests::gatepost_binary;
-use tests::run;
 use tests::wait_for;
 
 use super::door::Door;
@@ -49,7 +47,7 @@ pub(super) struct World {
     sink: SmtpSink,
     pub(super) readers: Readers,
     /// The gateway, when it runs in a mount namespace of its own.
-    secluded: Option<Daemon>,
+    pub(super) secluded: Option<Daemon>,
 }
 
 impl World {
@@ -253,32 +251,6 @@ impl World {
         let records: Value = serde_json::from_slice(&ran.success().stdout).unwrap();
         let is_wanted = |r: &&Value| r["event"] == event && r["leaf"]["public"]["verdict"] == verdict;
         records.as_array().unwrap().iter().filter(is_wanted).count()
-    }
-
-    /// `gatepost notary`, on the files that the running gateway sees.
-    fn notary(&self, words: &[&str]) -> Ran {
-        self.command(&[&["notary"], words].concat())
-    }
-
-    /// A command of the administrator, on the files that the running gateway sees.
-    pub(super) fn command(&self, words: &[&str]) -> Ran {
-        let Some(daemon) = &self.secluded else {
-            return self.gatepost.command(words);
-        };
-        let mut command = Command::new("nsenter");
-        command.args(["--mount", "--target", &daemon.pid().to_string()]).arg(gatepost_binary());
-        run(command.args(words).arg("--config").arg(self.gatepost.config()), b"")
-    }
-
-    /// A command of the administrator, to whose process this is done.
-    pub(super) fn command_with(&self, fault: &Fault, words: &[&str]) -> Ran {
-        self.gatepost.command_under(&fault.command(), words)
-    }
-
-    /// Everything the gateway has logged, wherever it ran.
-    pub(super) fn log(&self) -> String {
-        let secluded = std::fs::read(self.dir().join("secluded.log")).unwrap_or_default();
-        format!("{}{}", self.gatepost.log(), String::from_utf8_lossy(&secluded))
     }
 
     /// Waits until no mark of an unanswered submission is left: one that stays would swallow the copies
