@@ -4,6 +4,7 @@ mod accounts;
 mod announced;
 mod authority;
 pub(crate) mod domains;
+mod mailing_list;
 mod nesting;
 mod order;
 pub(crate) mod people;
