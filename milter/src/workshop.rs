@@ -3,7 +3,7 @@
 use mail::{Edit, Failure, Message, Spill, apply};
 use policy::{
     ContentCipher, Direction, Facts, Group, KeyChoice, KeyKind, KeyTransport, Nesting, PasswordForm,
-    PasswordSource, Plan, RsaSignature, Scheme, SignedForm, Treatment, Verdict,
+    PasswordSource, Plan, RsaSignature, Scheme, SignedForm, SubmissionFacts, Treatment, Verdict,
 };
 use sealing::smime::{self, SignatureType};
 use sealing::{Opened, ToSign, openpgp};
@@ -135,11 +135,6 @@ impl Workshop<'_> {
     /// Fields out and in: forged results, our results, triggers, the warning in the Subject.
     fn dress(&self, base: &Message, group: &Group) -> Result<Message, Failure> {
         let name = &self.config.gateway.name;
-        let mut edits = if self.transaction.is_second_pass() {
-            results::token_removal(base)
-        } else {
-            results::forged(base, name, self.transaction.originating)
-        };
         // Also among ourselves: what was decrypted must be known by that if it goes on to somebody outside.
         let is_told = |index: &usize| {
             self.facts.recipients.get(*index).is_some_and(|recipient| match recipient.direction {
@@ -148,7 +143,13 @@ impl Workshop<'_> {
                 Direction::Outbound => false,
             })
         };
-        if group.recipients.iter().any(is_told) {
+        let told = group.recipients.iter().any(is_told);
+        let mut edits = if self.transaction.is_second_pass() {
+            results::token_removal(base)
+        } else {
+            results::forged(base, name, self.transaction.originating && !told)
+        };
+        if told {
             edits.extend(results::add(&self.facts.layers, name, &self.facts.from));
             let mismatches = self.here.as_ref().map(|here| here.opened.mismatches.as_slice());
             edits.extend(results::tell_of_mismatches(mismatches.unwrap_or_default()));
@@ -256,7 +257,8 @@ impl Workshop<'_> {
         let edits = openpgp::seal_with_password(message, &spec, &self.spill);
         self.keys.telemetry.sealing("openpgp", operation(treatment), edits.is_ok());
         let mut sealed = apply(message, &edits.map_err(unprotected)?, &self.spill).map_err(storage)?;
-        if treatment.submission {
+        let hides = |submission: &SubmissionFacts| submission.hidden != policy::HeaderProtection::Off;
+        if treatment.submission && self.facts.submission.as_ref().is_some_and(hides) {
             let edits = submission::conceal(&self.transaction.message, &sealed);
             sealed = apply(&sealed, &edits, &self.spill).map_err(storage)?;
         }

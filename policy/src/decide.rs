@@ -155,52 +155,62 @@ fn rule_on<'p>(policy: &'p Policy, facts: &Facts, recipient: &RecipientFacts) ->
         _ => None,
     };
     let additional = choose::additional(&settled.additional_keys.value, scheme, facts);
-    let encrypt = match &encryption {
-        Encryption::To(key, aead) => Some((key.clone(), *aead)),
-        _ => None,
-    };
-    let road = match &encryption {
-        Encryption::OnTheRoad(road) => Some(road.clone()),
-        _ => None,
-    };
-    let sign = match &signature {
-        Signature::With(key) => Some(key.clone()),
-        _ => None,
-    };
-    let opened_before = facts.findings.iter().any(|finding| finding.id == OPENED_BEFORE);
-    let reactions = reactions(facts, direction, &settled);
-    let refused = reactions.iter().filter(|(_, reaction)| reaction.value == Reaction::Reject);
-    let mut refusals: Vec<Refusal> = refused.map(|(trouble, _)| refusal_of(*trouble, layers)).collect();
-    refusals.extend(submission.and_then(|s| refusal::of_submission(s, &encryption, &recipient.address)));
-    refusals.extend(refusal::of_encryption(settled.encrypt.value, &encryption, &recipient.address));
-    if opened_before && direction == Direction::Outbound && !protection.is_encrypted() {
-        refusals.extend(refusal::of_opened(&encryption, &recipient.address));
-    }
-    refusals.extend(refusal::of_signature(&signature, originator(facts)));
-    refusals.extend(refusal::of_at_rest(settled.at_rest.value, &at_rest, &recipient.address));
-    if let Err(subject) = &additional {
-        refusals.push(refusal::of_additional(subject));
-    }
+    let goes_out = direction == Direction::Outbound;
     let form = Form {
-        encrypt,
-        sign,
-        road,
+        encrypt: match &encryption {
+            Encryption::To(key, aead) => Some((key.clone(), *aead)),
+            _ => None,
+        },
+        sign: match &signature {
+            Signature::With(key) => Some(key.clone()),
+            _ => None,
+        },
+        road: match &encryption {
+            Encryption::OnTheRoad(road) => Some(road.clone()),
+            _ => None,
+        },
         opened: opened || submission.is_some(),
         submission: submission.is_some(),
-        additional: additional.unwrap_or_default(),
+        additional: additional.clone().unwrap_or_default(),
         at_rest: match &at_rest {
             Encryption::To(key, _) => Some(key.clone()),
             _ => None,
         },
-        disclaimer: settled
-            .disclaimer
-            .clone()
-            .filter(|_| direction == Direction::Outbound && facts.originating && own),
+        disclaimer: settled.disclaimer.clone().filter(|_| goes_out && facts.originating && own),
         style: settled.style,
     };
     let theirs = facts.submission.as_ref().map(|submission| &submission.readers);
-    let reads = direction == Direction::Outbound && theirs.is_some_and(|r| r.contains(&recipient.address));
-    Ruling { reads, settled, encryption, signature, at_rest, form, reactions, refusals }
+    let reads = goes_out && theirs.is_some_and(|readers| readers.contains(&recipient.address));
+    let reactions = reactions(facts, direction, &settled);
+    let refusals = Vec::new();
+    let mut ruling = Ruling { settled, encryption, signature, at_rest, form, reads, reactions, refusals };
+    ruling.refusals = refusals_of(&ruling, facts, recipient, submission, protection.is_encrypted());
+    ruling.refusals.extend(additional.err().map(|subject| refusal::of_additional(&subject)));
+    ruling
+}
+
+/// Why a message cannot go on for one recipient; the first counts. `closed`: it is encrypted already.
+fn refusals_of(
+    ruling: &Ruling<'_>,
+    facts: &Facts,
+    recipient: &RecipientFacts,
+    submission: Option<&SubmissionFacts>,
+    closed: bool,
+) -> Vec<Refusal> {
+    let (settled, encryption, address) = (&ruling.settled, &ruling.encryption, &recipient.address);
+    let layers = choose::layers(facts, recipient.direction);
+    let refused = ruling.reactions.iter().filter(|(_, reaction)| reaction.value == Reaction::Reject);
+    let mut refusals: Vec<Refusal> = refused.map(|(trouble, _)| refusal_of(*trouble, layers)).collect();
+    refusals
+        .extend(submission.and_then(|submission| refusal::of_submission(submission, encryption, address)));
+    refusals.extend(refusal::of_encryption(settled.encrypt.value, encryption, address));
+    let opened_before = facts.findings.iter().any(|finding| finding.id == OPENED_BEFORE);
+    if opened_before && recipient.direction == Direction::Outbound && !closed {
+        refusals.extend(refusal::of_opened(encryption, address));
+    }
+    refusals.extend(refusal::of_signature(&ruling.signature, originator(facts)));
+    refusals.extend(refusal::of_at_rest(settled.at_rest.value, &ruling.at_rest, address));
+    refusals
 }
 
 /// What was opened on its way out is encrypted whatever the settings say, and hides of its header what was hidden. On a

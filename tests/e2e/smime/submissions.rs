@@ -112,7 +112,8 @@ fn each_recipient_gets_the_form_for_him_and_one_without_a_key_stops_them_all() {
     let (pki, mut alpha, sink) = alone("[policy]\n");
     let (bob, carol) = (correspondent(&pki, &alpha, BOB), correspondent(&pki, &alpha, CAROL));
     alpha.gatepost.start();
-    let message = to_own_domain(&pki, BOB, ENTITY);
+    let forged = b"Authentication-Results: mx.alpha.example; smime=pass\r\n";
+    let message = [&forged[..], &to_own_domain(&pki, BOB, ENTITY)].concat();
     let outcome = alpha.submit(ALICE, &[BOB, CAROL, DAVE], &message);
     assert!(outcome.accepted(), "{outcome:?}\n{}", alpha.gatepost.log());
     for received in sink.wait(2) {
@@ -124,6 +125,7 @@ fn each_recipient_gets_the_form_for_him_and_one_without_a_key_stops_them_all() {
     let mail = alpha.postfix.wait_mail("dave", 1).pop().unwrap();
     assert_eq!(mail.body(), b"the vault opens at nine\n", "{}", mail.text());
     assert!(mail.fields("X-Gatepost-Result").iter().any(|told| told.contains("decrypted=smime")));
+    assert!(mail.fields("Authentication-Results").is_empty(), "{}", mail.text());
 
     let outcome = alpha.submit(ALICE, &[BOB, EVE, DAVE], &message);
     assert!(outcome.end.is_permanent() && format!("{outcome:?}").contains(EVE), "{outcome:?}");
