@@ -285,8 +285,13 @@ fn metrics_are_clean_start_at_zero_and_name_nobody() {
     assert_eq!(code, 200);
     let checked = tests::run(Command::new("promtool").args(["check", "metrics"]), text.as_bytes());
     assert_eq!((checked.code, checked.stderr.as_str()), (0, ""), "{}", checked.text());
-    let moving =
-        ["gatepost_build_info", "_timestamp_seconds", RELOAD, "gatepost_notary_tree_size", "_connections_max"];
+    let moving = [
+        "gatepost_build_info",
+        "_timestamp_seconds",
+        RELOAD,
+        "gatepost_notary_tree_size",
+        "_connections_max",
+    ];
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (series, value) = line.rsplit_once(' ').unwrap();
         assert!(value == "0" || moving.iter().any(|name| series.contains(name)), "{line}");
