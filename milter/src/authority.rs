@@ -8,7 +8,7 @@ pub mod tasks;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use keydir::{
     AuthorityError, AuthoritySettings, Certificate, Custody, Import, Issued, LeafRequest, LocalAuthority,
@@ -28,6 +28,8 @@ pub struct AuthorityRoom {
     /// What was issued and revoked.
     pub authority: LocalAuthority,
     keys: Arc<KeyRing>,
+    /// Held while something that was issued is not yet whole.
+    issuing: Mutex<()>,
 }
 
 /// Why the authority could not do what it was asked.
@@ -53,7 +55,7 @@ impl AuthorityRoom {
     /// # Errors
     /// The file cannot be opened.
     pub fn open(state: &Path, keys: Arc<KeyRing>) -> Result<Self, RoomError> {
-        Ok(Self { authority: LocalAuthority::open(&state.join(FILE))?, keys })
+        Ok(Self { authority: LocalAuthority::open(&state.join(FILE))?, keys, issuing: Mutex::default() })
     }
 
     /// Whether there may be an authority here.
@@ -130,6 +132,7 @@ impl AuthorityRoom {
         let keep = |certificate: &Certificate| {
             self.keys.custody.put_smime(certificate, &key).map_err(SignsError::new)
         };
+        let _issuing = self.issuing.lock().unwrap_or_else(PoisonError::into_inner);
         let certificate = self.authority.issue_kept(&self.issuer()?, &request, keep)?;
         if profile.signs() || profile.encrypts() {
             self.store(&certificate, profile, subject, now)?;

@@ -1,6 +1,7 @@
 //! What was issued stays usable: renewed in time, and whole after a crash.
 
 use std::collections::HashSet;
+use std::sync::PoisonError;
 
 use keydir::{Certificate, Issued, Profile};
 use sealing::custody::CustodyError;
@@ -15,6 +16,8 @@ impl AuthorityRoom {
     /// That cannot be told or done now.
     pub fn complete(&self, whole: &mut HashSet<String>, now: i64) -> Result<Vec<Certificate>, RoomError> {
         let mut completed = Vec::new();
+        // What this process is just issuing needs no help.
+        let _issuing = self.issuing.lock().unwrap_or_else(PoisonError::into_inner);
         let in_use = self.authority.in_use(now)?;
         whole.retain(|fingerprint| in_use.binary_search(fingerprint).is_ok());
         for fingerprint in in_use {
