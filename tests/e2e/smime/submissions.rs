@@ -1,6 +1,7 @@
 //! The first of the three stages: a client that encrypts to its own domain, whose gateway seals the mail anew for
 //! each recipient outside (RFC 3183 section 4, case b). What was opened on the way out leaves encrypted or not at all.
 
+use std::fs;
 use std::fs::rename;
 
 use tests::Gpg;
@@ -163,6 +164,43 @@ fn with_openpgp_it_is_the_same() {
     }
     let outcome = alpha.submit(ALICE, &[EVE], &message(EVE, false));
     assert!(outcome.end.is_permanent(), "{outcome:?}");
+
+    // A signature that is one with the encryption goes with it; that of somebody else keeps it from being opened.
+    let eve = Gpg::new();
+    eve.generate(EVE);
+    eve.import(&own);
+    alpha.gatepost.import(&["--for", ALICE], &alice.certificate(ALICE));
+    alpha.gatepost.import(&["--for", EVE], &eve.certificate(EVE));
+    let signed = |who: &Gpg, name: &str| {
+        let sealed = who.seal(Some(name), &[&fingerprint], ENTITY.as_bytes());
+        alpha.gatepost.filter_ours(ALICE, &[BOB], &messages::pgp_mime(ALICE, BOB, "offer", &sealed))
+    };
+    let trial = signed(&alice, ALICE);
+    assert_eq!(trial.only().action, "open+sign+encrypt");
+    assert_eq!(trial.report["facts"]["submission"]["layers"][1]["state"], "valid");
+    let trial = signed(&eve, EVE);
+    assert!(trial.reply().contains("5.7.7") && trial.copies.is_empty(), "{:#}", trial.report);
+}
+
+#[test]
+fn the_key_of_another_domain_of_the_gateway_opens_nothing() {
+    let (pki, alpha, _sink) = alone("[policy]\n");
+    correspondent(&pki, &alpha, BOB);
+    let (gamma, config) = (SitePlan::new("gamma.example").prepare(), alpha.gatepost.config());
+    authorities(&pki, &gamma, &[]);
+    let both = fs::read_to_string(&config).unwrap();
+    let both = both.replace("[\"alpha.example\"]", "[\"alpha.example\", \"gamma.example\"]");
+    fs::write(&config, both).unwrap();
+    let theirs = confidentiality(&pki, "gamma.example");
+    let (p12, password) = (theirs.p12.to_string_lossy(), pki.path("password"));
+    let words = ["keys", "import", &p12, "--password-file", &password.to_string_lossy()];
+    alpha.gatepost.command(&words).success();
+    for (from, action) in [(ALICE, "pass"), (CAROL, SUBMISSION)] {
+        let message = openssl_encrypted(&pki, &theirs, "-aes-256-cbc", from, BOB, ENTITY.as_bytes());
+        let trial = alpha.gatepost.filter_ours(from, &[BOB], &message);
+        assert_eq!(trial.only().action, action, "{:#}", trial.report);
+        assert_eq!(trial.only().message == message, action == "pass");
+    }
 }
 
 #[test]

@@ -169,3 +169,24 @@ fn rules_ask_for_the_subject_that_the_author_wrote() {
     let inside = String::from_utf8(inside).unwrap();
     assert!(inside.contains("Subject: the marmoset") && !inside.contains("[secret]"), "{inside}");
 }
+
+#[test]
+fn a_partner_that_asks_for_strict_nesting_gets_it_around_what_was_submitted() {
+    let strict = "[partner.\"beta.example\"]\ndomain_signature = \"rfc3183\"\n";
+    let (pki, alpha, tap, beta) = world(&format!("[policy]\nsign = \"always\"\n{strict}"));
+    let alice = user(&pki, "alice", ALICE);
+    for (count, entity) in (1..).zip([ENTITY.to_owned(), signed(&pki, &alice, ENTITY, &[])]) {
+        let outcome = alpha.submit(ALICE, &[BOB], &to_own_domain(&pki, BOB, &entity));
+        assert!(outcome.accepted(), "{outcome:?}\n{}", alpha.gatepost.log());
+        let mail = beta.postfix.wait_mail("bob", count).pop().unwrap();
+        assert!(find(mail.body(), b"the vault opens at nine"), "{}", mail.text());
+        let results = mail.fields("Authentication-Results");
+        assert_eq!(
+            results[0].matches("smime=pass").count(),
+            count,
+            "the domain's and the author's: {results:?}"
+        );
+        alpha.gatepost.wait_log(&["action=open+sign+encrypt"]);
+    }
+    assert!(!find(&tap.bytes(), b"vault"));
+}
