@@ -5,6 +5,7 @@
 
 mod domain;
 mod keys;
+mod naming;
 mod seal;
 pub(crate) mod step;
 mod trust;

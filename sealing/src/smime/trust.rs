@@ -11,6 +11,7 @@ use keydir::Speaks;
 use keydir::Use;
 use mail::Address;
 
+use super::naming;
 use super::step::Question;
 use crate::author::Author;
 use crate::cms::Expansion;
@@ -34,8 +35,9 @@ pub(crate) fn layers(verified: &Verified, question: &Question<'_>) -> Result<Vec
     }
     let judge = |signer| layer(signer, &verified.certificates, question);
     let mut layers: Vec<Layer> = verified.signers.iter().map(judge).collect::<Result<_, _>>()?;
-    if let Err(why) = verified.expansion() {
-        // RFC 2634 section 4.1: nobody can say which of them to believe.
+    let told = verified.expansion().map(drop).and_then(|()| verified.signature_types().map(drop));
+    if let Err(why) = told {
+        // RFC 2634 section 4.1, RFC 3183 section 3.1.2: nobody can say which of them to believe.
         for layer in &mut layers {
             layer.state = LayerState::Invalid;
             layer.why = Some(why.clone());
@@ -87,6 +89,9 @@ fn layer(
     if let Err((state, why)) = chained(certificate, enclosed, made, assigned.is_some(), question) {
         layer.state = state;
         return Ok(layer.because(why));
+    }
+    if let Err(why) = naming::check(&signer.signature_types, certificate, assigned) {
+        return Ok(Layer { state: LayerState::WrongSigner, ..layer }.because(why));
     }
     let layer = bind(layer, certificate, assigned, question.author);
     match layer.state {
