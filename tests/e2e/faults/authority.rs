@@ -69,7 +69,7 @@ fn accounts(office: &mut Office, section: &mut Section) {
     let policy = office.world.gatepost.policy().to_owned();
     let lines = format!("[accounts]\nsource = \"file:{}\"\nwatch_seconds = 1\n", source.display());
     office.world.gatepost.write_config(&format!("{policy}\n{lines}"));
-    fs::write(&source, format!("leaf{}@alpha.example\n", office.number)).unwrap();
+    fs::write(&source, "somebody@alpha.example\n").unwrap();
     office.world.start();
     let failed = "gatepost_accounts_sync_failed{reason=\"source\"}";
     let alarm = |office: &Office, value: f64| {
@@ -77,7 +77,10 @@ fn accounts(office: &mut Office, section: &mut Section) {
             (office.world.gatepost.metric(failed) == Some(value)).then_some(())
         });
     };
-    office.world.gatepost.wait_log(&["issued a certificate", &format!("leaf{}@", office.number)]);
+    office.world.gatepost.wait_log(&["issued a certificate", "somebody@"]);
+    let listed = office.world.command(&["ca", "list", "somebody@alpha.example", "--json"]).success();
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    office.question(listed[0]["fingerprint"].as_str().unwrap().to_owned());
     fs::remove_file(&source).unwrap();
     alarm(office, 1.0);
     let name = "the source of accounts is gone";
@@ -85,7 +88,7 @@ fn accounts(office: &mut Office, section: &mut Section) {
     let said = "accounts and certificates are not brought into agreement";
     office.world.gatepost.wait_log(&[said]);
     let status = office.status();
-    fs::write(&source, format!("leaf{}@alpha.example\nother@alpha.example\n", office.number)).unwrap();
+    fs::write(&source, "somebody@alpha.example\nother@alpha.example\n").unwrap();
     alarm(office, 0.0);
     office.world.gatepost.wait_log(&["issued a certificate", "other@"]);
     let mail = lasting.over(&office.world);

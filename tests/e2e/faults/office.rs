@@ -68,19 +68,26 @@ impl Office {
     /// Another certificate is in question.
     fn next(&mut self) {
         self.number += 1;
-        self.fingerprint = self.world.issue("user-sign", &format!("leaf{}@alpha.example", self.number));
+        // Of all kinds of certificates the one whose key is made in no time.
+        let fingerprint = self.world.issue("gateway", &format!("leaf{}.alpha.example", self.number));
+        self.question(fingerprint);
+    }
+
+    /// This certificate is in question.
+    pub(super) fn question(&mut self, fingerprint: String) {
+        self.fingerprint = fingerprint;
         let pem = self.world.command(&["ca", "export", &self.fingerprint]).success().stdout;
         fs::write(self.dir.path().join("leaf.pem"), pem).unwrap();
     }
 
-    /// The address that a certificate is wanted for.
+    /// The host that a certificate is wanted for.
     fn wanted(&self) -> String {
-        format!("new{}@alpha.example", self.number)
+        format!("new{}.alpha.example", self.number)
     }
 
     fn words(&self, task: Task) -> Vec<String> {
         let words = match task {
-            Task::Issue => vec!["ca", "issue", "user-sign", "WANTED"],
+            Task::Issue => vec!["ca", "issue", "gateway", "WANTED"],
             Task::Revoke => vec!["ca", "revoke", "LEAF", "--reason", "key-compromise"],
             Task::Publish => vec!["ca", "crl", "issuing"],
         };
