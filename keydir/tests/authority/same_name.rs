@@ -135,3 +135,57 @@ fn a_list_that_nobody_known_signed_counts_against_those_whose_it_may_be() {
         }
     }
 }
+
+/// An intermediate authority under a root, with this key; files `NAME.pem` and `NAME.key`.
+fn intermediate(root: &Namesake, name: &str) -> Certificate {
+    fs::write(
+        root.dir.path().join("ca.ext"),
+        "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n\
+         authorityKeyIdentifier=keyid:always\n",
+    )
+    .unwrap();
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    openssl(&root.dir, &format!("req -new {key} -keyout {name}.key -out {name}.csr -subj /CN=Between"));
+    openssl(
+        &root.dir,
+        &format!(
+            "x509 -req -in {name}.csr -CA root.pem -CAkey root.key -set_serial {} -days 30 -extfile ca.ext \
+             -out {name}.pem",
+            name.len()
+        ),
+    );
+    Certificate::read_all(&fs::read(root.dir.path().join(format!("{name}.pem"))).unwrap()).unwrap().remove(0)
+}
+
+#[test]
+fn an_authority_that_changed_its_key_revokes_what_it_issued_before() {
+    let root = Namesake::new(true);
+    let stranger = Namesake::new(true);
+    let (old, new) = (intermediate(&root, "old"), intermediate(&root, "newer"));
+    let elsewhere = intermediate(&stranger, "newer");
+    openssl(
+        &root.dir,
+        "x509 -req -in leaf.csr -CA old.pem -CAkey old.key -set_serial 4711 -days 30 -extfile leaf.ext -out leaf.pem",
+    );
+    let leaf = Certificate::read_all(&fs::read(root.dir.path().join("leaf.pem")).unwrap()).unwrap().remove(0);
+    let list = |of: &Namesake| {
+        openssl(&of.dir, "ca -config ca.cnf -revoke leaf.pem");
+        openssl(&of.dir, "ca -config ca.cnf -gencrl -cert newer.pem -keyfile newer.key -out newer.crl");
+        fs::read(of.dir.path().join("newer.crl")).unwrap()
+    };
+    let judge = |list: &[u8]| {
+        let mut anchors = Anchors::none();
+        for certificate in [&root.root, &stranger.root] {
+            anchors.add_anchor(certificate.clone()).unwrap();
+        }
+        for certificate in [&old, &new, &elsewhere] {
+            anchors.add_intermediate(certificate.clone());
+        }
+        anchors.add_crl(list).unwrap();
+        anchors.verify(&leaf, &[], now(), Use::Sign).map(|_| ())
+    };
+    let revoked = judge(&list(&root));
+    assert!(matches!(revoked, Err(ChainError::Revoked { .. })), "{revoked:?}");
+    // The same names and the same serial number below another root are somebody else's.
+    assert_eq!(judge(&list(&stranger)), Ok(()));
+}
