@@ -162,7 +162,7 @@ fn everything_can_be_read_in_order() {
     let mut seen = Vec::new();
     let mut look = |mailbox: keydir::Mailbox| -> Result<(), PublicationError> {
         let cert: Cert = super::world::certs(&mailbox.openpgp[0].bytes).remove(0);
-        assert_eq!(user_ids(&cert), [mailbox.address.clone()]);
+        assert_eq!(user_ids(&cert), std::slice::from_ref(&mailbox.address));
         seen.push(mailbox.address);
         Ok(())
     };
