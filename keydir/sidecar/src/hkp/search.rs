@@ -163,7 +163,9 @@ mod tests {
         for vague in no_address {
             assert_eq!(get(vague), Err(Wrong::Vague), "{vague}");
         }
-        for vague in ["Alice+%3Ca@b.example%3E", "a@b%0d%0ac.example", "0xZZ", "0x0123456789", &FINGERPRINT[1..]] {
+        for vague in
+            ["Alice+%3Ca@b.example%3E", "a@b%0d%0ac.example", "0xZZ", "0x0123456789", &FINGERPRINT[1..]]
+        {
             assert_eq!(get(vague), Err(Wrong::Vague), "{vague}");
         }
         for malformed in ["", "+", "%c0%af", "%4", &long] {
