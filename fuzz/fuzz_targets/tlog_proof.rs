@@ -16,8 +16,9 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(proof.to_string().as_bytes(), bytes);
     let origin = proof.checkpoint.text().lines().next().unwrap();
     if let Ok(signer) = Signer::from_seed(origin, &[7; 32]) {
-        let policy = format!("log {}\nquorum none\n", signer.verifier());
-        let policy = Policy::parse(policy.as_bytes()).unwrap();
+        // Not by way of a policy's text: the name of a log may have bytes that no policy can have.
+        let mut policy = Policy::parse(b"quorum none").unwrap();
+        policy.trust_log(signer.verifier().clone()).unwrap();
         assert!(proof.verify(b"entry", &policy).is_err());
     }
 });

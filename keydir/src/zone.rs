@@ -135,7 +135,8 @@ fn fitting(
     for data in data {
         if total + data.len() > MAX_RRSET {
             let (name, size) = (record_type.name(), data.len());
-            warnings.push(format!("{name} {owner}: a certificate of {size} octets does not fit into an answer"));
+            warnings
+                .push(format!("{name} {owner}: a certificate of {size} octets does not fit into an answer"));
         } else {
             total += data.len();
             kept.push(data);
@@ -208,7 +209,10 @@ mod tests {
         let made = zone_records(&both);
         let hash = "c93f1e400f26708f98cb19d936620da35eec8f72e57f9eec01c1afd6";
         let owners: Vec<&str> = made.records.iter().map(|records| records.owner.as_str()).collect();
-        assert_eq!(owners, [format!("{hash}._openpgpkey.example.com"), format!("{hash}._smimecert.example.com")]);
+        assert_eq!(
+            owners,
+            [format!("{hash}._openpgpkey.example.com"), format!("{hash}._smimecert.example.com")]
+        );
         assert_eq!(made.records[0].data.len(), 1, "the revoked one is not in the DNS");
         assert_eq!(made.records[1].data, [[3, 0, 0, 0xab, 0xab]]);
         let text = made.records[1].text(3600, false);

@@ -30,6 +30,8 @@ use keydir::StoreError;
 use keydir::Subject;
 use keydir::Trust;
 use keydir::read_certificates;
+use openssl::asn1::Asn1Object;
+use openssl::asn1::Asn1OctetString;
 use openssl::x509::X509Extension;
 use openssl::x509::extension::KeyUsage;
 use sequoia_openpgp::Cert;
@@ -555,9 +557,14 @@ fn smime_a_certificate_for_another_address_is_not_bound_to_this_one() {
 fn smime_smtp_utf8_mailbox_binds_its_mailbox_and_nothing_else() {
     let mut draft = Draft::new(p256());
     draft.addresses = Vec::new();
-    let context = "otherName:1.3.6.1.5.5.7.8.9;FORMAT:UTF8,UTF8:jörg@beta.example";
-    #[expect(deprecated, reason = "the only way to an otherName in this crate")]
-    let names = X509Extension::new_nid(None, None, openssl::nid::Nid::SUBJECT_ALT_NAME, context).unwrap();
+    let tagged = |tag: u8, content: &[u8]| [&[tag, u8::try_from(content.len()).unwrap()], content].concat();
+    let mailbox = tagged(0xa0, &tagged(0x0c, "jörg@beta.example".as_bytes()));
+    // id-on-SmtpUTF8Mailbox, 1.3.6.1.5.5.7.8.9 (RFC 9598, 3).
+    let oid = [0x06, 8, 0x2b, 6, 1, 5, 5, 7, 8, 9];
+    let names = tagged(0x30, &tagged(0xa0, &[&oid[..], &mailbox].concat()));
+    let names = Asn1OctetString::new_from_bytes(&names).unwrap();
+    let oid = Asn1Object::from_str("2.5.29.17").unwrap();
+    let names = X509Extension::new_from_der(&oid, false, &names).unwrap();
     draft.others = vec![names];
     let store = Store::open_in_memory().unwrap();
     let record = import_smime(&store, &draft.der(), None).unwrap().remove(0);

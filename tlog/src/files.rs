@@ -6,6 +6,7 @@ use std::fs::OpenOptions;
 use std::fs::TryLockError;
 use std::io;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -27,7 +28,10 @@ pub(crate) struct Files {
 impl Files {
     pub(crate) fn lock(root: &Path) -> Result<Files, FilesError> {
         let failed = |source| FilesError::Io { path: root.join(".lock").display().to_string(), source };
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(root.join(".lock"));
+        // Whoever can open the file can hold the lock; readers of the directory must not stop the writer.
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let lock = options.open(root.join(".lock"));
         let lock = lock.map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}

@@ -80,11 +80,12 @@ pub(crate) struct Offers {
 impl Engine {
     /// Asks all sources in their order until one has something that may be used.
     pub(crate) async fn look_up(self: Arc<Self>, question: Question) -> Found {
-        let trace = Trace::new(&question.asked.whole, question.scheme, self.clock.now());
+        let mut trace = Trace::new(&question.asked.whole, question.scheme, self.clock.now());
         let seen = match self.shelf.seen(&question.who()).await {
             Ok(seen) => seen,
             Err(error) => return could_not_tell(trace, error.to_string()),
         };
+        trace.seen = seen.iter().map(|seen| seen.sighting.clone()).collect();
         match self.ask_all(&question, seen, trace).await {
             Ok(found) => found,
             Err((trace, error)) => could_not_tell(trace, error.to_string()),

@@ -6,6 +6,8 @@ use keydir::Origin;
 use keydir::Scheme;
 use serde::Serialize;
 
+use crate::trust::Sighting;
+
 /// The story of one look-up. `Display` is for people, `Serialize` for programs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Trace {
@@ -15,6 +17,8 @@ pub struct Trace {
     pub scheme: Scheme,
     /// When, Unix seconds.
     pub at: i64,
+    /// What was used for the address before, as it was remembered when the look-up began.
+    pub seen: Vec<Sighting>,
     /// Every source in its order.
     pub steps: Vec<Step>,
     /// What came out, and why.
@@ -67,13 +71,30 @@ pub enum StepOutcome {
 impl Trace {
     /// Nothing asked yet.
     pub(crate) fn new(address: &str, scheme: Scheme, at: i64) -> Self {
-        Self { address: address.to_owned(), scheme, at, steps: Vec::new(), conclusion: String::new() }
+        Self {
+            address: address.to_owned(),
+            scheme,
+            at,
+            seen: Vec::new(),
+            steps: Vec::new(),
+            conclusion: String::new(),
+        }
     }
 }
 
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} ({})", self.address, self.scheme)?;
+        for sighting in &self.seen {
+            let Sighting { fingerprint, origin, .. } = sighting;
+            let (first, last) = (date(sighting.first), date(sighting.last));
+            match sighting.revoked {
+                true => writeln!(f, "  revoked: {fingerprint}, from {origin}, known since {first}")?,
+                false => {
+                    writeln!(f, "  used: {fingerprint}, from {origin}, since {first}, last noted {last}")?
+                }
+            }
+        }
         for (number, step) in self.steps.iter().enumerate() {
             writeln!(f, "{:>3}. {step}", number + 1)?;
             for note in &step.notes {
@@ -105,4 +126,10 @@ impl fmt::Display for StepOutcome {
             Self::Skipped { why } => write!(f, "not asked: {why}"),
         }
     }
+}
+
+/// A day, `YYYY-MM-DD`.
+fn date(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds)
+        .map_or_else(|_| "?".to_owned(), |time| time.strftime("%F").to_string())
 }

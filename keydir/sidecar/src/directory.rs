@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use keydir::{Publication, PublicationError};
+use tokio::task::spawn_blocking;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::limits::Limits;
+use crate::wkd::Recall;
 
 /// The state of the sidecar: what is published, the configuration in force, limits, counters and the clock.
 ///
@@ -23,6 +25,8 @@ pub struct Directory {
     pub counters: Counters,
     /// The time.
     pub clock: Clock,
+    /// What was looked up in the Web Key Directory since the publication last changed.
+    pub recall: Recall,
     config: ArcSwap<Config>,
 }
 
@@ -35,14 +39,29 @@ impl Directory {
     /// # Errors
     /// It is not there yet, or was written by a newer version.
     pub fn open(config: Config, clock: Clock) -> Result<Arc<Self>, PublicationError> {
-        let publication = Publication::open(&config.publication.join(DATABASE))?;
+        let database = config.publication.join(DATABASE);
+        let publication = Publication::open(&database)?;
         Ok(Arc::new(Self {
             publication,
             limits: Limits::new(config.limits),
             counters: Counters::default(),
             clock,
+            recall: Recall::new(&database),
             config: ArcSwap::from_pointee(config),
         }))
+    }
+
+    /// Reads the publication on a thread that may wait for the gateway to finish writing; requests that need no
+    /// reading go on meanwhile.
+    ///
+    /// # Errors
+    /// What `read` gives, or that it ended abnormally.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> Result<T, PublicationError> + Send + 'static,
+    ) -> Result<T, PublicationError> {
+        let ended = |_| PublicationError::Corrupt("reading it ended abnormally".to_owned());
+        spawn_blocking(read).await.map_err(ended)?
     }
 
     /// The configuration in force.

@@ -43,7 +43,7 @@ async fn look_up(
         Ok(lookup) => lookup,
         Err(wrong) => return refused(wrong),
     };
-    let found = match find(&directory, &lookup.search) {
+    let found = match find(&directory, lookup.search).await {
         Ok(found) if found.is_empty() => return answer::nothing(),
         Ok(found) => found,
         Err(error) => return answer::broken(&error),
@@ -58,14 +58,16 @@ async fn look_up(
 }
 
 /// The OpenPGP certificates that a search names.
-fn find(directory: &Directory, search: &Search) -> Result<Vec<Published>, PublicationError> {
-    match search {
-        Search::Handle(handle) => directory.publication.by_handle(handle),
+async fn find(directory: &Directory, search: Search) -> Result<Vec<Published>, PublicationError> {
+    let publication = directory.publication.clone();
+    let read = move || match search {
+        Search::Handle(handle) => publication.by_handle(&handle),
         Search::Mailbox(address) => {
-            let mailbox = directory.publication.mailbox(address)?;
+            let mailbox = publication.mailbox(&address)?;
             Ok(mailbox.map(|mailbox| mailbox.openpgp).unwrap_or_default())
         }
-    }
+    };
+    directory.read(read).await
 }
 
 /// Binary certificates, one behind the other.

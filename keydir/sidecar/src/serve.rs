@@ -30,6 +30,8 @@ use sockets::Socket;
 
 /// How often the certificate files are looked at; whoever renews them need not tell us.
 const LOOK: Duration = Duration::from_secs(5);
+/// Most threads that read the publication, each with a connection of its own.
+const READERS: usize = 16;
 /// How long accepting rests after an error, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -41,6 +43,7 @@ pub fn run(config_path: &Path) -> Result<(), Exit> {
     let config = Config::load(config_path)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_blocking_threads(READERS)
         .build()
         .map_err(|error| Exit::unavailable("cannot start the runtime", error))?;
     let directory = open(config)?;

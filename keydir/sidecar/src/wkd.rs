@@ -1,21 +1,24 @@
 //! The Web Key Directory (draft-koch-openpgp-webkey-service), advanced and direct method.
 
 mod asked;
+mod recall;
 
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use axum::routing::get;
-use keydir::PublicationError;
+use keydir::{Publication, PublicationError};
 
 use crate::Directory;
 use crate::answer;
 
 pub use asked::{Asked, What};
+pub use recall::Recall;
 
 /// Where everything lies.
 pub const PREFIX: &str = "/.well-known/openpgpkey/";
@@ -37,7 +40,7 @@ async fn look_up(State(directory): State<Arc<Directory>>, request: Request) -> R
         None => request.headers().get(header::HOST).map(HeaderValue::as_bytes),
     };
     let Some(asked) = Asked::parse(uri.path(), uri.query(), host) else { return answer::nothing() };
-    match find(&directory, &asked) {
+    match find(&directory, asked).await {
         Ok(Some(found)) => found.answer(request.headers()),
         Ok(None) => answer::nothing(),
         Err(error) => answer::broken(&error),
@@ -50,8 +53,36 @@ enum Found {
     Text(String),
 }
 
-fn find(directory: &Directory, asked: &Asked) -> Result<Option<Found>, PublicationError> {
-    let publication = &directory.publication;
+/// Finds it among what is known, or else asks the database, where it may have to wait for the gateway.
+async fn find(directory: &Arc<Directory>, asked: Asked) -> Result<Option<Found>, PublicationError> {
+    let question = question(&asked);
+    let now = SystemTime::now();
+    let state = directory.recall.state();
+    if let Some(known) =
+        state.zip(question.as_deref()).and_then(|(state, it)| directory.recall.get(state, it))
+    {
+        return Ok(known.map(Found::Keys));
+    }
+    let publication = directory.publication.clone();
+    let found = directory.read(move || read(&publication, &asked)).await?;
+    if let (Some(state), Some(question)) = (state, question) {
+        let keys = match &found {
+            Some(Found::Keys(keys)) => Some(keys.clone()),
+            _ => None,
+        };
+        directory.recall.keep(state, now, question, keys);
+    }
+    Ok(found)
+}
+
+/// A question for certificates as one text.
+fn question(asked: &Asked) -> Option<String> {
+    let What::Key { hash, local } = &asked.what else { return None };
+    let local = local.as_deref().map(|local| ["\0", local].concat()).unwrap_or_default();
+    Some([hash, asked.domain.as_str(), &local].concat())
+}
+
+fn read(publication: &Publication, asked: &Asked) -> Result<Option<Found>, PublicationError> {
     match &asked.what {
         What::Key { hash, local } => {
             let keys = publication.wkd(&asked.domain, hash, local.as_deref())?;

@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::num::NonZero;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -64,6 +65,8 @@ impl Publisher {
     /// If it cannot be opened or made, or was written by a newer version.
     pub fn open(path: &Path) -> Result<Self, PublicationError> {
         let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o640).open(path);
+        // Whatever the umask: the sidecar reads it by its group.
+        let made = made.and_then(|file| file.set_permissions(fs::Permissions::from_mode(0o640)));
         if let Err(source) = made
             && source.kind() != io::ErrorKind::AlreadyExists
         {
@@ -192,6 +195,7 @@ impl Outcome<'_> {
                 .prepare_cached("INSERT OR IGNORE INTO ended VALUES (?1, ?2)")?
                 .execute(params![ended_name(self.key, fingerprint), now])?;
         }
+        self.wait(transaction)?;
         match (change, &self.row) {
             (Some(Change { new: Some(digest), label_proof, .. }), _) => {
                 rows::write(transaction, self.key, &self.draft, digest, label_proof.as_deref())
@@ -208,6 +212,21 @@ impl Outcome<'_> {
             }
             (None | Some(_), _) => Ok(()),
         }
+    }
+}
+
+impl Outcome<'_> {
+    /// Remembers when to look again at a mailbox without anything to publish.
+    fn wait(&self, transaction: &Transaction<'_>) -> Result<(), PublicationError> {
+        match self.draft.due.filter(|_| self.draft.is_empty()) {
+            Some(due) => transaction
+                .prepare_cached("INSERT OR REPLACE INTO waiting VALUES (?1, ?2)")?
+                .execute(params![self.key, due])?,
+            None => {
+                transaction.prepare_cached("DELETE FROM waiting WHERE address = ?1")?.execute([self.key])?
+            }
+        };
+        Ok(())
     }
 }
 

@@ -76,6 +76,12 @@ const TABLES: &str = "
     CREATE TABLE whole (
         name BLOB PRIMARY KEY
     ) STRICT, WITHOUT ROWID;
+    -- Mailboxes without anything to publish yet, and when time may change that.
+    CREATE TABLE waiting (
+        address TEXT PRIMARY KEY,
+        due     INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX waiting_due ON waiting (due);
     -- Mailboxes from which everything was withdrawn, and when.
     CREATE TABLE withdrawn (
         name BLOB PRIMARY KEY,

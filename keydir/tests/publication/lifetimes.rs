@@ -120,7 +120,8 @@ fn a_certificate_from_the_future_waits() {
     world.own(&made(&["bob@gate.example"], NOW + 3 * DAY, None).strip_secret_key_material());
     assert_eq!(world.refresh().mailboxes, 0);
     assert_eq!(world.refresh_at(NOW + 2 * DAY).examined, 0);
-    assert_eq!(world.refresh_at(NOW + 3 * DAY + 1).mailboxes, 0, "not published means not remembered");
+    assert_eq!(world.refresh_at(NOW + 3 * DAY + 1).mailboxes, 1, "time alone brings it");
+    assert!(world.publication.mailbox("bob@gate.example").unwrap().unwrap().openpgp[0].usable);
 }
 
 #[test]

@@ -1,10 +1,9 @@
 //! Limits, and many mailboxes.
 
 use keydir::Change;
-use keydir::Origin;
-use keydir::Trust;
 use sequoia_openpgp::Cert;
 use sequoia_openpgp::Packet;
+use sequoia_openpgp::cert::CertBuilder;
 use sequoia_openpgp::packet::UserID;
 use sequoia_openpgp::packet::signature::SignatureBuilder;
 use sequoia_openpgp::packet::signature::subpacket::NotationDataFlags;
@@ -108,16 +107,12 @@ fn readers_see_whole_mailboxes_while_thousands_are_written() {
 }
 
 #[test]
-fn a_weak_certificate_is_not_published() {
+fn a_certificate_that_only_signs_is_published_for_its_signatures() {
     let mut world = World::new();
-    // RSA 1024 cannot be made by Sequoia: the key flags of a sign-only certificate are tried instead.
-    let (signing_only, _) = sequoia_openpgp::cert::CertBuilder::new()
-        .add_userid("bob@gate.example")
-        .add_signing_subkey()
-        .generate()
-        .unwrap();
-    world.import(&signing_only.strip_secret_key_material(), None, Trust::Own, Origin::Imported);
-    world.refresh_at(NOW + 400 * DAY);
+    let builder = CertBuilder::new().set_creation_time(time(NOW - DAY)).add_userid("bob@gate.example");
+    let (signs, _) = builder.add_signing_subkey().generate().unwrap();
+    world.own(&signs.strip_secret_key_material());
+    world.refresh();
     let mailbox = world.publication.mailbox("bob@gate.example").unwrap().unwrap();
-    assert!(!mailbox.openpgp[0].usable, "published for its signatures, not for encryption");
+    assert!(!mailbox.openpgp[0].usable && !mailbox.openpgp[0].revoked);
 }

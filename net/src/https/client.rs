@@ -65,6 +65,14 @@ impl Https {
         &self.dns
     }
 
+    /// Whether a URL that a stranger may have written is asked at all, whatever its addresses are.
+    ///
+    /// # Errors
+    /// [`FetchError::Url`]: it never is.
+    pub fn may_ask(&self, url: &Url) -> Result<(), FetchError> {
+        self.reach.host(url).map(drop)
+    }
+
     /// Asks for a URL.
     ///
     /// # Errors

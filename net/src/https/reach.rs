@@ -18,6 +18,8 @@ pub struct Reach {
     pub networks: Vec<IpNet>,
     /// Ports besides 443 that may be connected to.
     pub ports: Vec<u16>,
+    /// Domains whose hosts may be asked although no public host has such a name: `corp.internal`, `localhost`.
+    pub names: Vec<String>,
     /// For tests: every connection goes here, after all checks of the address that was looked up.
     pub connect_to: Option<SocketAddr>,
 }
@@ -43,10 +45,13 @@ impl Reach {
         if !crate::dns::is_host_name(&host) {
             return Err(FetchError::Url("its host is no host name"));
         }
+        let named = self.names.iter().any(|name| {
+            host.strip_suffix(name.as_str()).is_some_and(|front| front.is_empty() || front.ends_with('.'))
+        });
         let last = host.rsplit('.').next().unwrap_or_default();
-        if ["localhost", "local", "onion", "internal", "invalid", "arpa"].contains(&last)
-            || !host.contains('.')
-        {
+        let special = ["localhost", "local", "onion", "internal", "invalid", "arpa"].contains(&last)
+            || !host.contains('.');
+        if special && !named {
             return Err(FetchError::Url("its host is none of the public Internet"));
         }
         let port = url.port_or_known_default().unwrap_or(443);
@@ -226,5 +231,17 @@ mod tests {
             assert!(reach.host(&Url::parse(url).unwrap()).is_ok(), "{url}");
         }
         assert_eq!(reach.host(&Url::parse("https://a.example:8443/").unwrap()).unwrap().1, 8443);
+        let names = vec!["corp.internal".to_owned(), "intranet".to_owned()];
+        let reach = Reach { names, ..Reach::default() };
+        for (url, asked) in [
+            ("https://openpgpkey.corp.internal/", true),
+            ("https://corp.internal/", true),
+            ("https://intranet/", true),
+            ("https://notcorp.internal/", false),
+            ("https://localhost/", false),
+            ("https://127.0.0.1/", false),
+        ] {
+            assert_eq!(reach.host(&Url::parse(url).unwrap()).is_ok(), asked, "{url}");
+        }
     }
 }

@@ -287,6 +287,10 @@ fn gpg_and_sq_find_keys_by_both_methods() {
         let mut directory = KeyDirectory::new(&["alpha.world", "beta.world", "münchen.world"]);
         let section = tls.write(world.path());
         mount(&world.path().join("ca.pem"), "/etc/ssl/certs/ca-certificates.crt");
+        // GnuPG 2.2 asks for the name in U-labels, which no DNS has; a hosts file can.
+        let hosts = world.path().join("hosts");
+        std::fs::write(&hosts, "127.0.0.1 localhost openpgpkey.münchen.world\n").unwrap();
+        mount(&hosts, "/etc/hosts");
         let owner = Gpg::new();
         for address in ["joe.doe@alpha.world", "joe.doe@beta.world", "joe.doe@münchen.world"] {
             owner.generate(&format!("Joe <{address}>"));

@@ -251,14 +251,14 @@ fn tiles_are_fetched_once_and_memory_is_bounded() {
 /// stays valid, what was sealed is never contradicted, and the log goes on.
 #[test]
 fn a_crash_at_any_step_loses_nothing_that_was_sealed() {
-    let expected = root(530);
+    let expected = root(310);
     let mut steps = 0;
     loop {
         let (directory, mut writer) = log(&[255]);
         writer.files.fuse.burn_after(steps);
         let mut sealed = Vec::new();
         let mut shown = 255;
-        let crashed = [257, 520].into_iter().try_for_each(|size| {
+        let crashed = [257, 300].into_iter().try_for_each(|size| {
             for index in writer.size()..size {
                 writer.append(&entry(index))?;
             }
@@ -286,7 +286,7 @@ fn a_crash_at_any_step_loses_nothing_that_was_sealed() {
         reader.for_each(0..checkpoint.size(), compare).unwrap();
         let mut writer = Writer::open(directory.path(), signer().verifier()).unwrap();
         assert!(sealed.iter().all(|size| *size <= writer.size()), "step {steps}");
-        grow(&mut writer, 530);
+        grow(&mut writer, 310);
         let next = writer.seal(&signer(), vec![]).unwrap();
         writer.publish(next.note()).unwrap();
         assert_eq!(*published(&directory).root(), expected, "step {steps}");

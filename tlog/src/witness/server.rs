@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use sha2::Digest;
@@ -36,13 +37,14 @@ const OWNER: &str = "witness";
 /// begin with a new key.
 pub struct Witness {
     cosigner: Cosigner,
-    /// The keys of each log, by origin.
-    logs: BTreeMap<String, Vec<VerifierKey>>,
     pub(super) memory: Mutex<Memory>,
 }
 
 pub(super) struct Memory {
     pub(super) files: Files,
+    /// The keys of each log that is watched, by origin.
+    logs: BTreeMap<String, Vec<VerifierKey>>,
+    /// Also of logs that are not watched any more.
     latest: BTreeMap<String, Latest>,
 }
 
@@ -102,6 +104,17 @@ impl Witness {
         if owner != format!("{}\n", cosigner.verifier()).as_bytes() {
             return Err(WitnessError::OtherKey);
         }
+        let memory = Memory { files, logs: BTreeMap::new(), latest: BTreeMap::new() };
+        let witness = Witness { cosigner, memory: Mutex::new(memory) };
+        witness.watch(logs)?;
+        Ok(witness)
+    }
+
+    /// From now on cosigns for these logs and no others. A log may have several keys.
+    ///
+    /// # Errors
+    /// If a key is not one for logs, or what is remembered of a log is damaged; then nothing changes.
+    pub fn watch(&self, logs: impl IntoIterator<Item = VerifierKey>) -> Result<(), WitnessError> {
         let mut by_origin: BTreeMap<String, Vec<VerifierKey>> = BTreeMap::new();
         for key in logs {
             if key.algorithm() != Algorithm::Ed25519 {
@@ -109,13 +122,17 @@ impl Witness {
             }
             by_origin.entry(key.name().to_owned()).or_default().push(key);
         }
-        let mut latest = BTreeMap::new();
+        let mut memory = self.memory();
         for origin in by_origin.keys() {
-            if let Some(known) = remembered(path, origin, cosigner.verifier())? {
-                latest.insert(origin.clone(), known);
+            if memory.latest.contains_key(origin) {
+                continue;
+            }
+            if let Some(known) = remembered(memory.files.root(), origin, self.key())? {
+                memory.latest.insert(origin.clone(), known);
             }
         }
-        Ok(Witness { cosigner, logs: by_origin, memory: Mutex::new(Memory { files, latest }) })
+        memory.logs = by_origin;
+        Ok(())
     }
 
     /// The key with which it cosigns.
@@ -125,8 +142,7 @@ impl Witness {
 
     /// The size that it knows of a log; none if it never cosigned for it.
     pub fn size(&self, origin: &str) -> Option<u64> {
-        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.latest.get(origin).map(|latest| latest.checkpoint.size())
+        self.memory().latest.get(origin).map(|latest| latest.checkpoint.size())
     }
 
     /// Answers the request with this body. `now` is in seconds since 1970. A cosignature is returned
@@ -134,13 +150,14 @@ impl Witness {
     pub fn add_checkpoint(&self, body: &[u8], now: u64) -> Answer {
         let Ok(request) = AddCheckpoint::parse(body) else { return Answer::Malformed };
         let Ok(checkpoint) = Checkpoint::parse(request.checkpoint.text()) else { return Answer::Malformed };
-        let Some(keys) = self.logs.get(checkpoint.origin()) else { return Answer::UnknownLog };
-        let Ok(signed) = only_signatures_of(keys, &request.checkpoint) else { return Answer::NotSigned };
+        let keys = self.memory().logs.get(checkpoint.origin()).cloned();
+        let Some(keys) = keys else { return Answer::UnknownLog };
+        let Ok(signed) = only_signatures_of(&keys, &request.checkpoint) else { return Answer::NotSigned };
         if request.old > checkpoint.size() {
             return Answer::Malformed;
         }
         // From here on one at a time: what is compared must still hold when it is replaced.
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.memory();
         let latest = memory.latest.get(checkpoint.origin());
         if let Some(refusal) = objection(latest.map(|latest| &latest.checkpoint), &request, &checkpoint) {
             return refusal;
@@ -148,6 +165,10 @@ impl Witness {
         // A clock that was set back must not make an older time vouch for a larger tree.
         let time = latest.map_or(now, |latest| now.max(latest.time));
         memory.cosign(&self.cosigner, signed, checkpoint, time).map_or(Answer::Unavailable, Answer::Cosigned)
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -219,6 +219,24 @@ fn a_directory_belongs_to_one_key_and_one_process() {
 }
 
 #[test]
+fn the_logs_that_are_watched_can_change_and_nothing_is_forgotten() {
+    let (_directory, witness) = witness();
+    let mut log = Log::new("");
+    assert_eq!(ask(&witness, &request(&log.at(3), 0), 1).status(), 200);
+    witness.watch([]).unwrap();
+    assert_eq!(ask(&witness, &request(&log.at(5), 3), 1), Answer::UnknownLog);
+    let successor = Signer::generate("log.example").unwrap();
+    assert!(matches!(witness.watch([cosigner().verifier().clone()]), Err(WitnessError::Log(_))));
+    witness.watch([signer().verifier().clone(), successor.verifier().clone()]).unwrap();
+    assert_eq!(ask(&witness, &request(&log.at(5), 0), 1), Answer::Conflict { size: 3 });
+    // The log changes its key: either signature will do.
+    let at = log.at(5);
+    let checkpoint = at.0.checkpoint().sign(&successor).unwrap();
+    assert_eq!(ask(&witness, &AddCheckpoint { checkpoint, ..request(&at, 3) }, 1).status(), 200);
+    assert_eq!(ask(&witness, &request(&log.at(6), 5), 1).status(), 200);
+}
+
+#[test]
 fn what_cannot_be_written_is_not_cosigned() {
     let (directory, witness) = witness();
     let mut log = Log::new("");

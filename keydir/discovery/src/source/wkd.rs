@@ -27,6 +27,12 @@ const POLICY_MAX: usize = 64 * 1024;
 
 pub(super) async fn ask(https: &Https, asked: &Asked, deadline: Duration) -> Reply {
     let advanced = format!("openpgpkey.{}", asked.domain);
+    // `localhost`, `corp.local`: no name of the public Internet, and so no directory, unless the administrator says so.
+    let public =
+        Url::parse(&format!("https://{}/", asked.domain)).is_ok_and(|url| https.may_ask(&url).is_ok());
+    if !public {
+        return Reply::nothing().noting(format!("{} is no domain of the public Internet", asked.domain));
+    }
     let (host, prefix) = match https.dns().addresses(&advanced).await.lookup {
         Lookup::Found { .. } => (advanced, format!("/.well-known/openpgpkey/{}/", asked.domain)),
         Lookup::None { .. } => (asked.domain.clone(), "/.well-known/openpgpkey/".to_owned()),

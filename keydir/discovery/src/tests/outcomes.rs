@@ -38,6 +38,8 @@ async fn a_web_key_directory_is_asked_and_the_story_told() {
     let again = world.find(BOB).await;
     assert_eq!((again.fingerprint(), world.asked()), (bob.as_str(), 1));
     assert!(again.trace.steps[0].kept_for.is_some());
+    assert_eq!(again.trace.seen[0].fingerprint, bob);
+    assert!(again.trace.to_string().contains(&format!("used: {bob}, from wkd, since 2")), "{}", again.trace);
 }
 
 /// Law 1: what failed is never "no key".
@@ -159,6 +161,9 @@ async fn keys_of_others_and_keys_that_cannot_encrypt_are_none_with_the_reason() 
     world.web.reply(&advanced("carol"), Reply::ok(&gpg.run(&["--export", "carol@a.example"], b"")));
     let why = world.find("carol@a.example").await.none();
     assert!(why.contains("no encryption subkey"), "{why}");
+    for address in ["bob@localhost", "bob@corp.local", "bob@intranet"] {
+        world.find(address).await.none();
+    }
     for address in ["bob", "\"bob smith\"@a.example", "a@b@a.example", "bob@[192.0.2.1]", "bob@", ""] {
         world.find(address).await.none();
     }

@@ -102,7 +102,7 @@ async fn answer_to(State(directory): State<Arc<Directory>>, request: Request) ->
         Asked::Bare => return answer::plain(StatusCode::FORBIDDEN, "nothing can be listed here\n"),
         Asked::Impossible | Asked::Unsupported => return answer::nothing(),
     };
-    let mut found = match find(&directory, &search) {
+    let mut found = match find(&directory, search).await {
         Ok(found) => found,
         Err(error) => return answer::broken(&error),
     };

@@ -117,7 +117,9 @@ fn some(
             add(transaction, rules, &key)?;
         }
     }
-    let mut statement = transaction.prepare("SELECT address FROM mailbox WHERE due <= ?1")?;
+    let mut statement = transaction.prepare(
+        "SELECT address FROM mailbox WHERE due <= ?1 UNION SELECT address FROM waiting WHERE due <= ?1",
+    )?;
     let mut rows = statement.query([now])?;
     while let Some(row) = rows.next()? {
         add(transaction, rules, &row.get::<_, String>(0)?)?;
@@ -136,7 +138,8 @@ fn all(transaction: &Transaction<'_>, store: &Store, rules: &Canonical<'_>) -> R
             add(transaction, rules, key)?;
         }
     }
-    let mut statement = transaction.prepare("SELECT address FROM mailbox")?;
+    let sql = "SELECT address FROM mailbox UNION SELECT address FROM waiting";
+    let mut statement = transaction.prepare(sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         add(transaction, rules, &row.get::<_, String>(0)?)?;

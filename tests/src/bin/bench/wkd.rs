@@ -78,7 +78,7 @@ pub(crate) fn measure(effort: &Effort) -> Wkd {
     let tls = TlsIdentity::new(&["localhost"]).write(directory.path());
     let listen = format!("listen = [\"http:127.0.0.1:{http}\", \"https:127.0.0.1:{https}\"]");
     directory.serve(&listen, &format!("{tls}{LIMITS}"));
-    let files = as_files(&directory, &addresses);
+    let files = as_files(&directory);
     let _nginx = nginx(directory.path(), &files, nginx_http, nginx_https);
     same_answers(http, nginx_http, &addresses);
     let mut ways = Vec::new();
@@ -127,18 +127,11 @@ fn path(address: &str) -> String {
     format!("/.well-known/openpgpkey/{domain}/hu/{}", keydir::wkd_hash(local))
 }
 
-/// The same certificates as `gatepost-keydir export-wkd` writes them.
-fn as_files(directory: &KeyDirectory, addresses: &[String]) -> PathBuf {
-    let root = directory.path().join("files");
-    let publication = keydir::Publication::open(&directory.publication().join("publication.db")).unwrap();
-    for address in addresses {
-        let (local, domain) = address.split_once('@').unwrap();
-        let hash = keydir::wkd_hash(local);
-        let file = root.join(path(address).trim_start_matches('/'));
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, publication.wkd(domain, &hash, None).unwrap().unwrap()).unwrap();
-    }
-    root
+/// The same as static files; gives the root of the web server.
+fn as_files(directory: &KeyDirectory) -> PathBuf {
+    let place = directory.path().join("files");
+    directory.command(&["export-wkd", place.to_str().unwrap()]).success();
+    place.join(format!("openpgpkey.{DOMAIN}"))
 }
 
 fn nginx(dir: &Path, files: &Path, http: u16, https: u16) -> Daemon {
