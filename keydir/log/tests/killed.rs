@@ -1,4 +1,11 @@
 //! A writer that is killed with SIGKILL, at whatever moment, has lost nothing that it has confirmed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed assumption in a test is a failed test"
+)]
 
 use std::fs;
 use std::io::BufRead;
