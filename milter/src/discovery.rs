@@ -74,7 +74,7 @@ impl DiscoveryRoom {
         let Some(section) = &config.discovery else { return Ok(None) };
         let dns = resolver(config, section)?;
         let clock = SourceClock::from_fn(move || clock.seconds());
-        let discovery = Discovery::open(section.sources.clone(), dns, None, clock)
+        let discovery = Discovery::open(section.sources.clone(), dns, None, clock, None)
             .map_err(|error| Exit::unavailable("cannot look for certificates of strangers", error))?;
         let (held, told) = mpsc::channel(UNTOLD);
         let stored = Mutex::default();
