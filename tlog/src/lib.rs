@@ -32,6 +32,8 @@ pub mod proof;
 pub mod tiles;
 pub mod witness;
 
+pub use files::FilesError;
+
 /// A SHA-256 hash.
 pub type Hash = [u8; 32];
 

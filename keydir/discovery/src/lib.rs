@@ -38,14 +38,22 @@ pub use trace::Step;
 pub use trace::StepOutcome;
 pub use trace::Trace;
 
-/// Reads a partner's answer about a mailbox: the pieces of OpenPGP in it, and the X.509 certificates in DER. Nobody has
-/// looked at them.
+/// The certificates in a partner's answer. Nobody has looked at them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartnersAnswer {
+    /// Pieces of OpenPGP, each with one certificate or more.
+    pub openpgp: Vec<Vec<u8>>,
+    /// X.509 certificates in DER.
+    pub smime: Vec<Vec<u8>>,
+    /// What is said to prove that the domain's key log announced them; JSON as received.
+    pub proof: Option<String>,
+}
+
+/// Reads a partner's answer about a mailbox.
 ///
 /// # Errors
 /// In words: it is not the agreed JSON, is about another mailbox, has too many certificates or no base64.
-pub fn partners_answer(
-    body: &[u8],
-    address: &keydir::Subject,
-) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>), String> {
-    source::peer::parse(body, address).map(|haul| (haul.openpgp, haul.smime))
+pub fn partners_answer(body: &[u8], address: &keydir::Subject) -> Result<PartnersAnswer, String> {
+    let source::Haul { openpgp, smime, proof, .. } = source::peer::parse(body, address)?;
+    Ok(PartnersAnswer { openpgp, smime, proof })
 }

@@ -87,7 +87,7 @@ fn measure(parent: &Path, labels: u64) -> Outcome<()> {
             "update_us": [one?, hundred?, thousand], "update_cpu_us": update_cpu_us, "sync_us": sync_us(home.path())?,
             "proof_bytes": proofs.present, "absence_bytes": proofs.absent, "prove_us": proofs.prove,
             "verify_us": proofs.verify, "vrf_us": proofs.vrf,
-            "audit_seconds": audited["seconds"], "audit_rss_mb": audited["rss_mb"],
+            "audit_seconds": audited.get("seconds"), "audit_rss_mb": audited.get("rss_mb"),
         })
     );
     Ok(())

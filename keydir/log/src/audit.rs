@@ -112,7 +112,7 @@ pub fn audit(
     let witnessed = policy.verify(&note)?;
     let checkpoint = witnessed.checkpoint.checkpoint().clone();
     let reader = Reader::open(source, &checkpoint)?;
-    let database = Database::open(state.unwrap_or(Path::new("")))?;
+    let database = state.map_or_else(Database::temporary, Database::open)?;
     let audited = database.state()?;
     let before = continues(&reader, audited.as_ref())?;
     let mut run = Run::begin(&database.0, audited.map(|state| state.root))?;

@@ -52,7 +52,17 @@ pub(crate) struct State {
 pub(crate) struct Database(pub(crate) Connection);
 
 impl Database {
-    /// Opens a database to write to it, and makes it if there is none. An empty path is a temporary one.
+    /// A database for one run: SQLite keeps it in memory while it is small, and else in a file without a name.
+    pub(crate) fn temporary() -> Result<Database, IndexError> {
+        let database = Database::open(Path::new(""))?;
+        database.0.execute_batch(
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA secure_delete = OFF;
+             PRAGMA cache_size = -98304;",
+        )?;
+        Ok(database)
+    }
+
+    /// Opens a database to write to it, and makes it if there is none.
     pub(crate) fn open(path: &Path) -> Result<Database, IndexError> {
         let database = Database(Connection::open(path)?);
         let connection = &database.0;
@@ -61,7 +71,7 @@ impl Database {
         // Deleted salts are overwritten; nothing is lost that a commit has promised.
         connection.execute_batch(
             "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;
-             PRAGMA cache_size = -16384; PRAGMA trusted_schema = OFF;",
+             PRAGMA cache_size = -65536; PRAGMA trusted_schema = OFF;",
         )?;
         match connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i32>(0))? {
             FORM => {}

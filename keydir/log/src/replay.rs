@@ -11,7 +11,7 @@ use crate::index::Index;
 use crate::index::IndexError;
 
 /// So many updates are applied at once.
-const BATCH: usize = 4096;
+const BATCH: usize = 1 << 16;
 
 /// Why a log is not what it claims to be.
 #[derive(Debug, Error)]

@@ -1,5 +1,12 @@
 //! A verifier that was written from docs/key-log.md, in another language and without this code, accepts what we
 //! write and refuses everything that was tampered with.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed assumption in a test is a failed test"
+)]
 
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! The configuration file, keydir.toml.
 
 mod endpoint;
+mod ldap;
 mod limits;
 mod proxies;
 
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use policy::{ConfigErrors, Located, Section, parse_document};
 
 pub use endpoint::{Endpoint, Place};
+pub use ldap::{LdapConfig, LdapEndpoint};
 pub use limits::LimitsConfig;
 pub use proxies::Proxies;
 
@@ -34,6 +36,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// The `[ldap]` section.
     pub ldap: LdapConfig,
+    /// The `[page]` section.
+    pub page: PageConfig,
 }
 
 /// The files of one certificate.
@@ -63,11 +67,11 @@ pub enum Submissions {
     Pending,
 }
 
-/// The `[ldap]` section.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LdapConfig {
-    /// Where LDAP clients connect; nowhere by default.
-    pub listen: Vec<SocketAddr>,
+/// The `[page]` section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageConfig {
+    /// Whether there is a page for people.
+    pub serve: bool,
 }
 
 /// Why there is no configuration.
@@ -111,7 +115,10 @@ impl Config {
         let limits = LimitsConfig::take(&mut section);
         root.close(section);
         let mut section = root.take_section("ldap");
-        let ldap = LdapConfig { listen: addresses(&mut section, "listen") };
+        let ldap = LdapConfig::take(&mut section, !tls.is_empty());
+        root.close(section);
+        let mut section = root.take_section("page");
+        let page = PageConfig { serve: section.take_boolean("serve").is_none_or(value) };
         root.close(section);
         let mut section = root.take_section("directory");
         let directory = read_directory(&mut section, !tls.is_empty());
@@ -119,7 +126,7 @@ impl Config {
         root.finish()?;
         // Unreachable: a missing part has left its mistakes above. An empty list says no more.
         let (publication, listen, trusted_proxies, metrics) = directory.ok_or_else(ConfigErrors::default)?;
-        Ok(Self { publication, listen, tls, trusted_proxies, metrics, hkp, limits, ldap })
+        Ok(Self { publication, listen, tls, trusted_proxies, metrics, hkp, limits, ldap, page })
     }
 }
 
@@ -171,10 +178,6 @@ fn read_hkp(section: &mut Section) -> HkpConfig {
     let choices = [("off", Submissions::Off), ("pending", Submissions::Pending)];
     let submissions = section.take_choice("submissions", &choices).map_or(Submissions::Off, value);
     HkpConfig { serve, submissions }
-}
-
-fn addresses(section: &mut Section, key: &'static str) -> Vec<SocketAddr> {
-    section.take_parsed_list(key, socket_address).unwrap_or_default().into_iter().map(value).collect()
 }
 
 fn value<T>(located: Located<T>) -> T {

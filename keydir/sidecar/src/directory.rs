@@ -9,7 +9,9 @@ use tokio::task::spawn_blocking;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::counters::Counters;
+use crate::gate::Gate;
 use crate::limits::Limits;
+use crate::log::KeyLog;
 use crate::wkd::Recall;
 
 /// The state of the sidecar: what is published, the configuration in force, limits, counters and the clock.
@@ -19,6 +21,10 @@ use crate::wkd::Recall;
 pub struct Directory {
     /// What the gateway published.
     pub publication: Publication,
+    /// The log of what is published.
+    pub key_log: KeyLog,
+    /// The gateway, for what only it can do.
+    pub gate: Gate,
     /// Who may ask how often.
     pub limits: Limits,
     /// What was answered.
@@ -43,6 +49,8 @@ impl Directory {
         let publication = Publication::open(&database)?;
         Ok(Arc::new(Self {
             publication,
+            key_log: KeyLog::new(&config.publication),
+            gate: Gate::new(&config.publication),
             limits: Limits::new(config.limits),
             counters: Counters::default(),
             clock,

@@ -101,9 +101,7 @@ pub fn run(config: &Path, options: &UpdateDns) -> Result<(), Exit> {
 /// One change, for people or programs. Names are hashes.
 fn say(options: &UpdateDns, step: &Step) -> Result<(), Exit> {
     match (options.json, options.dry_run) {
-        (true, _) => {
-            output::line(&serde_json::to_string(step).map_err(|error| Exit::output("JSON", error))?)
-        }
+        (true, _) => output::line(&serde_json::to_string(step).map_err(|error| Exit::output("JSON", error))?),
         (false, true) => output::line(&format!("{} {} {}", step.change, step.owner, step.record_type)),
         (false, false) => Ok(()),
     }
@@ -125,8 +123,7 @@ fn update(
     let server = Server::new(options.server, &zone, key, now)?;
     let mut difference = Difference::new(domain, options.types);
     server.transfer(&mut |owner, number, data| difference.is_there(owner, number, data))?;
-    let mut updated =
-        Updated { zone: zone.clone(), dry_run: options.dry_run, ..Updated::default() };
+    let mut updated = Updated { zone: zone.clone(), dry_run: options.dry_run, ..Updated::default() };
     let mut outbox = server.updates(options.ttl, options.dry_run);
     let mut progress = Progress::new("mailboxes", publication.counts()?.mailboxes);
     let mut each = |mailbox: Mailbox| -> Result<(), Exit> {
@@ -139,7 +136,11 @@ fn update(
                 None => {}
                 Some(Step { change: "keep", .. }) => updated.unchanged += 1,
                 Some(step) => {
-                    if step.change == "add" { updated.added += 1 } else { updated.replaced += 1 }
+                    if step.change == "add" {
+                        updated.added += 1
+                    } else {
+                        updated.replaced += 1
+                    }
                     tell(&step)?;
                     outbox.replace(&records.owner, records.record_type.number(), &records.data)?;
                 }

@@ -84,17 +84,14 @@ pub struct Written {
 ///
 /// # Errors
 /// The publication cannot be read, or the output not written.
-pub fn write(
-    publication: &Publication,
-    options: &ExportDns,
-    out: &mut dyn Write,
-) -> Result<Written, Exit> {
+pub fn write(publication: &Publication, options: &ExportDns, out: &mut dyn Write) -> Result<Written, Exit> {
     const MOST: usize = 100;
     let domains = options.source.domains(publication)?;
     let mut written = Written::default();
     let mut progress = Progress::new("mailboxes", publication.counts()?.mailboxes);
     let unwritable = |error| Exit::output("cannot write the records", error);
-    writeln!(out, "; Certificates of {}, by gatepost-keydir export-dns.", domains.join(", ")).map_err(unwritable)?;
+    writeln!(out, "; Certificates of {}, by gatepost-keydir export-dns.", domains.join(", "))
+        .map_err(unwritable)?;
     let mut each = |mailbox: Mailbox| -> Result<(), Exit> {
         progress.step();
         if !domains.iter().any(|domain| domain == export::domain_of(&mailbox)) {

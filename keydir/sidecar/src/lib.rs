@@ -5,6 +5,7 @@
 //! for people. All doors share one [`Directory`]. What is not there, whatever the reason, gets the same answer.
 
 pub mod answer;
+pub mod authority;
 pub mod cli;
 pub mod client;
 pub mod clock;
@@ -17,10 +18,15 @@ pub mod exit;
 pub mod export;
 pub mod export_dns;
 pub mod export_wkd;
+pub mod gate;
 pub mod hkp;
+pub mod ldap;
 pub mod limits;
+pub mod log;
 pub mod log_commands;
 pub mod logging;
+pub mod lookup;
+pub mod page;
 pub mod percent;
 pub mod progress;
 pub mod serve;

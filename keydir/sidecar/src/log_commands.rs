@@ -5,6 +5,7 @@
 mod audit;
 mod bar;
 mod prove;
+mod source;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -65,7 +66,8 @@ impl Believed {
             Some(path) => read(path)?,
             None => b"quorum none\n".to_vec(),
         };
-        let mut policy = Policy::parse(&text).map_err(|error| Exit::data("the policy cannot be used", error))?;
+        let mut policy =
+            Policy::parse(&text).map_err(|error| Exit::data("the policy cannot be used", error))?;
         if let Some(key) = &self.log_key {
             let key: VerifierKey = key.parse().map_err(|error| Exit::data("--log-key is no key", error))?;
             if policy.logs().iter().all(|log| log.key != key) {
@@ -82,8 +84,10 @@ fn read(path: &Path) -> Result<Vec<u8>, Exit> {
 
 /// The key of the function that makes labels, in hexadecimal.
 fn vrf_key(text: &str) -> Result<VrfPublic, Exit> {
-    let bytes: keylog::Label = text.parse().map_err(|_| Exit::usage("--vrf-key has 64 hexadecimal digits"))?;
-    VrfPublic::from_bytes(&bytes.0).ok_or_else(|| Exit::usage("--vrf-key is no key that labels can be made with"))
+    let bytes: keylog::Label =
+        text.parse().map_err(|_| Exit::usage("--vrf-key has 64 hexadecimal digits"))?;
+    VrfPublic::from_bytes(&bytes.0)
+        .ok_or_else(|| Exit::usage("--vrf-key is no key that labels can be made with"))
 }
 
 /// Seconds since 1970.

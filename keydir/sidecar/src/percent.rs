@@ -18,6 +18,20 @@ pub fn decode_form(text: &str) -> Option<String> {
     decode(&text.replace('+', " "))
 }
 
+/// Encodes everything but what is unreserved (RFC 3986, 2.3).
+pub fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte))
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
 /// The value of a parameter as it stands in a query, the first if there are several.
 pub fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     query.split('&').find_map(|pair| match pair.split_once('=') {
@@ -43,6 +57,12 @@ mod tests {
         for broken in ["%", "%4", "%zz", "%-1", "%c0%af", "%c3"] {
             assert_eq!(decode(broken), None, "{broken}");
         }
+    }
+
+    #[test]
+    fn what_is_encoded_decodes_to_the_same() {
+        assert_eq!(encode("a+b@ä.example"), "a%2Bb%40%C3%A4.example");
+        assert_eq!(decode(&encode("%&=+ \0ß")).as_deref(), Some("%&=+ \0ß"));
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl Progress {
     pub fn step(&mut self) {
         self.done += 1;
         // The clock is asked seldom: a step may be very short.
-        if self.done % 64 == 0 && Instant::now() >= self.next {
+        if self.done.is_multiple_of(64) && Instant::now() >= self.next {
             self.tell();
         }
     }

@@ -22,9 +22,11 @@ use crate::Directory;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exit::{Exit, chain};
+use crate::ldap::{self, LdapDoor};
 use crate::tls::{Certificates, Stamp, TlsError};
 
 use connection::Doors;
+pub(crate) use patient::Patient;
 pub use router::router;
 use sockets::Socket;
 
@@ -79,6 +81,7 @@ impl Server {
         let ready = Arc::new(AtomicBool::new(false));
         let (alive, mut all_gone) = mpsc::channel::<()>(1);
         self.accept(&certificates, &draining, &alive)?;
+        self.accept_ldap(&certificates, &draining, &alive)?;
         drop(alive);
         if let Some(address) = config.metrics {
             let listener = TcpListener::bind(address).await.map_err(|error| {
@@ -91,7 +94,8 @@ impl Server {
         tokio::spawn(watch_files(self.directory.clone(), certificates.clone(), stamp));
         ready.store(true, Ordering::Release);
         notify::tell("READY=1");
-        let places: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
+        let mut places: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
+        places.extend(config.ldap.listen.iter().map(ToString::to_string));
         tracing::info!("serving on {}", places.join(", "));
         loop {
             tokio::select! {
@@ -140,6 +144,32 @@ impl Server {
         Ok(())
     }
 
+    /// LDAP; with TLS, or StartTLS, if there is a certificate.
+    fn accept_ldap(
+        &self,
+        certificates: &Arc<Certificates>,
+        draining: &watch::Receiver<bool>,
+        alive: &mpsc::Sender<()>,
+    ) -> Result<(), Exit> {
+        let config = self.directory.config();
+        let tls = match config.tls.is_empty() || config.ldap.listen.is_empty() {
+            true => None,
+            false => Some(certificates.ldap_config().map_err(tls_exit)?),
+        };
+        for endpoint in &config.ldap.listen {
+            let listener = sockets::tcp(endpoint.address)
+                .map_err(|error| Exit::unavailable(format!("cannot listen on {endpoint}"), error))?;
+            let door = LdapDoor {
+                directory: self.directory.clone(),
+                is_tls: endpoint.tls,
+                tls: tls.clone(),
+                draining: draining.clone(),
+            };
+            tokio::spawn(ldap::accept(listener, door, alive.clone()));
+        }
+        Ok(())
+    }
+
     fn reload(&self, certificates: &Certificates) {
         let now = self.directory.clock.seconds();
         let loaded = Config::load(&self.config_path).map_err(|error| chain(&error)).and_then(|config| {
@@ -179,12 +209,16 @@ fn keep_what_needs_a_restart(mut new: Config, old: &Config) -> Config {
     keep("publication", new.publication != old.publication);
     keep("listen", new.listen != old.listen);
     keep("metrics", new.metrics != old.metrics);
+    keep("[hkp] serve", new.hkp.serve != old.hkp.serve);
     keep("[ldap] listen", new.ldap != old.ldap);
+    keep("[page] serve", new.page != old.page);
     keep("connections", new.limits.connections != old.limits.connections);
     new.publication.clone_from(&old.publication);
     new.listen.clone_from(&old.listen);
     new.metrics = old.metrics;
+    new.hkp.serve = old.hkp.serve;
     new.ldap.clone_from(&old.ldap);
+    new.page = old.page;
     new.limits.connections = old.limits.connections;
     new
 }

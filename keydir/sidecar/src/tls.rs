@@ -96,6 +96,18 @@ impl Certificates {
     }
 }
 
+impl Certificates {
+    /// The same for LDAP, which names no protocol in TLS.
+    ///
+    /// # Errors
+    /// The library cannot.
+    pub fn ldap_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>, TlsError> {
+        let mut config = ServerConfig::clone(&*self.server_config()?);
+        config.alpn_protocols.clear();
+        Ok(Arc::new(config))
+    }
+}
+
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let pairs = self.pairs.load();

@@ -161,3 +161,13 @@ fn version_6_is_read() {
     let read = read_certificates(&cert.to_vec().unwrap()).unwrap();
     assert_eq!(read[0].primary_key().key().version(), 6);
 }
+
+#[test]
+fn what_was_cleaned_reads_back_as_it_is() {
+    let forge = Forge::new(NOW).user_id("bob@beta.example").user_id("robert@beta.example");
+    let twice = forge.subkey(encryption(), NOW).repeat(3);
+    let written = read_certificates(&twice.bytes()).unwrap()[0].to_vec().unwrap();
+    let again = read_certificates(&written).unwrap();
+    assert_eq!(again.len(), 1);
+    assert_eq!(again[0].to_vec().unwrap(), written);
+}

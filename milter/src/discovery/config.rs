@@ -82,6 +82,7 @@ fn take_reach(section: &mut Section) -> Reach {
     Reach {
         networks: networks.into_iter().map(value::<IpNet>).collect(),
         ports: ports.unwrap_or_default().into_iter().map(value).collect(),
+        names: Vec::new(),
         connect_to: None,
     }
 }

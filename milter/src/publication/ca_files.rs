@@ -31,7 +31,7 @@ pub(super) fn write(authority: &LocalAuthority, dir: &Path) -> Result<(), String
 }
 
 /// Replaces a file as a whole if its content is another.
-fn put(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(super) fn put(path: &Path, content: &[u8]) -> io::Result<()> {
     if fs::read(path).is_ok_and(|old| old == content) {
         return Ok(());
     }

@@ -14,6 +14,7 @@ use sealing::custody::MasterKey;
 use tlog::key::{KeyError, Signer};
 use tlog::tiles::TilesError;
 
+use super::ca_files::put;
 use crate::config::GatewayConfig;
 use crate::exit::Exit;
 
@@ -23,6 +24,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// What the keys of the log are derived for.
 const SIGNER_PURPOSE: &str = "gatepost key log 1";
 const VRF_PURPOSE: &str = "gatepost key log labels 1";
+/// The file with the public keys, beside the checkpoint.
+const KEYS: &str = "keys.json";
 /// The mailbox that stands for a whole domain (RFC 3183 section 3.1.1).
 const AUTHORITY: &str = "domain-confidentiality-authority";
 
@@ -67,6 +70,17 @@ impl LogKeys {
         Signer::from_seed(&self.origin, &self.signer)
     }
 
+    /// What verifies the log, for everybody.
+    fn document(&self) -> Result<String, KeyError> {
+        let vrf: String = self.vrf.public().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let keys = serde_json::json!({
+            "origin": self.origin,
+            "log_key": self.signer()?.verifier().to_string(),
+            "vrf_key": vrf,
+        });
+        Ok(format!("{keys}\n"))
+    }
+
     fn vrf(&self) -> VrfKey {
         VrfKey::from_bytes(&self.vrf.to_bytes())
     }
@@ -84,6 +98,9 @@ pub(super) struct Log {
 /// Why the log did not take a change.
 #[derive(Debug, thiserror::Error)]
 pub enum LogTrouble {
+    /// The file with the public keys.
+    #[error("the keys of the key log cannot be written")]
+    File(#[from] std::io::Error),
     /// Its key.
     #[error("the key of the key log cannot be used")]
     Key(#[from] KeyError),
@@ -133,12 +150,13 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// The log exists from the first refresh on, so that it proves absence too.
+    /// The log exists from the first refresh on, so that it proves absence too; beside it lie its keys.
     pub(super) fn finish(mut self) -> Result<(), LogTrouble> {
         if !self.log.directory.join("checkpoint").exists() {
             self.log()?;
         }
-        Ok(())
+        let keys = self.log.keys.document()?;
+        Ok(put(&self.log.directory.join(KEYS), keys.as_bytes())?)
     }
 
     /// The daemon and a command take turns.

@@ -88,7 +88,8 @@ fn gpg_finds_an_exported_record() {
         let mut world = World::new();
         let zone = world.zone("world");
         for line in text.lines().filter(|line| !line.starts_with(';')) {
-            zone.record(line);
+            // The world puts TTL and class into each line itself.
+            zone.record(&line.replacen(" 3600 IN ", " ", 1));
         }
         let _world = world.start();
         for (address, found) in [("joe.doe@alpha.world", true), ("nobody@alpha.world", false)] {

@@ -115,6 +115,11 @@ impl Identity {
         format!("-----BEGIN CERTIFICATE-----\n{text}-----END CERTIFICATE-----\n")
     }
 
+    /// Its key, PKCS#8 in PEM.
+    pub fn key_pem(&self) -> String {
+        self.0.key.serialize_pem()
+    }
+
     /// For a TLS server.
     pub(super) fn certified(&self) -> Arc<CertifiedKey> {
         let key = PrivateKeyDer::try_from(self.0.key.serialize_der()).unwrap();

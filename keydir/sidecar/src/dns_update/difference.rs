@@ -61,7 +61,8 @@ impl Difference {
     /// A record of the zone.
     pub(super) fn is_there(&mut self, owner: &str, number: u16, data: &[u8]) {
         let owner = owner.trim_end_matches('.').to_ascii_lowercase();
-        let ours = |(it, suffix): &&(ZoneRecordType, String)| it.number() == number && owner.ends_with(suffix);
+        let ours =
+            |(it, suffix): &&(ZoneRecordType, String)| it.number() == number && owner.ends_with(suffix);
         if let Some((record_type, _)) = self.suffixes.iter().find(ours) {
             self.there.entry((owner.clone(), *record_type)).or_default().add(data);
         }
@@ -114,7 +115,8 @@ mod tests {
         ] {
             difference.is_there(owner, number, data);
         }
-        let change = |difference: &mut Difference, records: ZoneRecords| difference.wanted(&records).unwrap().change;
+        let change =
+            |difference: &mut Difference, records: ZoneRecords| difference.wanted(&records).unwrap().change;
         assert_eq!(change(&mut difference, records("a", &[b"2", b"1"])), "keep");
         assert_eq!(change(&mut difference, records("b", &[b"new"])), "replace");
         assert_eq!(change(&mut difference, records("n", &[b"new"])), "add");

@@ -47,9 +47,11 @@ impl TsigKey {
             return Err(format!("the algorithm is {algorithm}; only hmac-sha256 is supported"));
         }
         let name = after("key").ok_or("there is no `key`")?;
-        let name = name.to_ascii_lowercase().parse::<Name<Vec<u8>>>().map_err(|error| format!("{name}: {error}"))?;
+        let name =
+            name.to_ascii_lowercase().parse::<Name<Vec<u8>>>().map_err(|error| format!("{name}: {error}"))?;
         let secret = after("secret").ok_or("there is no `secret`")?;
-        let secret = base64_simd::STANDARD.decode_to_vec(secret).map_err(|_| "the secret is not in base64")?;
+        let secret =
+            base64_simd::STANDARD.decode_to_vec(secret).map_err(|_| "the secret is not in base64")?;
         if secret.len() < 16 {
             return Err("the secret is shorter than 128 bits".to_owned());
         }

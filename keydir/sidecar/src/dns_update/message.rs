@@ -55,11 +55,10 @@ pub(super) fn replace(
     ttl: u32,
 ) -> Result<(), String> {
     let rtype = Rtype::from_int(number);
-    let content = |data: Vec<u8>| UnknownRecordData::from_octets(rtype, data).map_err(|error| error.to_string());
+    let content =
+        |data: Vec<u8>| UnknownRecordData::from_octets(rtype, data).map_err(|error| error.to_string());
     // Class ANY with no content deletes all (RFC 2136, 2.5.2).
-    update
-        .push((owner, Class::ANY, Ttl::ZERO, content(Vec::new())?))
-        .map_err(|error| error.to_string())?;
+    update.push((owner, Class::ANY, Ttl::ZERO, content(Vec::new())?)).map_err(|error| error.to_string())?;
     for data in data {
         update
             .push((owner, Class::IN, Ttl::from_secs(ttl), content(data.clone())?))
@@ -69,10 +68,7 @@ pub(super) fn replace(
 }
 
 /// Calls `each` with name, type and content of each record in the answer section.
-pub(super) fn answers(
-    octets: &[u8],
-    each: &mut dyn FnMut(&str, u16, &[u8]),
-) -> Result<(), String> {
+pub(super) fn answers(octets: &[u8], each: &mut dyn FnMut(&str, u16, &[u8])) -> Result<(), String> {
     let message = Message::from_octets(octets).map_err(|error| error.to_string())?;
     for record in message.answer().map_err(|error| error.to_string())? {
         let record = record.map_err(|error| error.to_string())?;
@@ -176,8 +172,7 @@ fn start_of_last(message: &Message<&[u8]>) -> Result<usize, String> {
             ParsedName::skip(&mut parser)?;
             parser.advance(4)?;
         }
-        let records =
-            u32::from(counts.ancount()) + u32::from(counts.nscount()) + u32::from(counts.arcount());
+        let records = u32::from(counts.ancount()) + u32::from(counts.nscount()) + u32::from(counts.arcount());
         for _ in 1..records {
             ParsedRecord::skip(&mut parser)?;
         }

@@ -87,11 +87,7 @@ impl Server {
     }
 
     /// One message of the answer, its signature and code checked.
-    fn receive(
-        &self,
-        stream: &mut TcpStream,
-        exchange: &mut Exchange<'_>,
-    ) -> Result<Vec<u8>, Exit> {
+    fn receive(&self, stream: &mut TcpStream, exchange: &mut Exchange<'_>) -> Result<Vec<u8>, Exit> {
         let mut length = [0; 2];
         stream.read_exact(&mut length).map_err(|error| self.unreachable(error))?;
         let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];

@@ -1,6 +1,7 @@
 //! `gatepost-keydir log audit`.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -8,9 +9,9 @@ use keylog::Label;
 use keylog::audit::{AuditError, Audited, audit};
 use keylog::entry::{State, Update};
 use serde_json::json;
-use tlog::tiles::Directory;
 
 use super::bar::Bar;
+use super::source::{Place, RESOLVER};
 use super::{Believed, date};
 use crate::commands::output;
 use crate::exit::Exit;
@@ -18,8 +19,8 @@ use crate::exit::Exit;
 /// Read a whole log and compute every root of its index again.
 #[derive(Args, Debug)]
 pub struct Audit {
-    /// The directory with the files of the log: checkpoint and tile/. A mirror is as good as the original.
-    directory: PathBuf,
+    /// Where the files checkpoint and tile/ are: a directory or a URL. A mirror is as good as the original.
+    log: String,
     #[command(flatten)]
     believed: Believed,
     /// Where to keep what was audited, so that the next audit reads only what is new.
@@ -28,6 +29,9 @@ pub struct Audit {
     /// Tell every change of this label among the entries that are new. May be given several times.
     #[arg(long, value_name = "LABEL")]
     watch: Vec<Label>,
+    /// The resolver for names in a URL.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = RESOLVER)]
+    resolver: SocketAddr,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -44,7 +48,7 @@ impl Audit {
                 changes.push((number, *update));
             }
         };
-        let source = Directory::new(&self.directory);
+        let source = Place::of(&self.log, self.resolver)?;
         let mut progress = |at: keylog::audit::Progress| bar.show(at.done, at.size);
         let audited = audit(source, &policy, self.state.as_deref(), &mut progress, &mut seen);
         let audited = audited.map_err(|error| match error {

@@ -1,5 +1,8 @@
 use super::*;
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+
 use clap::Parser;
 use keylog::Label;
 use keylog::keyset::{KeySet, Kind};
@@ -113,6 +116,45 @@ fn a_log_is_audited_and_a_tampered_one_refused() {
     assert!(refused.code == 65, "{refused}");
     let missing = world.run(&["audit", &world.path("none"), "--log-key", &world.log_key]).unwrap_err();
     assert_eq!(missing.code, 66, "{missing}");
+}
+
+#[test]
+fn a_log_on_a_web_server_is_audited() {
+    let world = World::new();
+    let url = serve(world.home.path().join("log"));
+    world.run(&["audit", &url, "--log-key", &world.log_key]).unwrap();
+    let missing = world.run(&["audit", &format!("{url}/none"), "--log-key", &world.log_key]).unwrap_err();
+    assert_eq!(missing.code, 66, "{missing}");
+    let wrong = world.run(&["audit", "http://", "--log-key", &world.log_key]).unwrap_err();
+    assert_eq!(wrong.code, 65, "{wrong}");
+}
+
+/// Serves the files of a directory until the test ends; returns its URL.
+fn serve(directory: PathBuf) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = String::new();
+            let mut lines = BufReader::new(stream.try_clone().unwrap());
+            lines.read_line(&mut request).unwrap();
+            let mut field = String::from("-");
+            while !field.trim().is_empty() {
+                field.clear();
+                lines.read_line(&mut field).unwrap();
+            }
+            let path = request.split(' ').nth(1).unwrap().trim_start_matches('/');
+            let (status, body) = match fs::read(directory.join(path)) {
+                Ok(body) => ("200 OK", body),
+                Err(_) => ("404 Not Found", Vec::new()),
+            };
+            let head =
+                format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            stream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+        }
+    });
+    url
 }
 
 #[test]

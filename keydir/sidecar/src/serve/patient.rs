@@ -10,7 +10,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// Ends a connection when nothing that we write is taken for `limit`. Reading has limits of its own.
 #[derive(Debug)]
-pub(super) struct Patient<S> {
+pub(crate) struct Patient<S> {
     stream: S,
     limit: Duration,
     /// Runs while a write waits.
@@ -20,7 +20,7 @@ pub(super) struct Patient<S> {
 
 impl<S> Patient<S> {
     /// Must be called inside the runtime.
-    pub(super) fn new(stream: S, limit: Duration) -> Self {
+    pub(crate) fn new(stream: S, limit: Duration) -> Self {
         Self { stream, limit, alarm: Box::pin(sleep(limit)), waiting: false }
     }
 

@@ -11,15 +11,27 @@ use tokio::time::timeout;
 
 use crate::Directory;
 use crate::answer;
+use crate::authority;
 use crate::client::Client;
 use crate::counters::{Class, Door};
 use crate::hkp;
 use crate::limits::Ask;
+use crate::log;
+use crate::lookup;
+use crate::page;
 use crate::wkd;
 
 /// Everything that is served.
 pub fn router(directory: &Arc<Directory>) -> Router {
-    let mut doors = vec![(Door::Wkd, wkd::router(directory.clone()))];
+    let mut doors = vec![
+        (Door::Wkd, wkd::router(directory.clone())),
+        (Door::LookUp, lookup::router(directory.clone()).merge(log::proofs(directory.clone()))),
+        (Door::Log, log::router(directory.clone())),
+        (Door::Authority, authority::router(directory.clone())),
+    ];
+    if directory.config().page.serve {
+        doors.push((Door::Page, page::router(directory.clone())));
+    }
     if directory.config().hkp.serve {
         doors.push((Door::Hkp, hkp::router(directory.clone())));
         doors.push((Door::Hkp2, hkp::router_v2(directory.clone())));

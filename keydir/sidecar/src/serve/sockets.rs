@@ -69,9 +69,14 @@ fn handed_over() -> Result<Vec<(String, OwnedFd)>, Exit> {
 }
 
 fn own_tcp(address: std::net::SocketAddr, tls: bool) -> io::Result<Socket> {
+    Ok(Socket { tls, listener: Listener::Tcp(tcp(address)?) })
+}
+
+/// A listener of our own; must run inside the runtime.
+pub(super) fn tcp(address: std::net::SocketAddr) -> io::Result<TcpListener> {
     let listener = std::net::TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
-    Ok(Socket { tls, listener: Listener::Tcp(TcpListener::from_std(listener)?) })
+    TcpListener::from_std(listener)
 }
 
 fn own_unix(path: &Path) -> io::Result<Socket> {

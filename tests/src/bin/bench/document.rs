@@ -8,6 +8,7 @@ use crate::effort::Effort;
 use crate::flow::Flow;
 use crate::flow::Latency;
 use crate::flow::SESSIONS;
+use crate::keylog::Keylog;
 use crate::machine::Machine;
 use crate::profile::Profile;
 use crate::relay::Relay;
@@ -44,6 +45,8 @@ pub(crate) struct Document {
     pub(crate) relay: Relay,
     /// Look-ups in the Web Key Directory.
     pub(crate) wkd: Wkd,
+    /// The key log.
+    pub(crate) keylog: Keylog,
 }
 
 /// One goal and what became of it.
@@ -73,7 +76,7 @@ impl Document {
         let quick = if self.effort.is_quick { " It was a quick run: the figures are rough." } else { "" };
         let mut out = format!(
             "# Benchmarks\n\n`make bench` measures and writes this page; `make bench QUICK=1` does so in a few \
-             minutes, with more noise; `make bench ONLY=relay` prints the part about policy server and relay, `ONLY=wkd` the one about the Web Key Directory.{quick} Figures are ratios first: both sides of a ratio took turns in the \
+             minutes, with more noise; `make bench ONLY=relay` prints the part about policy server and relay, `ONLY=wkd` the one about the Web Key Directory, `ONLY=keylog` the one about the key log.{quick} Figures are ratios first: both sides of a ratio took turns in the \
              same run, the ratio is taken in each round, and given are the median and, in brackets, the \
              quartiles of {rounds} rounds. Absolute values are medians and only tell proportions.\n\n## Machine\n\n\
              {machine}\n\n## Goals\n\n",
@@ -88,6 +91,7 @@ impl Document {
         self.notary(&mut out);
         self.relay.write(&mut out);
         self.wkd.write(&mut out);
+        self.keylog.write(&mut out);
         out.push('\n');
         out.push_str(&std::fs::read_to_string(COMMENTARY).unwrap());
         for Profile { title, lines } in &self.profiles {
@@ -122,6 +126,7 @@ impl Document {
         targets.extend(self.notary.iter().filter(|line| line["name"] == "ratios").flat_map(notary_targets));
         targets.extend(self.relay.targets());
         targets.extend(self.wkd.targets());
+        targets.extend(self.keylog.targets());
         tell(&targets, out);
     }
 
@@ -223,6 +228,14 @@ pub(crate) fn relay_alone(machine: &Machine, relay: &Relay) -> String {
     let mut out = format!("## Machine\n\n{}\n\n## Goals\n\n", machine.text());
     tell(&relay.targets(), &mut out);
     relay.write(&mut out);
+    out
+}
+
+/// The part about the key log alone.
+pub(crate) fn keylog_alone(machine: &Machine, keylog: &Keylog) -> String {
+    let mut out = format!("## Machine\n\n{}\n\n## Goals\n\n", machine.text());
+    tell(&keylog.targets(), &mut out);
+    keylog.write(&mut out);
     out
 }
 

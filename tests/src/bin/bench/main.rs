@@ -16,6 +16,7 @@
 mod document;
 mod effort;
 mod flow;
+mod keylog;
 mod libmilter;
 mod machine;
 mod profile;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
     }
     match words[..] {
         [] => print!("{}", measure(effort).text()),
+        ["--only", "keylog"] => print!("{}", only_keylog(&effort)),
         ["--only", "relay"] => print!("{}", only_relay(&effort)),
         ["--only", "wkd"] => print!("{}", only_wkd(&effort)),
         // For attaching a profiler by hand.
@@ -56,11 +58,18 @@ fn main() -> ExitCode {
         [relay::INSIDE] => print!("{}", relay::inside(&effort)),
         [relay::ECHO, port] => relay::echo(port.parse().unwrap()),
         _ => {
-            eprintln!("usage: bench [--quick] [--only relay | --only wkd | --stay]");
+            eprintln!("usage: bench [--quick] [--only keylog | --only relay | --only wkd | --stay]");
             return ExitCode::from(EX_USAGE);
         }
     }
     ExitCode::SUCCESS
+}
+
+fn only_keylog(effort: &Effort) -> String {
+    let mut machine = Machine::look();
+    let keylog = keylog::measure(effort);
+    machine.finish();
+    document::keylog_alone(&machine, &keylog)
 }
 
 fn only_relay(effort: &Effort) -> String {
@@ -88,6 +97,20 @@ fn measure(effort: Effort) -> Document {
     let (openpgp, smime, notary) = (rooms::openpgp(&effort), rooms::smime(&effort), rooms::notary(&effort));
     let relay = relay::measure(&effort);
     let wkd = wkd::measure(&effort);
+    let keylog = keylog::measure(&effort);
     machine.finish();
-    Document { machine, effort, flows, latency, profiles, sendmail, openpgp, smime, notary, relay, wkd }
+    Document {
+        machine,
+        effort,
+        flows,
+        latency,
+        profiles,
+        sendmail,
+        openpgp,
+        smime,
+        notary,
+        relay,
+        wkd,
+        keylog,
+    }
 }

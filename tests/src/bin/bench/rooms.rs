@@ -34,14 +34,15 @@ pub(crate) fn notary(effort: &Effort) -> Vec<Value> {
 }
 
 /// An example built together with this program: target/PROFILE/examples/NAME.
-fn example(name: &str) -> PathBuf {
+pub(crate) fn example(name: &str) -> PathBuf {
     let ours = std::env::current_exe().unwrap();
     let path = ours.with_file_name("examples").join(name);
     assert!(path.exists(), "{} is missing; tests/bench/run builds it", path.display());
     path
 }
 
-fn lines(command: &mut Command) -> Vec<Value> {
+/// Runs it; it prints one JSON object per line.
+pub(crate) fn lines(command: &mut Command) -> Vec<Value> {
     let text = run(command, b"").success().text();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

@@ -1,0 +1,186 @@
+//! Proofs of what the key log says of an address, and what they are worth.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use keydir::{PublicationError, Published, Scheme};
+use keylog::Label;
+use keylog::keyset::Kind;
+use keylog::mailbox::{Mailbox, MailboxError};
+use keylog::proof::{Finding, LookupProof, ProofError, Trust, Verdict, verify_lookup};
+use keylog::reader::{LogReader, ReadError};
+use keylog::vrf::{VrfProof, VrfPublic};
+use tlog::key::VerifierKey;
+use tlog::policy::Policy;
+
+use crate::Directory;
+use crate::exit::chain;
+use crate::gate::GateError;
+
+use super::{DIRECTORY, KEYS, Keys, read};
+
+/// The mailbox that stands for a whole domain (RFC 3183, 3.1.1).
+const AUTHORITY: &str = "domain-confidentiality-authority";
+/// How far ahead of ours the gateway's clock may be, in seconds.
+const SKEW: u64 = 300;
+
+/// The key log, as far as the sidecar sees it. It may be begun after we are.
+#[derive(Debug)]
+pub struct KeyLog {
+    directory: PathBuf,
+    reader: Mutex<Option<Arc<LogReader>>>,
+}
+
+/// A proof, and of which mailbox it is.
+#[derive(Clone, Debug)]
+pub struct Proved {
+    /// The mailbox that answers for the address.
+    pub mailbox: Mailbox,
+    /// What the log says of it.
+    pub proof: LookupProof,
+}
+
+/// What became of checking our own proof against the keys of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attest {
+    /// What it proves.
+    pub verdict: Verdict,
+    /// Every certificate that was shown is in the key set of the log.
+    pub complete: bool,
+}
+
+/// Why there is no proof.
+#[derive(Debug, thiserror::Error)]
+pub enum ProveError {
+    /// The gateway was needed for the label, and gave none.
+    #[error("the gateway proves no label")]
+    Gate(#[from] GateError),
+    /// The keys of the log.
+    #[error("the keys of the key log cannot be read")]
+    Keys,
+    /// It can have no label.
+    #[error("the address has no label")]
+    Mailbox(#[from] MailboxError),
+    /// The gateway keeps none.
+    #[error("there is no key log")]
+    NoLog,
+    /// The proof does not hold.
+    #[error("the key log's proof does not hold")]
+    Proof(#[from] ProofError),
+    /// The publication.
+    #[error("the publication cannot be read")]
+    Publication(#[from] PublicationError),
+    /// The log.
+    #[error("the key log cannot be read")]
+    Read(#[from] ReadError),
+}
+
+impl ProveError {
+    /// Tells the log, unless nothing is wrong.
+    pub fn tell(&self) {
+        match self {
+            Self::NoLog | Self::Mailbox(_) => {}
+            Self::Gate(error) => tracing::info!("no proof of absence: {}", chain(error)),
+            _ => tracing::error!("no proof: {}", chain(self)),
+        }
+    }
+}
+
+impl KeyLog {
+    /// The log in this publication directory, if there will be one.
+    pub fn new(publication: &Path) -> Self {
+        Self { directory: publication.join(DIRECTORY), reader: Mutex::default() }
+    }
+
+    /// Proves what the log says of the mailbox that answers for an address, or that it says nothing. Absence needs the
+    /// gateway, and so does a mailbox that has no certificate any more.
+    ///
+    /// # Errors
+    /// [`ProveError`].
+    pub async fn prove(&self, directory: &Directory, address: &str) -> Result<Proved, ProveError> {
+        let found = directory.publication.mailbox(address)?;
+        self.prove_found(directory, address, found.as_ref()).await
+    }
+
+    /// The same for what was looked up already.
+    ///
+    /// # Errors
+    /// [`ProveError`].
+    pub async fn prove_found(
+        &self,
+        directory: &Directory,
+        address: &str,
+        found: Option<&keydir::Mailbox>,
+    ) -> Result<Proved, ProveError> {
+        let reader = self.reader()?;
+        let mailbox = mailbox(found.map_or(address, |found| &found.address))?;
+        let known = found.and_then(|found| found.label_proof.as_deref());
+        let vrf = match known.and_then(|known| known.try_into().ok()) {
+            Some(known) => VrfProof(known),
+            None => directory.gate.label(&mailbox).await?,
+        };
+        let label = reader.vrf()?.verify(&mailbox, &vrf).ok_or(ProveError::Proof(ProofError::Vrf))?;
+        let proof = reader.prove(&label, Some(vrf))?;
+        Ok(Proved { mailbox, proof })
+    }
+
+    /// Checks a proof of ours as a stranger would, by the keys that the gateway published: how many witnesses cosigned is
+    /// told, but none is demanded, and an old checkpoint only means that nothing changed since.
+    ///
+    /// # Errors
+    /// [`ProveError`]: then the proof must not be called one.
+    pub fn attest(&self, proved: &Proved, shown: &[&Published], now: i64) -> Result<Attest, ProveError> {
+        let (policy, vrf) = self.keys()?;
+        let trust = Trust {
+            policy: &policy,
+            vrf: &vrf,
+            seen: None,
+            now: Some(now.unsigned_abs()),
+            max_age: u64::MAX,
+            max_skew: SKEW,
+        };
+        let verdict = verify_lookup(&proved.proof, &proved.mailbox, &trust)?;
+        let complete = match &verdict.finding {
+            Finding::Keys { keys: Some(keys), .. } => {
+                shown.iter().all(|shown| keys.contains(kind(shown.scheme), &shown.bytes))
+            }
+            _ => shown.is_empty(),
+        };
+        Ok(Attest { verdict, complete })
+    }
+
+    fn reader(&self) -> Result<Arc<LogReader>, ProveError> {
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reader) = &*reader {
+            return Ok(reader.clone());
+        }
+        if !self.directory.join(super::CHECKPOINT).exists() {
+            return Err(ProveError::NoLog);
+        }
+        Ok(reader.insert(Arc::new(LogReader::open(&self.directory)?)).clone())
+    }
+
+    fn keys(&self) -> Result<(Policy, VrfPublic), ProveError> {
+        let bytes = read(&self.directory.join(KEYS)).ok().flatten().ok_or(ProveError::Keys)?;
+        let keys: Keys = serde_json::from_slice(&bytes).map_err(|_| ProveError::Keys)?;
+        let mut policy = Policy::parse(b"quorum none\n").map_err(|_| ProveError::Keys)?;
+        let key: VerifierKey = keys.log_key.parse().map_err(|_| ProveError::Keys)?;
+        policy.trust_log(key).map_err(|_| ProveError::Keys)?;
+        let vrf: Label = keys.vrf_key.parse().map_err(|_| ProveError::Keys)?;
+        Ok((policy, VrfPublic::from_bytes(&vrf.0).ok_or(ProveError::Keys)?))
+    }
+}
+
+fn mailbox(address: &str) -> Result<Mailbox, MailboxError> {
+    match address.strip_prefix('@') {
+        Some(domain) => Mailbox::parse(&format!("{AUTHORITY}@{domain}")),
+        None => Mailbox::parse(address),
+    }
+}
+
+fn kind(scheme: Scheme) -> Kind {
+    match scheme {
+        Scheme::Openpgp => Kind::OpenPgp,
+        Scheme::Smime => Kind::Smime,
+    }
+}
