@@ -79,7 +79,11 @@ pub fn run(config: &Config, command: Keys) -> Result<(), Exit> {
         Keys::Trust { fingerprint, trust, json } => {
             let fingerprint = fingerprint.to_uppercase();
             keys.store.set_trust(&fingerprint, trust.into()).map_err(store_error)?;
-            show(&[known(&keys, &fingerprint)?], json)
+            let record = known(&keys, &fingerprint)?;
+            if matches!(trust, TrustLevel::Verified | TrustLevel::Accepted) {
+                lookup::approve(config, keys, &record)?;
+            }
+            show(&[record], json)
         }
     }
 }
