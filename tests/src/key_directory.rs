@@ -59,6 +59,14 @@ impl KeyDirectory {
         directory
     }
 
+    /// A directory in which a gateway is to publish.
+    pub fn unpublished() -> Self {
+        let dir = directory("keydir");
+        std::fs::create_dir(dir.path().join("publication")).unwrap();
+        let rules = PublicationRules::default();
+        Self { store: Store::open_in_memory().unwrap(), rules, daemon: None, dir }
+    }
+
     /// Publishes OpenPGP certificates, armored or binary, as our own.
     ///
     /// # Panics
