@@ -69,6 +69,15 @@ impl KeyDirectory {
         Self { store, rules: PublicationRules::default(), daemon: None, place: place.to_owned(), dir }
     }
 
+    /// A directory in which a gateway is to publish.
+    pub fn unpublished() -> Self {
+        let dir = directory("keydir");
+        let place = dir.path().join("publication");
+        std::fs::create_dir(&place).unwrap();
+        let rules = PublicationRules::default();
+        Self { store: Store::open_in_memory().unwrap(), rules, daemon: None, place, dir }
+    }
+
     /// Publishes OpenPGP certificates, armored or binary, as our own.
     ///
     /// # Panics

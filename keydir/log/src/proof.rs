@@ -214,3 +214,6 @@ fn decode_end(flags: u8, rest: &mut &[u8]) -> Option<End> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use axum::routing::get;
-use keydir::{Publication, PublicationError};
+use keydir::{Publication, PublicationError, wkd_hash};
 
 use crate::Directory;
 use crate::answer;
@@ -75,10 +75,11 @@ async fn find(directory: &Arc<Directory>, asked: Asked) -> Result<Option<Found>,
     Ok(found)
 }
 
-/// A question for certificates as one text.
+/// A question for certificates as one text. A local part that is not the one with this hash changes nothing.
 fn question(asked: &Asked) -> Option<String> {
     let What::Key { hash, local } = &asked.what else { return None };
-    let local = local.as_deref().map(|local| ["\0", local].concat()).unwrap_or_default();
+    let local = local.as_deref().filter(|local| wkd_hash(local) == *hash);
+    let local = local.map(|local| ["\0", local].concat()).unwrap_or_default();
     Some([hash, asked.domain.as_str(), &local].concat())
 }
 

@@ -355,3 +355,41 @@ fn foreign_tools_read_the_proof_of_the_root() {
     read.verify(&proof.root.to_bytes(), &world.policy()).unwrap();
     assert!(read.verify(&proof.root.to_bytes()[1..], &world.policy()).is_err());
 }
+
+#[test]
+fn who_reads_while_it_is_written_sees_one_moment() {
+    let world = World::new();
+    let mut log = world.open();
+    log.append(&many(0..100), NOW).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reading: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let (reader, key, policy) =
+                        (world.reader(), VrfKey::from_bytes(&world.vrf), world.policy());
+                    let user = mailbox("user7@example.org");
+                    let (label, vrf) = key.prove(&user);
+                    let (mut last, mut proofs) = (0, 0);
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        let proof = reader.prove(&label, Some(vrf)).unwrap();
+                        let verdict = verify_lookup(&proof, &user, &trust(&policy, &key)).unwrap();
+                        assert!(verdict.checkpoint.size() >= last, "it never goes back");
+                        assert!(found(&verdict).is_some());
+                        (last, proofs) = (verdict.checkpoint.size(), proofs + 1);
+                    }
+                    proofs
+                })
+            })
+            .collect();
+        for round in 0..20 {
+            log.append(&[set("user7@example.org", &[&round.to_string()])], NOW).unwrap();
+            log.append(&many(100 * round..100 * round + 50), NOW).unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        for thread in reading {
+            assert!(thread.join().unwrap() > 0);
+        }
+    });
+    world.audit().unwrap();
+}
