@@ -149,7 +149,7 @@ fn web_key_directories_of_gnupg_are_found() {
         let mut world = World::new();
         world.zone("a.world").record(&format!("openpgpkey.a.world. A {WEB}"));
         world.zone("b.world").record(&format!("b.world. A {WEB}"));
-        world.zone("c.world").record(&format!("openpgpkey.c.world. CNAME openpgpkey.a.world."));
+        world.zone("c.world").record("openpgpkey.c.world. CNAME openpgpkey.a.world.");
         world.zone("reb.world").record(&format!("openpgpkey.reb.world. A {WEB}"));
         let hosts = ["openpgpkey.a.world", "b.world", "openpgpkey.c.world", "openpgpkey.reb.world"];
         let identities = hosts.map(|host| world.web.issue(host));
