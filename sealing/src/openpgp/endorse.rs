@@ -159,7 +159,7 @@ mod tests {
         let trusted = trust_domain(&alice, &ca, address, "alpha.example", NOW + 60).unwrap();
         let signature = trusted.userids().next().unwrap().certifications().next().unwrap().clone();
         assert_eq!(signature.trust_signature(), Some((1, FULL)));
-        assert_eq!(signature.regular_expressions().next(), Some(&b"<[^>]+[@.]alpha\\.example>$"[..]));
+        assert_eq!(signature.regular_expressions().next(), Some(&b"<[^>]+[@.]alpha\\.example>$\0"[..]));
     }
 
     #[test]
