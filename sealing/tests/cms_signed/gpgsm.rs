@@ -70,8 +70,15 @@ impl Gpgsm {
         assert!(output.status.success(), "{output:?}");
     }
 
-    /// Imports certificate and key; gpgsm 2.2 reads only the oldest form of PKCS #12.
+    /// Imports certificate and key; gpgsm 2.2 reads only the oldest form of PKCS #12, and one file in some hundreds not
+    /// at all: then the same key in a file with other salts.
     fn import_identity(&self, desk: &Desk, identity: &SecretKey) -> Output {
+        let first = self.try_import(desk, identity);
+        let misread = String::from_utf8_lossy(&first.stderr).contains("shrouded_key_bag.decrypted-text");
+        if misread { self.try_import(desk, identity) } else { first }
+    }
+
+    fn try_import(&self, desk: &Desk, identity: &SecretKey) -> Output {
         desk.put_identity("own", identity);
         desk.openssl_ok(
             "pkcs12 -export -in own.pem -inkey own.key -passout pass:test -out own.p12 -keypbe PBE-SHA1-3DES -certpbe PBE-SHA1-3DES -macalg sha1",
