@@ -12,6 +12,7 @@ use keylog::reader::{LogReader, ReadError};
 use keylog::vrf::{VrfProof, VrfPublic};
 use tlog::key::VerifierKey;
 use tlog::policy::Policy;
+use tokio::task::spawn_blocking;
 
 use crate::Directory;
 use crate::exit::chain;
@@ -98,7 +99,7 @@ impl KeyLog {
     /// # Errors
     /// [`ProveError`].
     pub async fn prove(&self, directory: &Directory, address: &str) -> Result<Proved, ProveError> {
-        let found = directory.publication.mailbox(address)?;
+        let found = directory.mailbox(address).await?;
         self.prove_found(directory, address, found.as_ref()).await
     }
 
@@ -119,9 +120,12 @@ impl KeyLog {
             Some(known) => VrfProof(known),
             None => directory.gate.label(&mailbox).await?,
         };
-        let label = reader.vrf()?.verify(&mailbox, &vrf).ok_or(ProveError::Proof(ProofError::Vrf))?;
-        let proof = reader.prove(&label, Some(vrf))?;
-        Ok(Proved { mailbox, proof })
+        let read = spawn_blocking(move || {
+            let label = reader.vrf()?.verify(&mailbox, &vrf).ok_or(ProveError::Proof(ProofError::Vrf))?;
+            let proof = reader.prove(&label, Some(vrf))?;
+            Ok(Proved { mailbox, proof })
+        });
+        read.await.unwrap_or(Err(ProveError::Read(ReadError::History)))
     }
 
     /// Checks a proof of ours as a stranger would, by the keys that the gateway published: how many witnesses cosigned is
