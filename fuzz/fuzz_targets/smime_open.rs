@@ -132,12 +132,14 @@ static GOOD: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| {
             signature_type: None,
             form,
             nesting: Nesting::Flat,
+            pss: false,
         };
         let seal = Seal {
             recipients,
             cipher: ContentCipher::Aes256Gcm,
             signer: Some(signer),
             header: HeaderProtection::Off,
+            expansion: None,
             whole: false,
             now: NOW,
         };
@@ -152,6 +154,8 @@ fn look(bytes: &[u8]) {
     let keys = sealing::Keys { openpgp: &NoOpenpgp, smime: &*KEYS };
     let opened = sealing::open(&message, keys, NOW, &Spill::default(), &limits).unwrap();
     assert_eq!(opened.edits.is_empty(), opened.message.is_none());
+    let to_sign = sealing::to_sign(&message, &opened, keys, NOW, &Spill::default(), &limits).unwrap();
+    assert!(to_sign.expansion.is_none() || to_sign.message.is_some());
     let first = opened.layers.iter().find(|layer| layer.kind == LayerKind::Encrypted);
     if first.is_some_and(|layer| layer.state == LayerState::Opened && !layer.malleable) {
         let plain = opened.message.unwrap().to_vec().unwrap();

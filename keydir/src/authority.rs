@@ -18,6 +18,7 @@ mod draft;
 mod error;
 mod ocsp;
 mod profile;
+mod reason;
 mod request;
 mod rows;
 mod signs;
@@ -33,6 +34,7 @@ use rusqlite::Connection;
 pub use crl::PublishedCrl;
 pub use error::AuthorityError;
 pub use profile::Profile;
+pub use reason::RevocationReason;
 pub use request::requested_key;
 pub use rows::Issued;
 pub use signs::SignatureAlgorithm;
@@ -103,41 +105,6 @@ pub struct LeafRequest<'a> {
     pub now: i64,
 }
 
-/// Why a certificate is revoked (RFC 5280, 5.3.1).
-#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RevocationReason {
-    /// The holder's name or affiliation changed.
-    AffiliationChanged,
-    /// The key of an authority is in wrong hands.
-    CaCompromise,
-    /// Not used any more: the account was closed.
-    CessationOfOperation,
-    /// The key is in wrong hands.
-    KeyCompromise,
-    /// The holder must not use it any more.
-    PrivilegeWithdrawn,
-    /// Another certificate replaces it.
-    Superseded,
-    /// No reason is given.
-    Unspecified,
-}
-
-impl RevocationReason {
-    /// CRLReason.
-    pub(crate) fn code(self) -> u32 {
-        match self {
-            Self::Unspecified => 0,
-            Self::KeyCompromise => 1,
-            Self::CaCompromise => 2,
-            Self::AffiliationChanged => 3,
-            Self::Superseded => 4,
-            Self::CessationOfOperation => 5,
-            Self::PrivilegeWithdrawn => 9,
-        }
-    }
-}
-
 /// The local certification authority. Share one per process; all methods take `&self`.
 pub struct LocalAuthority {
     connection: Mutex<Connection>,
@@ -192,7 +159,7 @@ impl LocalAuthority {
         let anchor = root_certificate.fingerprint();
         rows::insert(&transaction, &root_certificate, &anchor, Profile::Root, "root", now)?;
         rows::insert(&transaction, &issuing_certificate, &anchor, Profile::Issuing, "issuing-1", now)?;
-        keep(&root_certificate, &issuing_certificate)?;
+        keep(&root_certificate, &issuing_certificate).map_err(AuthorityError::Keeping)?;
         transaction.commit()?;
         Ok((root_certificate, issuing_certificate))
     }
@@ -222,7 +189,7 @@ impl LocalAuthority {
         rows::save_settings(&transaction, &settings)?;
         let (anchor, name) = (root_certificate.fingerprint(), format!("issuing-{number}"));
         rows::insert(&transaction, &certificate, &anchor, Profile::Issuing, &name, now)?;
-        keep(&certificate)?;
+        keep(&certificate).map_err(AuthorityError::Keeping)?;
         transaction.commit()?;
         Ok(certificate)
     }
@@ -253,7 +220,7 @@ impl LocalAuthority {
         issuing.map(|issued| issued.certificate).ok_or(AuthorityError::NoAuthority)
     }
 
-    /// Issues a leaf. It is recorded when this returns; its key should be in custody before.
+    /// Issues a leaf for a key that its holder has. It is recorded when this returns.
     ///
     /// # Errors
     /// If the name lies outside of the domains, the key does not fit the profile or is too weak, the
@@ -262,6 +229,20 @@ impl LocalAuthority {
         &self,
         issuer: &dyn Signs,
         request: &LeafRequest<'_>,
+    ) -> Result<Certificate, AuthorityError> {
+        self.issue_kept(issuer, request, |_| Ok(()))
+    }
+
+    /// Issues a leaf for a key that `keep` puts into custody: before the leaf is recorded, so that nothing is ever
+    /// recorded whose key is lost. If it fails nothing is recorded.
+    ///
+    /// # Errors
+    /// As [`LocalAuthority::issue`], and if `keep` fails.
+    pub fn issue_kept(
+        &self,
+        issuer: &dyn Signs,
+        request: &LeafRequest<'_>,
+        keep: impl FnOnce(&Certificate) -> Result<(), SignsError>,
     ) -> Result<Certificate, AuthorityError> {
         let settings = self.settings()?;
         let issuing = rows::newest(&self.lock(), Profile::Issuing)?.ok_or(AuthorityError::NoAuthority)?;
@@ -273,8 +254,17 @@ impl LocalAuthority {
         let mut connection = self.lock();
         let transaction = rows::begin(&mut connection)?;
         rows::insert(&transaction, &certificate, &issuer, request.profile, &subject, request.now)?;
+        keep(&certificate).map_err(AuthorityError::Keeping)?;
         transaction.commit()?;
         Ok(certificate)
+    }
+
+    /// The fingerprints of the leaves that are neither revoked nor expired at `now`, sorted.
+    ///
+    /// # Errors
+    /// If the state cannot be read.
+    pub fn in_use(&self, now: i64) -> Result<Vec<String>, AuthorityError> {
+        rows::in_use(&self.lock(), now)
     }
 
     /// Everything that was ever issued, the newest first; with a subject only what was issued for it.
@@ -294,12 +284,12 @@ impl LocalAuthority {
     }
 
     /// The leaves to renew at `now`: the last ones of their profile and subject, not revoked, which expire
-    /// within seven days or have expired.
+    /// within seven days, or within the last third of a life of less than three weeks, or have expired.
     ///
     /// # Errors
     /// If the state cannot be read.
     pub fn due(&self, now: i64) -> Result<Vec<Issued>, AuthorityError> {
-        rows::due(&self.lock(), now + OVERLAP)
+        rows::due(&self.lock(), now, OVERLAP)
     }
 
     /// Revokes a certificate, leaf or issuing. Recorded when this returns; [`LocalAuthority::ocsp`] says so

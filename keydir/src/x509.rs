@@ -9,6 +9,8 @@ mod names;
 mod ocsp;
 pub(crate) mod oid;
 mod read;
+mod recent;
+mod revocation;
 mod usage;
 
 pub use anchors::AnchorSources;

@@ -396,6 +396,21 @@ fn trust_revocation_and_custody_decide_in_the_store() {
     store.set_capabilities(&bob.fingerprint(), true, true).unwrap();
     let found = ask(Purpose::Verify).found().unwrap();
     assert!(found.gcm() && found.oaep());
+    store.set_capabilities(&bob.fingerprint(), false, false).unwrap();
+    let serial = |serial| CertificateId::IssuerSerial { issuer: bob.issuer_der(), serial };
+    let raise =
+        |id: &CertificateId<'_>, gcm| store.raise_capabilities(&subject, Some(id), gcm, true).unwrap();
+    assert!(raise(&serial(b"another"), true).is_empty());
+    assert_eq!(raise(&serial(bob.serial()), false), [bob.fingerprint()]);
+    let elsewhere = Subject::address("carol@beta.example").unwrap();
+    assert!(store.raise_capabilities(&elsewhere, None, true, true).unwrap().is_empty());
+    let found = ask(Purpose::Encrypt).found().unwrap();
+    assert!(!found.gcm() && found.oaep(), "raised as far as it was announced");
+    assert_eq!(store.raise_capabilities(&subject, None, true, false).unwrap(), [bob.fingerprint()]);
+    assert!(store.raise_capabilities(&subject, None, true, true).unwrap().is_empty(), "nothing new");
+    assert!(store.raise_capabilities(&subject, None, false, false).unwrap().is_empty());
+    let found = ask(Purpose::Encrypt).found().unwrap();
+    assert!(found.gcm() && found.oaep(), "nothing is taken back");
     assert_eq!(found.record().scheme, Scheme::Smime);
     assert_eq!(why(ask(Purpose::Sign)), "no secret key in custody");
     for (trust, reason) in [(Trust::Held, "held for approval"), (Trust::Distrusted, "distrusted")] {

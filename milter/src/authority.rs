@@ -3,11 +3,12 @@
 
 pub mod config;
 pub mod http;
+mod renewal;
 pub mod tasks;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use keydir::{
     AuthorityError, AuthoritySettings, Certificate, Custody, Import, Issued, LeafRequest, LocalAuthority,
@@ -27,6 +28,8 @@ pub struct AuthorityRoom {
     /// What was issued and revoked.
     pub authority: LocalAuthority,
     keys: Arc<KeyRing>,
+    /// Held while something that was issued is not yet whole.
+    issuing: Mutex<()>,
 }
 
 /// Why the authority could not do what it was asked.
@@ -52,7 +55,7 @@ impl AuthorityRoom {
     /// # Errors
     /// The file cannot be opened.
     pub fn open(state: &Path, keys: Arc<KeyRing>) -> Result<Self, RoomError> {
-        Ok(Self { authority: LocalAuthority::open(&state.join(FILE))?, keys })
+        Ok(Self { authority: LocalAuthority::open(&state.join(FILE))?, keys, issuing: Mutex::default() })
     }
 
     /// Whether there may be an authority here.
@@ -110,7 +113,8 @@ impl AuthorityRoom {
         Ok(root)
     }
 
-    /// Issues a certificate for a new key, which goes into custody, and puts the certificate into the store.
+    /// Issues a certificate for a new key and puts it into the store. The key is in custody before the certificate
+    /// is recorded; what a crash after that keeps from the store, [`AuthorityRoom::complete`] puts there.
     ///
     /// # Errors
     /// The name is not one of ours, or anything fails.
@@ -125,13 +129,11 @@ impl AuthorityRoom {
         let key = generate_key(kind)?;
         let public_key = key.public_key_to_der().map_err(SignsError::new)?;
         let request = LeafRequest { profile, subject, name, public_key: &public_key, now };
-        let certificate = self.authority.issue(&self.issuer()?, &request)?;
-        let kept = self.keys.custody.put_smime(&certificate, &key);
-        if let Err(error) = kept {
-            // A certificate whose key is lost helps nobody.
-            self.authority.revoke(&certificate.fingerprint(), RevocationReason::Superseded, now)?;
-            return Err(error.into());
-        }
+        let keep = |certificate: &Certificate| {
+            self.keys.custody.put_smime(certificate, &key).map_err(SignsError::new)
+        };
+        let _issuing = self.issuing.lock().unwrap_or_else(PoisonError::into_inner);
+        let certificate = self.authority.issue_kept(&self.issuer()?, &request, keep)?;
         if profile.signs() || profile.encrypts() {
             self.store(&certificate, profile, subject, now)?;
         }
@@ -192,19 +194,6 @@ impl AuthorityRoom {
         Ok(issued)
     }
 
-    /// Whether a certificate that was issued can be used: its key is in custody, and it is in the store. After a
-    /// crash in the middle of [`AuthorityRoom::issue`] it may not be.
-    ///
-    /// # Errors
-    /// That cannot be told now.
-    pub fn keeps(&self, fingerprint: &str) -> Result<bool, RoomError> {
-        match self.keys.custody.get_smime(fingerprint) {
-            Ok(_) => Ok(self.keys.store.get(fingerprint)?.is_some()),
-            Err(CustodyError::Unknown(_)) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Makes a new revocation list of one of our authorities.
     ///
     /// # Errors
@@ -230,28 +219,6 @@ impl AuthorityRoom {
             }
         }
         failed.map_or(Ok(made), Err)
-    }
-
-    /// Renews the leaves that are due: each gets a new key; the old one stays in custody to decrypt. A key that
-    /// is not in custody is its holder's: who has it must ask for the next certificate.
-    ///
-    /// # Errors
-    /// One of them failed; those before it are renewed.
-    pub fn renew_due(&self, now: i64) -> Result<Vec<Certificate>, RoomError> {
-        let mut renewed = Vec::new();
-        let kept = self.keys.custody.list_all()?;
-        let ours = |issued: &Issued| kept.iter().any(|(fingerprint, _)| *fingerprint == issued.fingerprint);
-        for due in self.authority.due(now)?.into_iter().filter(ours) {
-            let kind = key_kind_of(due.profile);
-            let name = due.certificate.common_names().first().cloned();
-            let person = matches!(due.profile, Profile::User | Profile::UserSign | Profile::UserEncrypt);
-            let name = name.filter(|name| person && *name != due.subject);
-            // The mailbox as it is written in the certificate; what is recorded is in lower case.
-            let address = due.certificate.addresses().first().filter(|_| person);
-            let subject = address.unwrap_or(&due.subject);
-            renewed.push(self.issue(due.profile, subject, name.as_deref(), kind, now)?);
-        }
-        Ok(renewed)
     }
 
     /// Answers an OCSP request, with the key of the authority it asks about: former ones answer for what

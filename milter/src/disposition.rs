@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use mail::{Edit, Failure, Spill, milter_actions};
-use policy::{Direction, Facts, Plan, Scheme, Treatment, Verdict};
+use policy::{Direction, Facts, LayerKind, Plan, RecipientPlan, Scheme, Treatment, Verdict};
 
 use crate::changes::changes;
 use crate::facts::direction;
 use crate::judge::{Judgement, Stopped};
 use crate::keyring::chain;
 use crate::reply::{Answer, Refusal};
-use crate::telemetry::{Event, MessageEvent, Telemetry, verdict_name};
+use crate::telemetry::{Event, MessageEvent, Telemetry, Unprotected, verdict_name};
 use crate::transaction::Transaction;
 use crate::workshop::Form;
 
@@ -59,7 +59,7 @@ impl Disposition {
     /// From what judging gave.
     pub fn from_judged(transaction: &Transaction, judged: Result<Judgement, Box<Stopped>>) -> Self {
         match judged {
-            Ok(Judgement { facts, plan, forms, received }) => {
+            Ok(Judgement { facts, plan, forms, received, announced: _ }) => {
                 let outcome = match (&plan.verdict, Refusal::of_verdict(&plan.verdict)) {
                     (_, Some(refusal)) => Outcome::Refused(refusal),
                     (Verdict::Discard, None) => Outcome::Discard,
@@ -139,7 +139,8 @@ impl Disposition {
         }
     }
 
-    /// What was done, one word for each form: `pass`, `open`, `sign`, `encrypt`, `sign+encrypt`, `tls`, `sign+tls`.
+    /// What was done, one word for each form: `pass`, `open`, `sign`, `encrypt`, `sign+encrypt`, `tls`, `sign+tls`,
+    /// `open+encrypt`, `open+sign+encrypt`.
     pub fn action(&self) -> String {
         if self.forms.is_empty() {
             return "none".to_owned();
@@ -149,7 +150,10 @@ impl Disposition {
 
     /// The schemes of what arrived and of what was done, empty if none.
     pub fn scheme(&self) -> &'static str {
-        let arrived = self.facts.iter().flat_map(|facts| &facts.layers).map(|layer| layer.scheme);
+        let submitted = self.facts.iter().flat_map(|facts| &facts.submission);
+        let arrived = self.facts.iter().flat_map(|facts| &facts.layers);
+        let arrived = arrived.chain(submitted.flat_map(|submission| &submission.layers));
+        let arrived = arrived.map(|layer| layer.scheme);
         let done = self.forms.iter().flat_map(|form| {
             let Treatment { encrypt_to, sign_with, at_rest, .. } = &form.treatment;
             encrypt_to.iter().chain(sign_with).chain(at_rest).map(|key| match key.kind.scheme() {
@@ -165,6 +169,27 @@ impl Disposition {
             (false, true) => "smime",
             (false, false) => "",
         }
+    }
+
+    /// Recipients elsewhere to whom it leaves in clear because policy allows it. What its author encrypted is not
+    /// in clear.
+    fn unprotected(&self) -> Unprotected {
+        let mut found = Unprotected::default();
+        let leaves = matches!(self.outcome, Outcome::Pass | Outcome::Quarantine(_));
+        let (Some(facts), Some(plan), true) = (&self.facts, &self.plan, leaves) else { return found };
+        if facts.layers.iter().any(|layer| layer.kind == LayerKind::Encrypted && layer.part.is_none()) {
+            return found;
+        }
+        let open = |recipient: &&RecipientPlan| {
+            recipient.direction == Direction::Outbound && recipient.key.is_none()
+        };
+        for recipient in plan.recipients.iter().filter(open) {
+            match recipient.sign_with {
+                Some(_) => found.signed += 1,
+                None => found.unsigned += 1,
+            }
+        }
+        found
     }
 
     /// Writes the log line and counts.
@@ -189,6 +214,7 @@ impl Disposition {
             scheme: self.scheme(),
             verdict: self.verdict(),
             reason: refusal.as_deref(),
+            unprotected: self.unprotected(),
             took,
         }));
     }
@@ -228,6 +254,8 @@ impl Disposition {
 /// One word for what a treatment does.
 pub fn action_word(treatment: &Treatment) -> &'static str {
     match (!treatment.encrypt_to.is_empty(), treatment.sign_with.is_some(), treatment.opened) {
+        (true, true, _) if treatment.submission => "open+sign+encrypt",
+        (true, false, _) if treatment.submission => "open+encrypt",
         (true, true, _) => "sign+encrypt",
         (true, false, _) => "encrypt",
         (false, true, _) if treatment.enforced_tls => "sign+tls",

@@ -75,6 +75,7 @@ pub fn gather(
         signing_keys: signing,
         additional_keys: Vec::new(),
         unwrapped: false,
+        submission: None,
     }
 }
 
@@ -104,6 +105,7 @@ pub fn facts_at_rcpt(
         signing_keys: Vec::new(),
         additional_keys: Vec::new(),
         unwrapped: false,
+        submission: None,
     }
 }
 
@@ -112,7 +114,8 @@ fn originators(message: &Message) -> Vec<String> {
     message.from().iter().map(|mailbox| mailbox.address.to_string()).collect()
 }
 
-fn header_facts(message: &Message, wanted: &[String]) -> HeaderFacts {
+/// What rules can ask of a header section.
+pub fn header_facts(message: &Message, wanted: &[String]) -> HeaderFacts {
     let fields = message.header().fields().filter_map(|field| {
         let name = String::from_utf8_lossy(field.name()).to_lowercase();
         wanted.contains(&name).then(|| (name, field.text()))
@@ -121,7 +124,7 @@ fn header_facts(message: &Message, wanted: &[String]) -> HeaderFacts {
 }
 
 /// How the message is protected, by its structure.
-fn protection(recognised: &Recognised) -> Protection {
+pub fn protection(recognised: &Recognised) -> Protection {
     match recognised.protection {
         sealing::Protection::None => Protection::None,
         sealing::Protection::Signed => Protection::Signed,
@@ -148,6 +151,7 @@ pub fn layer_facts(layers: &[Layer]) -> Vec<LayerFacts> {
                 sealing::LayerState::Valid => LayerState::Valid,
                 sealing::LayerState::Invalid => LayerState::Invalid,
                 sealing::LayerState::WrongSigner => LayerState::WrongSigner,
+                sealing::LayerState::List => LayerState::List,
                 sealing::LayerState::UnknownSigner => LayerState::UnknownSigner,
                 sealing::LayerState::NoKey => LayerState::NoKey,
                 sealing::LayerState::Damaged => LayerState::Damaged,
@@ -156,6 +160,7 @@ pub fn layer_facts(layers: &[Layer]) -> Vec<LayerFacts> {
             signer: layer.signer.clone(),
             why: layer.why.clone(),
             malleable: layer.malleable,
+            part: layer.part.clone(),
         })
         .collect()
 }

@@ -1,5 +1,6 @@
 //! The path of one message, on one page: [`Gateway::handle`].
 
+use std::mem::take;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -122,17 +123,21 @@ impl Gateway {
         let Completed { config, transaction, lookups, stored } = completed;
         let lookups = wait_all(lookups, config.policy.wanted_kinds()).await;
         let returned = self.returned_copy(&transaction);
-        let judged = match (stored, &returned) {
+        let mut judged = match (stored, &returned) {
             (Err(failure), _) => Err(Box::new(Stopped { failure, facts: None, plan: None })),
             (Ok(()), Some(Ok(copy))) => return self.pass_copy(&config, &transaction, copy, started).await,
             // 2 open, 3 examine (no screening room yet), 4 facts, 5 decide, 6 seal
             (Ok(()), _) => self.judge(&config, &transaction, lookups, returned.is_some()).await,
         };
+        let announced = judged.as_mut().map(|judged| take(&mut judged.announced)).unwrap_or_default();
         let mut disposition = Disposition::from_judged(&transaction, judged);
         // 7 record: copies are on disk, then the record, and only then is there an answer
         if let Err(failure) = self.make_durable(&config, &transaction, &mut disposition, claim).await {
             disposition.fail(failure);
             self.record_refusal(&config, &transaction, &disposition).await;
+        } else if !announced.is_empty() {
+            let keys = self.keys.clone();
+            spawn_blocking(move || keys.learn(&announced));
         }
         self.announce(&transaction, &disposition, started.elapsed());
         disposition

@@ -1,19 +1,18 @@
 //! Steps 2 to 6 of the path: open, examine, gather facts, decide, seal. Nothing outside the message
 //! is changed, so `filter` and `explain` run exactly this.
 
-use std::sync::OnceLock;
-
 use mail::{Failure, Spill};
-use policy::{Direction, Facts, Plan};
-use sealing::{Opened, Recognised};
+use policy::{Direction, Facts, HeaderProtection, Plan, Protection, SubmissionFacts};
+use sealing::{Form, FormKind, Recognised};
 
+use crate::announced::{Announcement, announcements};
 use crate::config::Config;
-use crate::facts::{HEADER_MISMATCH, finding, gather, layer_facts};
+use crate::facts::{HEADER_MISMATCH, finding, gather, header_facts, layer_facts, protection};
 use crate::hashing::digest;
-use crate::keyring::{KeyRing, KeysAt, Lookup};
-use crate::results;
-use crate::transaction::Transaction;
-use crate::workshop::{Form, Workshop, storage};
+use crate::keyring::{Audience, KeyRing, KeysAt, Lookup, Noted};
+use crate::transaction::{Transaction, domain_of};
+use crate::workshop::{self, Unsealed, Workshop, storage};
+use crate::{results, submission};
 
 /// What was decided about a message, and the forms that came of it.
 #[derive(Debug)]
@@ -23,9 +22,11 @@ pub struct Judgement {
     /// The decision.
     pub plan: Plan,
     /// One form for each group of the plan; empty when the message goes nowhere.
-    pub forms: Vec<Form>,
+    pub forms: Vec<workshop::Form>,
     /// Digest of the message as received, if its body was. Made here, where it may take its time.
     pub received: Option<[u8; 32]>,
+    /// What the author's side announced in the message, to be learnt once it is recorded.
+    pub announced: Vec<Announcement>,
 }
 
 /// A failure, with the facts and the plan as far as they were known.
@@ -71,21 +72,15 @@ pub fn judge(
     }
     let mut lookups = lookups.to_vec();
     add_keys_of_policy(config, keys, &mut facts, &mut lookups);
-    let opened = match open(config, keys, transaction, recognised.as_ref(), &facts, &spill) {
-        Ok(opened) => opened,
+    let opening = Opening { config, keys, transaction, recognised: recognised.as_ref(), spill: &spill };
+    let (here, submission) = match opening.both(&facts) {
+        Ok(both) => both,
         Err(failure) => return Err(Box::new(Stopped { failure, facts: Some(facts), plan: None })),
     };
-    if let Some(opened) = &opened {
-        facts.layers = layer_facts(&opened.layers);
-        facts.unwrapped = opened.message.is_some();
-        if !opened.mismatches.is_empty() {
-            let names = opened.mismatches.join(", ");
-            facts
-                .findings
-                .push(finding(HEADER_MISMATCH, &format!("not as the sender protected it: {names}")));
-        }
-    }
+    opening.tell(here.as_ref(), submission.as_ref(), &mut facts);
     let plan = config.policy.decide(&facts);
+    let announced = here.as_ref().filter(|_| !facts.originating);
+    let announced = announced.map_or_else(Vec::new, |here| announcements(&here.opened.layers));
     let workshop = Workshop {
         config,
         keys,
@@ -94,7 +89,8 @@ pub fn judge(
         signing: &signing,
         facts: &facts,
         plan: &plan,
-        opened,
+        here,
+        submission,
         spill,
         now,
     };
@@ -103,7 +99,7 @@ pub fn judge(
         Ok((forms, received.map_err(storage)?))
     });
     match made {
-        Ok((forms, received)) => Ok(Judgement { facts, plan, forms, received }),
+        Ok((forms, received)) => Ok(Judgement { facts, plan, forms, received, announced }),
         Err(failure) => Err(Box::new(Stopped { failure, facts: Some(facts), plan: Some(plan) })),
     }
 }
@@ -146,33 +142,130 @@ fn signing_keys(config: &Config, keys: &KeyRing, transaction: &Transaction, now:
     }
 }
 
-fn open(
-    config: &Config,
-    keys: &KeyRing,
-    transaction: &Transaction,
-    recognised: Option<&Recognised>,
-    facts: &Facts,
-    spill: &Spill,
-) -> Result<Option<Opened>, Failure> {
-    let now = facts.now;
-    // A list's footer or a part of its own may stand around what is protected, so it is not the protection
-    // of the whole message that counts here.
-    if recognised.is_none_or(|recognised| recognised.forms.is_empty())
-        || !config.policy.opens(facts) && !config.policy.verifies(facts)
-    {
-        return Ok(None);
+/// Step 2: for whom the message is opened, and with whose keys.
+struct Opening<'o> {
+    config: &'o Config,
+    keys: &'o KeyRing,
+    transaction: &'o Transaction,
+    recognised: Option<&'o Recognised>,
+    spill: &'o Spill,
+}
+
+/// A submission, and whom it names.
+type Submission = (Unsealed, Noted);
+
+impl Opening<'_> {
+    /// The message as opened for recipients here, with their keys and their domains'; and as opened for recipients
+    /// outside, with the keys of its author's domain, if it is encrypted to one of them.
+    fn both(&self, facts: &Facts) -> Result<(Option<Unsealed>, Option<Submission>), Failure> {
+        let policy = &self.config.policy;
+        // A list's footer or a part of its own may stand around what is protected, so it is not the protection
+        // of the whole message that counts here.
+        if self.recognised.is_none_or(|recognised| recognised.forms.is_empty()) {
+            return Ok((None, None));
+        }
+        // What comes a second time was looked at before, and who sent it then is not known any more.
+        let submitted =
+            policy.opens_submission(facts) && self.may_be_encrypted() && !self.transaction.is_second_pass();
+        let outside = facts.from.first().filter(|_| submitted).map(|author| {
+            let there = facts.recipients.iter().filter(|to| to.direction == Direction::Outbound);
+            let there = there.map(|to| to.address.clone()).collect();
+            self.open(facts, vec![Audience::Domain(domain_of(author))], there)
+        });
+        let outside = outside.transpose()?;
+        let here = policy.opens(facts) || outside.is_none() && policy.verifies(facts);
+        let here = here.then(|| {
+            let ours = facts.recipients.iter().filter(|to| to.direction != Direction::Outbound);
+            let ours = ours.map(|to| Audience::Recipient(to.address.clone())).collect();
+            self.open(facts, ours, Vec::new())
+        });
+        let here = here.transpose()?.map(|(opened, _)| opened);
+        Ok(match outside {
+            Some((opened, noted)) if noted.us || opened.is_decrypted() => (here, Some((opened, noted))),
+            // It is not encrypted to us: it was verified only.
+            Some((verified, _)) => (here.or(Some(verified).filter(|_| policy.verifies(facts))), None),
+            None => (here, None),
+        })
     }
-    let ours = facts.recipients.iter().filter(|recipient| recipient.direction != Direction::Outbound);
-    let recipients = ours.map(|recipient| recipient.address.clone()).collect();
-    let revocation = config.smime.revocation;
-    let at = KeysAt { ring: keys, now, recipients, revocation, deadline: OnceLock::new() };
-    let both = sealing::Keys { openpgp: &at, smime: &at };
-    let opened = sealing::open(&transaction.message, both, now, spill, &sealing::Limits::default());
-    let outermost = recognised.and_then(|recognised| recognised.forms.first());
-    let scheme = match outermost.map(|form| form.kind.scheme()) {
-        Some(keydir::Scheme::Smime) => "smime",
-        _ => "openpgp",
-    };
-    keys.telemetry.sealing(scheme, "decrypt", opened.is_ok());
-    opened.map(Some).map_err(|error| Failure::temporary((7, 5), "cannot open the message now").because(error))
+
+    /// Whether the whole of it is encrypted, as far as that can be seen.
+    fn may_be_encrypted(&self) -> bool {
+        let opaque = |form: &Form| form.path.is_empty() && form.kind == FormKind::SmimeOpaque;
+        self.recognised.is_some_and(|recognised| match recognised.protection {
+            sealing::Protection::Encrypted | sealing::Protection::SignedAndEncrypted => true,
+            sealing::Protection::Signed => recognised.forms.iter().any(opaque),
+            sealing::Protection::None => false,
+        })
+    }
+
+    fn open(
+        &self,
+        facts: &Facts,
+        recipients: Vec<Audience>,
+        correspondents: Vec<String>,
+    ) -> Result<Submission, Failure> {
+        let now = facts.now;
+        let at = KeysAt::new(self.keys, now, recipients, correspondents, self.config.smime.revocation);
+        let both = sealing::Keys { openpgp: &at, smime: &at };
+        let (message, limits) = (&self.transaction.message, sealing::Limits::default());
+        let opened = sealing::open(message, both, now, self.spill, &limits);
+        let outermost = self.recognised.and_then(|recognised| recognised.forms.first());
+        let scheme = match outermost.map(|form| form.kind.scheme()) {
+            Some(keydir::Scheme::Smime) => "smime",
+            _ => "openpgp",
+        };
+        self.keys.telemetry.sealing(scheme, "decrypt", opened.is_ok());
+        // A domain's signature goes to another place than where the opened message ends (RFC 3183 section 5).
+        let unsealed = opened.and_then(|opened| {
+            let wanted = self.config.policy.verifies(facts);
+            let to_sign = wanted.then(|| sealing::to_sign(message, &opened, both, now, self.spill, &limits));
+            Ok(Unsealed { opened, to_sign: to_sign.transpose()? })
+        });
+        let failed = |error| Failure::temporary((7, 5), "cannot open the message now").because(error);
+        Ok((unsealed.map_err(failed)?, at.noted()))
+    }
+
+    /// Puts into the facts what opening found.
+    fn tell(&self, here: Option<&Unsealed>, submission: Option<&Submission>, facts: &mut Facts) {
+        if let Some(Unsealed { opened, .. }) = here {
+            facts.layers = layer_facts(&opened.layers);
+            facts.unwrapped = opened.message.is_some();
+        }
+        if let Some((unsealed, noted)) = submission {
+            facts.submission = Some(self.submission(unsealed, noted));
+            // Rules ask for what the author wrote.
+            if let Some(message) = &unsealed.opened.message {
+                facts.header = Some(header_facts(message, self.config.policy.wanted_fields()));
+            }
+        }
+        let mut names: Vec<&str> = Vec::new();
+        let all = here.into_iter().chain(submission.map(|(unsealed, _)| unsealed));
+        for name in all.flat_map(|unsealed| &unsealed.opened.mismatches) {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        if !names.is_empty() {
+            let detail = format!("not as the sender protected it: {}", names.join(", "));
+            facts.findings.push(finding(HEADER_MISMATCH, &detail));
+        }
+    }
+
+    fn submission(&self, unsealed: &Unsealed, noted: &Noted) -> SubmissionFacts {
+        let opened = &unsealed.opened;
+        let content = opened.message.as_ref().filter(|_| unsealed.is_decrypted());
+        let protection = content.map(|message| protection(&sealing::recognise(message)));
+        let signed = protection == Some(Protection::Signed);
+        let hidden =
+            content.map(|message| submission::hidden(&self.transaction.message, message)).unwrap_or_default();
+        let outside = opened.mismatches.iter().any(|name| name.eq_ignore_ascii_case("From"));
+        SubmissionFacts {
+            layers: layer_facts(&opened.layers),
+            content: protection,
+            readers: noted.readers.iter().flatten().cloned().collect(),
+            // Nothing can be added to what is signed, only around it.
+            hidden: if signed && hidden != HeaderProtection::Off { HeaderProtection::Strict } else { hidden },
+            other_author: outside || submission::is_foreign(&opened.layers, signed),
+        }
+    }
 }

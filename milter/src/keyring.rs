@@ -13,7 +13,7 @@ use policy::{AdditionalKeyFacts, KeyAnswer, KeyFacts, KeyKind, PasswordSource};
 use sealing::custody::Custody;
 use sealing::smime::RecipientId;
 
-pub use self::opening::KeysAt;
+pub use self::opening::{Audience, KeysAt, Noted};
 
 use crate::password;
 use crate::revocation::RevocationRoom;
@@ -132,7 +132,9 @@ impl KeyRing {
                 _ => self.custody.get(fingerprint).map(drop),
             };
             if let Err(error) = had {
-                facts.answer = KeyAnswer::CouldNotTell { why: chain(&error) };
+                let why = chain(&error);
+                tracing::warn!("a signing key cannot be used: {why}");
+                facts.answer = KeyAnswer::CouldNotTell { why };
             }
         }
         lookup
@@ -200,6 +202,7 @@ impl KeyRing {
             }
             Answer::CouldNotTell { why } => {
                 self.telemetry.lookup("could_not_tell");
+                tracing::warn!("cannot tell whether there is a certificate: {why}");
                 KeyAnswer::CouldNotTell { why }
             }
         };

@@ -3,6 +3,7 @@
 //! Start reading at [`gateway::Gateway::handle`], the path of one message.
 
 pub mod accounts;
+pub mod announced;
 pub mod authority;
 pub mod changes;
 pub mod clock;
@@ -40,6 +41,7 @@ pub mod smime_config;
 pub mod smtp;
 pub mod spool;
 pub mod subject;
+pub mod submission;
 pub mod telemetry;
 pub mod token;
 pub mod transaction;

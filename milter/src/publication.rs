@@ -3,6 +3,7 @@
 
 mod ca_files;
 pub mod config;
+mod endorsement;
 pub mod gate;
 mod log;
 mod submissions;
@@ -15,12 +16,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use keydir::{AliasSigner, PublicationError, Publisher, Summary};
-use keydir::{AuthorityError, Custody, Import, LocalAuthority, Origin, Trust};
+use keydir::{AuthorityError, Custody, Filter, Import, LocalAuthority, Scheme, StoreError, Subject, Trust};
 use sealing::custody::CustodyError;
 use sealing::openpgp::{Cert, add_user_id};
 
 pub use self::log::{LogKeys, LogTrouble};
 
+use self::endorsement::Endorsers;
 use self::log::Log;
 use crate::authority::{self, AuthorityRoom};
 use crate::config::Config;
@@ -28,6 +30,8 @@ use crate::exit::Exit;
 use crate::keyring::KeyRing;
 use crate::rooms;
 
+/// The mailboxes of a domain's authorities.
+const AUTHORITIES: [&str; 2] = ["domain-confidentiality-authority", "domain-signing-authority"];
 /// The file of what is published, in the publication directory.
 const PUBLICATION: &str = "publication.db";
 /// The directory of the key log in it.
@@ -54,6 +58,12 @@ pub enum RoomError {
     /// The local authority.
     #[error("the local authority failed")]
     Authority(#[from] AuthorityError),
+    /// The keys of our domains.
+    #[error("the keys of our domains cannot be had: {0}")]
+    Keys(String),
+    /// The certificate store.
+    #[error("the certificate store failed")]
+    Store(#[from] StoreError),
     /// A file that is told in the configuration.
     #[error("{0}")]
     File(String),
@@ -116,6 +126,13 @@ impl PublicationRoom {
         let Some(section) = &config.keydir else { return Ok(Summary::default()) };
         let mut rules = section.rules(&config.gateway.domains).map_err(RoomError::File)?;
         rules.alias_signer = Some(self.alias_signer(now));
+        self.bind_authorities(&config.gateway.domains, now)?;
+        if section.endorse {
+            let endorsers =
+                Endorsers::of(&self.keys, &config.gateway.domains, now).map_err(RoomError::Keys)?;
+            rules.endorsers = endorsers.certificates();
+            rules.endorser = endorsers.signer(now);
+        }
         let mut session = self.log.as_ref().map(|log| log.session(now));
         let summary = self.publisher().refresh(&self.keys.store, &rules, now, &mut |changes| {
             session.as_mut().map_or(Ok(()), |session| session.append(changes))
@@ -125,6 +142,35 @@ impl PublicationRoom {
         }
         self.write_ca(config)?;
         Ok(summary)
+    }
+
+    /// The certificate of a domain is found under the mailboxes of its authorities too (RFC 3183 section 3.1.1): that is
+    /// where other gateways look for it.
+    fn bind_authorities(&self, domains: &[String], now: i64) -> Result<(), RoomError> {
+        let store = &self.keys.store;
+        for domain in domains {
+            let Some(subject) = Subject::domain(domain) else { continue };
+            let named = AUTHORITIES.iter().filter_map(|name| Subject::address(&format!("{name}@{domain}")));
+            let named: Vec<Subject> = named.collect();
+            let filter =
+                Filter { subject: Some(subject), custody: Some(Custody::Local), ..Filter::default() };
+            for listed in store.list(&filter, now)? {
+                let record = listed.record;
+                let openpgp = record.scheme == Scheme::Openpgp && record.trust == Trust::Own;
+                if !openpgp || named.iter().all(|name| record.subjects.iter().any(|bound| bound.same(name))) {
+                    continue;
+                }
+                store.import(&Import {
+                    bytes: &record.bytes,
+                    subjects: Some(named.clone()),
+                    origin: record.origin,
+                    trust: record.trust,
+                    custody: record.custody,
+                    now,
+                })?;
+            }
+        }
+        Ok(())
     }
 
     fn write_ca(&self, config: &Config) -> Result<(), RoomError> {
@@ -138,7 +184,7 @@ impl PublicationRoom {
         ca_files::write(&authority, &self.directory.join(CA)).map_err(RoomError::File)
     }
 
-    /// Names aliases in certificates whose secret half we have, once: the named certificate is kept in the store.
+    /// Names aliases in certificates whose secret half we have.
     fn alias_signer(&self, now: i64) -> Arc<AliasSigner> {
         let keys = self.keys.clone();
         Arc::new(move |certificate: &Cert, alias: &str| {
@@ -147,18 +193,7 @@ impl PublicationRoom {
                 Err(CustodyError::Unknown(_)) => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
-            let named = add_user_id(&secret, certificate, alias, now)?;
-            let armored = keydir::armored(&named);
-            keys.store.import(&Import {
-                bytes: armored.as_bytes(),
-                // The alias is no mailbox of its own: nobody is bound by it.
-                subjects: Some(Vec::new()),
-                origin: Origin::Generated,
-                trust: Trust::Own,
-                custody: Custody::Local,
-                now,
-            })?;
-            Ok(Some(named))
+            Ok(Some(add_user_id(&secret, certificate, alias, now)?))
         })
     }
 

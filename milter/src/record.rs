@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use notary::{Detail, Entry};
-use policy::{Facts, Plan};
+use policy::{Facts, LayerFacts, Plan};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -67,12 +67,7 @@ fn public(config: &Config, transaction: &Transaction, disposition: &Disposition)
         _ => (250, "2.0.0"),
     };
     let direction = disposition.facts.as_ref().map(|facts| direction(facts).name());
-    let layers: Vec<Value> = disposition
-        .facts
-        .iter()
-        .flat_map(|facts| &facts.layers)
-        .map(|layer| json!({ "scheme": layer.scheme, "kind": layer.kind, "state": layer.state }))
-        .collect();
+    let layers: Vec<Value> = disposition.facts.iter().flat_map(|facts| &facts.layers).map(layer).collect();
     let forms: Vec<Value> = disposition
         .forms
         .iter()
@@ -85,6 +80,8 @@ fn public(config: &Config, transaction: &Transaction, disposition: &Disposition)
             })
         })
         .collect();
+    let submission = disposition.facts.iter().flat_map(|facts| &facts.submission);
+    let submission: Vec<Value> = submission.flat_map(|submission| &submission.layers).map(layer).collect();
     let public = json!({
         "direction": direction,
         "verdict": disposition.verdict(),
@@ -97,12 +94,17 @@ fn public(config: &Config, transaction: &Transaction, disposition: &Disposition)
         "authenticated": transaction.authenticated.is_some(),
         "tls": transaction.peer.tls_version,
         "layers": layers,
+        "submission": submission,
         "forms": forms,
     });
     match public {
         Value::Object(map) => map,
         _ => Map::new(),
     }
+}
+
+fn layer(layer: &LayerFacts) -> Value {
+    json!({ "scheme": layer.scheme, "kind": layer.kind, "state": layer.state })
 }
 
 /// Values the public leaf commits to, each under its own salt.

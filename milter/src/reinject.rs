@@ -37,6 +37,8 @@ pub struct Reinjector {
     pub bell: Arc<Notify>,
     /// What is left of copies that were answered for while the spool could not be changed.
     pub unsettled: Mutex<HashMap<String, Rest>>,
+    /// When the copies that wait were made, unix seconds, by their name.
+    pub made: Mutex<HashMap<String, i64>>,
 }
 
 /// What is left of a copy after the MTA answered for it.
@@ -131,13 +133,28 @@ impl Reinjector {
                 return Vec::new();
             }
         };
-        self.telemetry.spool_waiting(waiting.len());
+        self.telemetry.spool_waiting(waiting.len(), self.oldest(&waiting));
         let now = Instant::now();
         waiting
             .into_iter()
             .filter(|id| !busy.contains(id))
             .filter(|id| retries.get(id).is_none_or(|retry| retry.next <= now))
             .collect()
+    }
+
+    /// When the oldest copy was made. What is left of a copy is a new one, made when the first was: the names do not
+    /// tell.
+    fn oldest(&self, waiting: &[String]) -> Option<i64> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.retain(|id, _| waiting.binary_search(id).is_ok());
+        for id in waiting {
+            if !made.contains_key(id)
+                && let Ok(ticket) = self.spool.ticket(id)
+            {
+                made.insert(id.clone(), ticket.created);
+            }
+        }
+        made.values().min().copied()
     }
 
     /// Tries one copy; true if it must be tried again.

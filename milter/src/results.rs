@@ -96,7 +96,9 @@ fn signature_result(layer: &LayerFacts, from: Option<&String>) -> Option<String>
     let (result, reason) = match layer.state {
         LayerState::Valid => ("pass", None),
         LayerState::Invalid | LayerState::Damaged => ("fail", layer.why.as_deref()),
-        LayerState::WrongSigner => ("fail", Some("the signer is not the author")),
+        // It passed the tests and is not acceptable (RFC 7281 section 3.1).
+        LayerState::WrongSigner => ("policy", Some("the signer is not the author")),
+        LayerState::List => ("policy", Some("the signer is a mailing list")),
         LayerState::UnknownSigner => ("neutral", Some("the signer is unknown")),
         LayerState::Unsupported => ("neutral", Some("not supported")),
         LayerState::NoKey | LayerState::Opened => return None,
@@ -108,7 +110,7 @@ fn signature_result(layer: &LayerFacts, from: Option<&String>) -> Option<String>
     }
     if layer.state == LayerState::Valid {
         let property = match layer.scheme {
-            // RFC 7281 section 3.2.1.
+            // RFC 7281 section 3.2.2.
             Scheme::Smime => "body.smime-identifier",
             Scheme::Openpgp => "header.from",
         };
@@ -121,6 +123,9 @@ fn signature_result(layer: &LayerFacts, from: Option<&String>) -> Option<String>
                 Scheme::Openpgp => format!("\r\n\t openpgp.signer={}", pvalue(signer)),
             });
         }
+    }
+    if let Some(part) = layer.part.as_ref().filter(|_| layer.scheme == Scheme::Smime) {
+        text.push_str(&format!("\r\n\t body.smime-part={}", pvalue(part)));
     }
     Some(text)
 }
@@ -174,9 +179,11 @@ fn quoted(text: &str) -> String {
     text.chars().map(|c| if c.is_control() || c == '"' || c == '\\' { ' ' } else { c }).collect()
 }
 
-/// A value as token, or quoted when it is none.
+/// A value as token or address, or quoted when it is neither (RFC 8601 section 2.2).
 fn pvalue(text: &str) -> String {
-    let is_token = |c: char| c.is_ascii_alphanumeric() || "@.-_+=!#$%&'*/?^`{|}~:".contains(c);
+    let special = if text.contains('@') { "@=/?" } else { "" };
+    let is_token =
+        |c: char| c.is_ascii_alphanumeric() || ".-_+!#$%&'*^`{|}~".contains(c) || special.contains(c);
     if !text.is_empty() && text.chars().all(is_token) {
         text.to_owned()
     } else {
@@ -197,6 +204,7 @@ mod tests {
             signer: Some("AB12".to_owned()),
             why: None,
             malleable: false,
+            part: None,
         }
     }
 
@@ -222,7 +230,8 @@ mod tests {
         for (state, expected) in [
             (LayerState::Valid, "openpgp=pass header.from=a@alpha.example"),
             (LayerState::Invalid, "openpgp=fail"),
-            (LayerState::WrongSigner, "openpgp=fail reason=\"the signer is not the author\""),
+            (LayerState::WrongSigner, "openpgp=policy reason=\"the signer is not the author\""),
+            (LayerState::List, "openpgp=policy reason=\"the signer is a mailing list\""),
             (LayerState::UnknownSigner, "openpgp=neutral"),
         ] {
             let message = Message::parse(b"Subject: x\r\n\r\n");
@@ -231,6 +240,21 @@ mod tests {
             assert!(text.starts_with("Authentication-Results: mx.beta.example;\r\n\t"), "{text}");
             assert!(text.contains(expected), "{text}");
             assert_eq!(text.contains("pass"), state == LayerState::Valid);
+        }
+    }
+
+    #[test]
+    fn an_smime_result_names_the_part_that_holds_the_signature() {
+        for (state, part, expected) in [
+            (LayerState::Valid, "2", "(certificate AB12)\r\n\t body.smime-part=2"),
+            (LayerState::Invalid, "1/2", "smime=fail\r\n\t body.smime-part=\"1/2\"\r\n"),
+            (LayerState::WrongSigner, "1.2", "not the author\"\r\n\t body.smime-part=1.2\r\n"),
+        ] {
+            let part = Some(part.to_owned());
+            let layer = LayerFacts { scheme: Scheme::Smime, part, ..layer(LayerKind::Signed, state) };
+            let message = Message::parse(b"Subject: x\r\n\r\n");
+            let text = with(&message, &add(&[layer], "mx", &["a@alpha.example".to_owned()]));
+            assert!(text.contains(expected), "{text}");
         }
     }
 

@@ -95,6 +95,7 @@ async fn serve(config: Config, config_path: PathBuf) -> Result<(), Exit> {
     }
     let ready = Arc::new(AtomicBool::new(true));
     gateway.telemetry().reloaded(true, gateway.now());
+    gateway.telemetry().connections_limited(config.gateway.max_connections);
     gateway.telemetry().notary_opened(gateway.notary.counts().size, gateway.now());
     // Last of all listeners: whoever is told that we are ready finds the others open.
     if let Some(address) = config.gateway.metrics {
@@ -148,6 +149,7 @@ async fn look_after_authority(
     let room = AuthorityRoom::open(&config.gateway.state, gateway.keys().clone())
         .map_err(|error| Exit::unavailable("cannot open the local authority", error))?;
     let room = Arc::new(room);
+    authority::tasks::begin(gateway.clone(), room.clone()).await;
     tokio::spawn(authority::tasks::look_after(gateway.clone(), room.clone()));
     tokio::spawn(accounts::watch::watch(gateway.clone(), room.clone()));
     if let Some(address) = config.ca.listen {
@@ -199,6 +201,7 @@ fn reinjector(gateway: &Arc<Gateway>, target: String) -> Reinjector {
         telemetry: gateway.telemetry.clone(),
         bell: gateway.bell.clone(),
         unsettled: std::sync::Mutex::default(),
+        made: std::sync::Mutex::default(),
     }
 }
 

@@ -3,17 +3,17 @@
 use mail::{Edit, Failure, Message, Spill, apply};
 use policy::{
     ContentCipher, Direction, Facts, Group, KeyChoice, KeyKind, KeyTransport, Nesting, PasswordForm,
-    PasswordSource, Plan, Scheme, SignedForm, Treatment, Verdict,
+    PasswordSource, Plan, RsaSignature, Scheme, SignedForm, SubmissionFacts, Treatment, Verdict,
 };
 use sealing::smime::{self, SignatureType};
-use sealing::{Opened, openpgp};
+use sealing::{Opened, ToSign, openpgp};
 
 use crate::config::Config;
 use crate::hashing::digest;
-use crate::keyring::{Key, KeyRing, Lookup};
+use crate::keyring::{Key, KeyRing, Lookup, Noted};
 use crate::password::{self, Password};
 use crate::transaction::Transaction;
-use crate::{results, subject};
+use crate::{results, subject, submission};
 
 /// The message as one group of recipients gets it.
 #[derive(Debug)]
@@ -32,6 +32,22 @@ pub struct Form {
     pub digest: Option<[u8; 32]>,
 }
 
+/// A message without what protected it.
+#[derive(Debug)]
+pub struct Unsealed {
+    /// What opening gave.
+    pub opened: Opened,
+    /// What a domain's signature goes around by RFC 3183, where that was asked.
+    pub to_sign: Option<ToSign>,
+}
+
+impl Unsealed {
+    /// Whether anything was decrypted.
+    pub fn is_decrypted(&self) -> bool {
+        self.opened.layers.iter().any(|layer| layer.state == sealing::LayerState::Opened)
+    }
+}
+
 /// Makes the forms of one message.
 pub struct Workshop<'w> {
     /// What the administrator configured.
@@ -48,8 +64,10 @@ pub struct Workshop<'w> {
     pub facts: &'w Facts,
     /// The decision.
     pub plan: &'w Plan,
-    /// What opening gave.
-    pub opened: Option<Opened>,
+    /// What opening gave for recipients here; for those outside, what verifying gave.
+    pub here: Option<Unsealed>,
+    /// What opening a submission gave for recipients outside, see [`Treatment::submission`], and whom it names.
+    pub submission: Option<(Unsealed, Noted)>,
     /// Where bodies are kept.
     pub spill: Spill,
     /// Unix seconds.
@@ -70,8 +88,13 @@ impl Workshop<'_> {
 
     fn form(&self, group: &Group) -> Result<Form, Failure> {
         let treatment = &group.treatment;
-        let opened = self.opened.as_ref().filter(|_| treatment.opened).and_then(|o| o.message.as_ref());
+        let opened = self.unsealed(treatment).filter(|_| treatment.opened);
+        let opened = opened.and_then(|unsealed| unsealed.opened.message.as_ref());
+        if treatment.submission && (opened.is_none() || treatment.encrypt_to.is_empty()) {
+            return Err(Failure::temporary((7, 5), "what was opened on its way out cannot be sealed anew"));
+        }
         let base = opened.unwrap_or(&self.transaction.message);
+        let base = self.nested(treatment).and_then(|to_sign| to_sign.message.as_ref()).unwrap_or(base);
         let dressed = self.add_disclaimer(self.dress(base, group)?, treatment)?;
         let (sealed, password) = match self.password_source(group) {
             Some(source) => self.seal_with_password(&dressed, treatment, &source)?,
@@ -90,20 +113,45 @@ impl Workshop<'_> {
         })
     }
 
+    /// What the domain's signature goes around, if it is one of RFC 3183.
+    fn nested(&self, treatment: &Treatment) -> Option<&ToSign> {
+        let signs = treatment.sign_with.as_ref().is_some_and(|key| key.kind == KeyKind::DomainSmime);
+        let to_sign = self.unsealed(treatment).and_then(|unsealed| unsealed.to_sign.as_ref());
+        // What is encrypted once more, to our domain again, cannot be encrypted as it is.
+        to_sign
+            .filter(|to_sign| !(treatment.submission && to_sign.encrypted_inside))
+            .filter(|_| signs && treatment.style.nesting == Nesting::Rfc3183)
+    }
+
+    /// What opening gave for those who get this treatment.
+    fn unsealed(&self, treatment: &Treatment) -> Option<&Unsealed> {
+        match &self.submission {
+            Some((unsealed, _)) if treatment.submission => Some(unsealed),
+            _ if treatment.submission => None,
+            _ => self.here.as_ref(),
+        }
+    }
+
     /// Fields out and in: forged results, our results, triggers, the warning in the Subject.
     fn dress(&self, base: &Message, group: &Group) -> Result<Message, Failure> {
         let name = &self.config.gateway.name;
+        // Also among ourselves: what was decrypted must be known by that if it goes on to somebody outside.
+        let is_told = |index: &usize| {
+            self.facts.recipients.get(*index).is_some_and(|recipient| match recipient.direction {
+                Direction::Inbound => true,
+                Direction::Internal => group.treatment.opened,
+                Direction::Outbound => false,
+            })
+        };
+        let told = group.recipients.iter().any(is_told);
         let mut edits = if self.transaction.is_second_pass() {
             results::token_removal(base)
         } else {
-            results::forged(base, name, self.transaction.originating)
+            results::forged(base, name, self.transaction.originating && !told)
         };
-        let is_inbound = |index: &usize| {
-            self.facts.recipients.get(*index).is_some_and(|r| r.direction == Direction::Inbound)
-        };
-        if group.recipients.iter().any(is_inbound) {
+        if told {
             edits.extend(results::add(&self.facts.layers, name, &self.facts.from));
-            let mismatches = self.opened.as_ref().map(|opened| opened.mismatches.as_slice());
+            let mismatches = self.here.as_ref().map(|here| here.opened.mismatches.as_slice());
             edits.extend(results::tell_of_mismatches(mismatches.unwrap_or_default()));
         }
         if !group.treatment.encrypt_to.is_empty() {
@@ -208,7 +256,12 @@ impl Workshop<'_> {
         };
         let edits = openpgp::seal_with_password(message, &spec, &self.spill);
         self.keys.telemetry.sealing("openpgp", operation(treatment), edits.is_ok());
-        let sealed = apply(message, &edits.map_err(unprotected)?, &self.spill).map_err(storage)?;
+        let mut sealed = apply(message, &edits.map_err(unprotected)?, &self.spill).map_err(storage)?;
+        let hides = |submission: &SubmissionFacts| submission.hidden != policy::HeaderProtection::Off;
+        if treatment.submission && self.facts.submission.as_ref().is_some_and(hides) {
+            let edits = submission::conceal(&self.transaction.message, &sealed);
+            sealed = apply(&sealed, &edits, &self.spill).map_err(storage)?;
+        }
         Ok((sealed, generated.then_some(password)))
     }
 
@@ -294,6 +347,7 @@ impl Workshop<'_> {
                 Nesting::Rfc3183 if choice.kind == KeyKind::DomainSmime => smime::Nesting::Rfc3183,
                 Nesting::Rfc3183 | Nesting::Flat => smime::Nesting::Flat,
             },
+            pss: style.rsa == RsaSignature::Pss,
         });
         let cipher = if gcm { smime::ContentCipher::Aes256Gcm } else { smime::ContentCipher::Aes256Cbc };
         let spec = smime::Seal {
@@ -301,6 +355,7 @@ impl Workshop<'_> {
             cipher,
             signer,
             header: header_protection(style.header),
+            expansion: self.nested(treatment).and_then(|to_sign| to_sign.expansion.as_ref()),
             whole: extent == Extent::Whole,
             now: self.now,
         };
@@ -383,6 +438,7 @@ fn header_protection(header: policy::HeaderProtection) -> sealing::HeaderProtect
         policy::HeaderProtection::Signed => sealing::HeaderProtection::Clear,
         policy::HeaderProtection::Baseline => sealing::HeaderProtection::Baseline,
         policy::HeaderProtection::Shy => sealing::HeaderProtection::Shy,
+        policy::HeaderProtection::Strict => sealing::HeaderProtection::Strict,
     }
 }
 

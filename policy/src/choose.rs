@@ -5,11 +5,13 @@ use crate::facts::Facts;
 use crate::facts::KeyAnswer;
 use crate::facts::KeyFacts;
 use crate::facts::KeyKind;
+use crate::facts::LayerFacts;
 use crate::facts::LayerKind;
 use crate::facts::LayerState;
 use crate::facts::Protection;
 use crate::facts::RecipientFacts;
 use crate::facts::Scheme;
+use crate::facts::SubmissionFacts;
 use crate::plan::KeyChoice;
 use crate::settings::Encrypt;
 use crate::settings::Sign;
@@ -127,6 +129,7 @@ pub(crate) fn signature(
     own_author: bool,
     order: &[KeyKind],
     facts: &Facts,
+    layers: &[LayerFacts],
     direction: Direction,
     protection: Protection,
     encryption: &Encryption,
@@ -142,7 +145,7 @@ pub(crate) fn signature(
         return Signature::NotOurAuthor;
     }
     // A domain may sign around what its author signed, if that holds (RFC 3183 section 3).
-    let around = protection == Protection::Signed && nesting == Nesting::Rfc3183 && all_valid(facts);
+    let around = protection == Protection::Signed && nesting == Nesting::Rfc3183 && all_valid(layers);
     if protection != Protection::None && !around {
         return Signature::Already;
     }
@@ -170,10 +173,11 @@ pub(crate) fn signature(
     }
 }
 
-/// Whether there are signatures, and every one was verified and is the author's.
-fn all_valid(facts: &Facts) -> bool {
-    let mut signed = facts.layers.iter().filter(|layer| layer.kind == LayerKind::Signed).peekable();
-    signed.peek().is_some() && signed.all(|layer| layer.state == LayerState::Valid)
+/// Whether there are signatures, and every one was verified and is the author's, or a mailing list's around it.
+fn all_valid(layers: &[LayerFacts]) -> bool {
+    let mut signed = layers.iter().filter(|layer| layer.kind == LayerKind::Signed).peekable();
+    let verified = [LayerState::Valid, LayerState::List];
+    signed.peek().is_some() && signed.all(|layer| verified.contains(&layer.state))
 }
 
 /// Whether a recipient gets the opened form: only here, where we opened something, never outside.
@@ -181,6 +185,27 @@ pub(crate) fn opens(open: bool, facts: &Facts, direction: Direction) -> bool {
     let opened = |kind, state| kind == LayerKind::Encrypted && state == LayerState::Opened;
     open && direction != Direction::Outbound
         && (facts.unwrapped || facts.layers.iter().any(|layer| opened(layer.kind, layer.state)))
+}
+
+/// What must be opened and sealed anew for a recipient outside: the submission of one of ours, unless he can open it
+/// himself.
+pub(crate) fn submission<'f>(
+    open: bool,
+    own_author: bool,
+    facts: &'f Facts,
+    recipient: &RecipientFacts,
+) -> Option<&'f SubmissionFacts> {
+    let ours = open && own_author && facts.originating && recipient.direction == Direction::Outbound;
+    let submission = facts.submission.as_ref().filter(|_| ours)?;
+    (!submission.readers.contains(&recipient.address)).then_some(submission)
+}
+
+/// The layers that count for a recipient.
+pub(crate) fn layers(facts: &Facts, direction: Direction) -> &[LayerFacts] {
+    match &facts.submission {
+        Some(submission) if direction == Direction::Outbound => &submission.layers,
+        _ => &facts.layers,
+    }
 }
 
 /// How the form that a recipient gets is protected before we seal it. What is not known yet counts as not

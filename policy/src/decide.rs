@@ -5,11 +5,14 @@ use crate::choose::Encryption;
 use crate::choose::Signature;
 use crate::facts::Direction;
 use crate::facts::Facts;
+use crate::facts::KeyKind;
 use crate::facts::LayerFacts;
 use crate::facts::LayerKind;
 use crate::facts::LayerState;
 use crate::facts::OPENED_BEFORE;
+use crate::facts::Protection;
 use crate::facts::RecipientFacts;
+use crate::facts::SubmissionFacts;
 use crate::group::Form;
 use crate::group::group;
 use crate::plan::Plan;
@@ -20,6 +23,7 @@ use crate::reason::reason;
 use crate::refusal;
 use crate::refusal::Refusal;
 use crate::rule::RuleVerdict;
+use crate::settings::Encrypt;
 use crate::settings::Reaction;
 use crate::settings::Sourced;
 use crate::settle::Settled;
@@ -32,6 +36,8 @@ pub(crate) struct Ruling<'p> {
     pub(crate) signature: Signature,
     pub(crate) at_rest: Encryption,
     pub(crate) form: Form,
+    /// It is a submission to our own domain, and the recipient can open it himself.
+    pub(crate) reads: bool,
     pub(crate) reactions: Vec<(Trouble, Sourced<Reaction>)>,
     refusals: Vec<Refusal>,
 }
@@ -108,7 +114,7 @@ pub(crate) fn decide(policy: &Policy, facts: &Facts) -> Plan {
 }
 
 /// Whether the message has exactly one author, in a domain of ours.
-fn has_own_author(policy: &Policy, facts: &Facts) -> bool {
+pub(crate) fn has_own_author(policy: &Policy, facts: &Facts) -> bool {
     match facts.from.as_slice() {
         [author] if !facts.author_in_doubt => {
             author.rsplit_once('@').is_some_and(|(_, domain)| policy.is_own(&domain.to_lowercase()))
@@ -118,15 +124,26 @@ fn has_own_author(policy: &Policy, facts: &Facts) -> bool {
 }
 
 fn rule_on<'p>(policy: &'p Policy, facts: &Facts, recipient: &RecipientFacts) -> Ruling<'p> {
-    let settled = settle(policy, facts, recipient);
-    let direction = recipient.direction;
+    let mut settled = settle(policy, facts, recipient);
+    let (direction, own) = (recipient.direction, has_own_author(policy, facts));
+    let open = settled.open_submissions.value && policy.encrypts();
+    let submission = choose::submission(open, own, facts, recipient);
+    if let Some(submission) = submission {
+        must_leave_encrypted(&mut settled, submission);
+    }
     let opened = choose::opens(settled.open.value, facts, direction);
-    let protection = choose::protection(facts, opened);
+    let protection = match submission {
+        Some(submission) => submission.content.unwrap_or(Protection::None),
+        None => choose::protection(facts, opened),
+    };
     let order = &settled.keys.value;
-    let encryption = choose::encryption(settled.encrypt.value, order, recipient, protection);
-    let (sign, own) = (settled.sign.value, has_own_author(policy, facts));
-    let nesting = settled.style.nesting;
-    let signature = choose::signature(sign, own, order, facts, direction, protection, &encryption, nesting);
+    // What is opened on its way out is not protected by what was around it.
+    let closed = if submission.is_some() { Protection::None } else { protection };
+    let encryption = choose::encryption(settled.encrypt.value, order, recipient, closed);
+    let (sign, nesting) = (settled.sign.value, settled.style.nesting);
+    let layers = choose::layers(facts, direction);
+    let signature =
+        choose::signature(sign, own, order, facts, layers, direction, protection, &encryption, nesting);
     let at_rest = match &encryption {
         // What stays encrypted, or is encrypted to the user by a rule, is no plaintext.
         Encryption::Already | Encryption::To(..) => Encryption::Never,
@@ -138,54 +155,77 @@ fn rule_on<'p>(policy: &'p Policy, facts: &Facts, recipient: &RecipientFacts) ->
         _ => None,
     };
     let additional = choose::additional(&settled.additional_keys.value, scheme, facts);
-    let encrypt = match &encryption {
-        Encryption::To(key, aead) => Some((key.clone(), *aead)),
-        _ => None,
-    };
-    let road = match &encryption {
-        Encryption::OnTheRoad(road) => Some(road.clone()),
-        _ => None,
-    };
-    let sign = match &signature {
-        Signature::With(key) => Some(key.clone()),
-        _ => None,
-    };
-    let opened_before = facts.findings.iter().any(|finding| finding.id == OPENED_BEFORE);
-    let reactions = reactions(facts, direction, &settled);
-    let refused = reactions.iter().filter(|(_, reaction)| reaction.value == Reaction::Reject);
-    let mut refusals: Vec<Refusal> = refused.map(|(trouble, _)| refusal_of(*trouble, facts)).collect();
-    refusals.extend(refusal::of_encryption(settled.encrypt.value, &encryption, &recipient.address));
-    if opened_before && direction == Direction::Outbound && !protection.is_encrypted() {
-        refusals.extend(refusal::of_opened(&encryption, &recipient.address));
-    }
-    refusals.extend(refusal::of_signature(&signature, originator(facts)));
-    refusals.extend(refusal::of_at_rest(settled.at_rest.value, &at_rest, &recipient.address));
-    if let Err(subject) = &additional {
-        refusals.push(refusal::of_additional(subject));
-    }
+    let goes_out = direction == Direction::Outbound;
     let form = Form {
-        encrypt,
-        sign,
-        road,
-        opened,
-        additional: additional.unwrap_or_default(),
+        encrypt: match &encryption {
+            Encryption::To(key, aead) => Some((key.clone(), *aead)),
+            _ => None,
+        },
+        sign: match &signature {
+            Signature::With(key) => Some(key.clone()),
+            _ => None,
+        },
+        road: match &encryption {
+            Encryption::OnTheRoad(road) => Some(road.clone()),
+            _ => None,
+        },
+        opened: opened || submission.is_some(),
+        submission: submission.is_some(),
+        additional: additional.clone().unwrap_or_default(),
         at_rest: match &at_rest {
             Encryption::To(key, _) => Some(key.clone()),
             _ => None,
         },
-        disclaimer: settled
-            .disclaimer
-            .clone()
-            .filter(|_| direction == Direction::Outbound && facts.originating && own),
+        disclaimer: settled.disclaimer.clone().filter(|_| goes_out && facts.originating && own),
         style: settled.style,
     };
-    Ruling { settled, encryption, signature, at_rest, form, reactions, refusals }
+    let theirs = facts.submission.as_ref().map(|submission| &submission.readers);
+    let reads = goes_out && theirs.is_some_and(|readers| readers.contains(&recipient.address));
+    let reactions = reactions(facts, direction, &settled);
+    let refusals = Vec::new();
+    let mut ruling = Ruling { settled, encryption, signature, at_rest, form, reads, reactions, refusals };
+    ruling.refusals = refusals_of(&ruling, facts, recipient, submission, protection.is_encrypted());
+    ruling.refusals.extend(additional.err().map(|subject| refusal::of_additional(&subject)));
+    ruling
+}
+
+/// Why a message cannot go on for one recipient; the first counts. `closed`: it is encrypted already.
+fn refusals_of(
+    ruling: &Ruling<'_>,
+    facts: &Facts,
+    recipient: &RecipientFacts,
+    submission: Option<&SubmissionFacts>,
+    closed: bool,
+) -> Vec<Refusal> {
+    let (settled, encryption, address) = (&ruling.settled, &ruling.encryption, &recipient.address);
+    let layers = choose::layers(facts, recipient.direction);
+    let refused = ruling.reactions.iter().filter(|(_, reaction)| reaction.value == Reaction::Reject);
+    let mut refusals: Vec<Refusal> = refused.map(|(trouble, _)| refusal_of(*trouble, layers)).collect();
+    refusals
+        .extend(submission.and_then(|submission| refusal::of_submission(submission, encryption, address)));
+    refusals.extend(refusal::of_encryption(settled.encrypt.value, encryption, address));
+    let opened_before = facts.findings.iter().any(|finding| finding.id == OPENED_BEFORE);
+    if opened_before && recipient.direction == Direction::Outbound && !closed {
+        refusals.extend(refusal::of_opened(encryption, address));
+    }
+    refusals.extend(refusal::of_signature(&ruling.signature, originator(facts)));
+    refusals.extend(refusal::of_at_rest(settled.at_rest.value, &ruling.at_rest, address));
+    refusals
+}
+
+/// What was opened on its way out is encrypted whatever the settings say, and hides of its header what was hidden. On a
+/// road that is only authenticated it would be closed, but at its end open.
+fn must_leave_encrypted(settled: &mut Settled<'_>, submission: &SubmissionFacts) {
+    let from = format!("having opened it on its way out ({})", settled.open_submissions.from);
+    settled.encrypt = Sourced::new(Encrypt::Required, from);
+    settled.keys.value.retain(|kind| *kind != KeyKind::EnforcedTls);
+    settled.style.header = settled.style.header.max(submission.hidden);
 }
 
 /// The refusal for a trouble. Who signed is told what is wrong with the signature; a stranger is not.
-fn refusal_of(trouble: Trouble, facts: &Facts) -> Refusal {
+fn refusal_of(trouble: Trouble, layers: &[LayerFacts]) -> Refusal {
     let refusal = trouble.refusal();
-    let broken = facts.layers.iter().find(|layer| is_broken_signature(layer));
+    let broken = layers.iter().find(|layer| is_broken_signature(layer));
     match broken.and_then(|layer| layer.why.as_deref()) {
         Some(why) if trouble == Trouble::OwnSignature => {
             Refusal::permanent(refusal.code, &format!("{}: {why}", refusal.text))
@@ -194,9 +234,9 @@ fn refusal_of(trouble: Trouble, facts: &Facts) -> Refusal {
     }
 }
 
-/// A signature that does not hold, or of which that cannot be told.
+/// A signature that does not hold, or of which that cannot be told. A mailing list signs for itself.
 fn is_broken_signature(layer: &LayerFacts) -> bool {
-    layer.kind == LayerKind::Signed && layer.state != LayerState::Valid
+    layer.kind == LayerKind::Signed && !matches!(layer.state, LayerState::Valid | LayerState::List)
 }
 
 /// The originator as the sender of a refusal knows itself.
@@ -211,7 +251,8 @@ fn reactions(
     settled: &Settled<'_>,
 ) -> Vec<(Trouble, Sourced<Reaction>)> {
     if direction == Direction::Outbound {
-        let broken = facts.originating && facts.layers.iter().any(is_broken_signature);
+        let layers = choose::layers(facts, direction);
+        let broken = facts.originating && layers.iter().any(is_broken_signature);
         return Vec::from_iter(broken.then(|| (Trouble::OwnSignature, settled.own_signatures.clone())));
     }
     if !settled.open.value {

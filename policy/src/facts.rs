@@ -8,6 +8,8 @@ use std::net::IpAddr;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::style::HeaderProtection;
+
 /// Everything that a decision may depend on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
@@ -48,6 +50,26 @@ pub struct Facts {
     /// an empty layer (RFC 3183 section 3.1.1).
     #[serde(default)]
     pub unwrapped: bool,
+    /// One of ours encrypted the message to the key of our own domain, for the gateway to seal it anew for recipients
+    /// outside (RFC 3183 section 4, case b); `None` for every other message, and where no setting opens those.
+    #[serde(default)]
+    pub submission: Option<SubmissionFacts>,
+}
+
+/// What opening a message gave that one of ours encrypted to our own domain. It counts for recipients outside only; for
+/// those here [`Facts::layers`] does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmissionFacts {
+    /// The layers that were found with the keys of our domain, outermost first.
+    pub layers: Vec<LayerFacts>,
+    /// How the content is protected by itself; `None`: it could not be opened.
+    pub content: Option<Protection>,
+    /// The recipients outside who can open it themselves: it is encrypted to a key of theirs, too.
+    pub readers: Vec<String>,
+    /// How much of the header section was hidden; the new form hides at least as much.
+    pub hidden: HeaderProtection,
+    /// What is protected inside names another author than the From field outside, or somebody else signed it.
+    pub other_author: bool,
 }
 
 /// What is known about the keys of one subject that may read along.
@@ -188,6 +210,9 @@ pub struct LayerFacts {
     /// section 6): without a valid signature inside it may say anything.
     #[serde(default)]
     pub malleable: bool,
+    /// The part that holds it, as RFC 7281 section 3.2.1 names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
 }
 
 /// A standard for protecting messages.
@@ -222,6 +247,8 @@ pub enum LayerState {
     Invalid,
     /// The signature verifies, but its signer is not the author of the message.
     WrongSigner,
+    /// The signature verifies, and its signer is a mailing list that sent the message on (RFC 2634 section 4).
+    List,
     /// There is no certificate to verify the signature with.
     UnknownSigner,
     /// It is encrypted, and not to a key of ours.

@@ -75,6 +75,7 @@ pub(crate) fn message(recipients: Vec<RecipientFacts>) -> Facts {
         ],
         additional_keys: Vec::new(),
         unwrapped: false,
+        submission: None,
     }
 }
 
@@ -132,5 +133,5 @@ pub(crate) fn could_not_tell(kind: KeyKind) -> KeyFacts {
 
 /// An OpenPGP layer.
 pub(crate) fn layer(kind: LayerKind, state: LayerState) -> LayerFacts {
-    LayerFacts { scheme: Scheme::Openpgp, kind, state, signer: None, why: None, malleable: false }
+    LayerFacts { scheme: Scheme::Openpgp, kind, state, signer: None, why: None, malleable: false, part: None }
 }

@@ -17,6 +17,8 @@ pub(crate) struct Form {
     /// What authenticates the road, where that is the protection.
     pub(crate) road: Option<KeyChoice>,
     pub(crate) opened: bool,
+    /// What is opened is a submission, see [`Treatment::submission`].
+    pub(crate) submission: bool,
     /// Keys that read along, and whether they announce AEAD.
     pub(crate) additional: Vec<(KeyChoice, bool)>,
     /// The key for the mailbox at rest.
@@ -40,6 +42,7 @@ struct Common<'f> {
     sealed: Option<(Option<Scheme>, bool)>,
     sign: Option<&'f KeyChoice>,
     opened: bool,
+    submission: bool,
     additional: &'f [(KeyChoice, bool)],
     /// Two mailboxes at rest never share a message: each is for its own user alone.
     at_rest: Option<(usize, &'f KeyChoice)>,
@@ -66,6 +69,7 @@ pub(crate) fn group(recipients: &[RecipientFacts], forms: &[Form]) -> Vec<Group>
                 let treatment = Treatment {
                     sign_with: form.sign.clone(),
                     opened: form.opened,
+                    submission: form.submission,
                     at_rest: form.at_rest.clone(),
                     disclaimer: form.disclaimer.clone(),
                     style: form.style,
@@ -91,6 +95,7 @@ fn common<'f>(index: usize, recipient: &RecipientFacts, form: &'f Form) -> Commo
         sealed: form.encrypt.as_ref().map(|(key, _)| (key.kind.scheme(), form.aead())),
         sign: form.sign.as_ref(),
         opened: form.opened,
+        submission: form.submission,
         additional: &form.additional,
         at_rest: form.at_rest.as_ref().map(|key| (index, key)),
         disclaimer: form.disclaimer.as_deref(),

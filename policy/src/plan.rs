@@ -85,8 +85,12 @@ pub struct Treatment {
     pub enforced_tls: bool,
     /// The group gets the decrypted content of a message that arrived encrypted and was opened. When this is
     /// false it gets the content as it arrived; outbound recipients always do, or a forward would
-    /// publish what was encrypted to us.
+    /// publish what was encrypted to us, unless `submission` says otherwise.
     pub opened: bool,
+    /// What is opened is the submission of one of ours, encrypted to our own domain, and it is sealed anew for
+    /// recipients outside: `encrypt_to` is never empty then.
+    #[serde(default)]
+    pub submission: bool,
     /// Keys among `encrypt_to` that policy adds so that somebody else can read along; always in the record and in
     /// the result.
     #[serde(default)]

@@ -11,6 +11,7 @@ use crate::decide;
 use crate::facts::Direction;
 use crate::facts::Facts;
 use crate::facts::KeyKind;
+use crate::facts::Protection;
 use crate::facts::RecipientFacts;
 use crate::plan::Plan;
 use crate::plan::RcptDecision;
@@ -101,7 +102,8 @@ impl Policy {
     /// Decides what happens to a message.
     ///
     /// Total, pure and deterministic. A message that was decrypted here ([`OPENED_BEFORE`](crate::OPENED_BEFORE))
-    /// goes outside encrypted or not at all. A message whose facts are not complete (the header section or the size is
+    /// goes outside encrypted or not at all, and so does what is opened on its way out
+    /// ([`SubmissionFacts`](crate::SubmissionFacts)), whatever the settings say. A message whose facts are not complete (the header section or the size is
     /// missing although a rule asks for it) is refused for now.
     pub fn decide(&self, facts: &Facts) -> Plan {
         decide::decide(self, facts)
@@ -223,6 +225,23 @@ impl Policy {
         here.into_iter().any(|recipient| inherited(self, facts, recipient).open.value)
     }
 
+    /// Whether the message shall be opened for recipients outside with the keys of its author's domain: one of ours may
+    /// have encrypted it to his own gateway (RFC 3183 section 4, case b).
+    ///
+    /// Who gets the opened form is told by [`crate::Treatment::submission`].
+    pub fn opens_submission(&self, facts: &Facts) -> bool {
+        let asks = |recipient: &RecipientFacts| {
+            self.encrypts()
+                && recipient.direction == Direction::Outbound
+                && inherited(self, facts, recipient).open_submissions.value
+        };
+        facts.originating
+            && decide::has_own_author(self, facts)
+            // An opaque signature does not show whether something encrypted is inside.
+            && facts.protection.is_some_and(|protection| protection != Protection::None)
+            && facts.recipients.iter().any(asks)
+    }
+
     /// Lower-case names of the header fields that rules match, sorted; [`crate::HeaderFacts::fields`] must have
     /// them. The Subject is always needed.
     pub fn wanted_fields(&self) -> &[String] {
@@ -260,11 +279,12 @@ impl Policy {
         &self.rules
     }
 
-    /// Whether any recipient of any message can be encrypted for.
-    fn encrypts(&self) -> bool {
+    /// Whether any recipient of any message can be encrypted for. What was opened on its way out must be.
+    pub(crate) fn encrypts(&self) -> bool {
         let some = |encrypt: Option<Encrypt>| encrypt.is_some_and(|encrypt| encrypt != Encrypt::Never);
         self.scopes.gateway.encrypt.is_none()
             || self.scopes.all().any(|scope| some(scope.encrypt))
+            || self.scopes.all().any(|scope| scope.open_submissions == Some(true))
             || self.rules.iter().any(|rule| some(rule.sets.encrypt))
     }
 }

@@ -12,6 +12,7 @@ use crate::Encrypt;
 use crate::Facts;
 use crate::Finding;
 use crate::HeaderFacts;
+use crate::HeaderProtection;
 use crate::KeyAnswer;
 use crate::KeyFacts;
 use crate::KeyKind;
@@ -25,6 +26,7 @@ use crate::Protection;
 use crate::RcptDecision;
 use crate::RecipientFacts;
 use crate::Scheme;
+use crate::SubmissionFacts;
 use crate::Verdict;
 use crate::fixtures::read;
 use crate::fixtures::read_with_relay;
@@ -40,18 +42,21 @@ const ADDRESSES: [&str; 5] = [
 const DIRECTIONS: [Direction; 3] = [Direction::Inbound, Direction::Outbound, Direction::Internal];
 const PROTECTIONS: [Protection; 4] =
     [Protection::None, Protection::Signed, Protection::Encrypted, Protection::SignedAndEncrypted];
-const STATES: [LayerState; 8] = [
+const STATES: [LayerState; 9] = [
     LayerState::Opened,
     LayerState::Valid,
     LayerState::Invalid,
     LayerState::WrongSigner,
+    LayerState::List,
     LayerState::UnknownSigner,
     LayerState::NoKey,
     LayerState::Damaged,
     LayerState::Unsupported,
 ];
 
-const SETTINGS: [&str; 26] = [
+const SETTINGS: [&str; 29] = [
+    "open_submissions = false",
+    "open_submissions = true",
     "encrypt = 'never'",
     "encrypt = 'opportunistic'",
     "encrypt = 'required'",
@@ -76,6 +81,7 @@ const SETTINGS: [&str; 26] = [
     "disclaimer = 'short'",
     "password = 'file:/etc/secret'",
     "domain_signature = 'rfc3183'",
+    "smime_rsa_signature = 'pss'",
     "open = false",
     "open = true",
 ];
@@ -196,6 +202,7 @@ fn layers() -> impl Strategy<Value = Vec<LayerFacts>> {
         signer: None,
         why: None,
         malleable,
+        part: None,
     });
     vec(layer, 0..3)
 }
@@ -204,6 +211,20 @@ fn header() -> impl Strategy<Value = HeaderFacts> {
     let fields = prop_oneof![Just(Vec::new()), Just(vec![("x-secret".to_owned(), "yes".to_owned())])];
     (select(vec!["", "Lunch", "Re: [C] offer"]), fields)
         .prop_map(|(subject, fields)| HeaderFacts { subject: subject.to_owned(), fields })
+}
+
+prop_compose! {
+    /// A submission to our own domain.
+    fn submission()(
+        layers in layers(),
+        content in option::weighted(0.9, select(PROTECTIONS.to_vec())),
+        readers in vec(select(ADDRESSES.to_vec()), 0..2),
+        hidden in select(HeaderProtection::CHOICES.iter().map(|(_, level)| *level).collect::<Vec<_>>()),
+        other_author in prop::bool::weighted(0.1),
+    ) -> SubmissionFacts {
+        let readers = readers.into_iter().map(str::to_owned).collect();
+        SubmissionFacts { layers, content, readers, hidden, other_author }
+    }
 }
 
 prop_compose! {
@@ -221,6 +242,7 @@ prop_compose! {
         finding in option::of(select(vec!["iban", OPENED_BEFORE])),
         signing_keys in keys(),
         additional in option::of(keys()),
+        submission in option::of(submission()),
     ) -> Facts {
         Facts {
             now,
@@ -242,6 +264,7 @@ prop_compose! {
                 .into_iter()
                 .collect(),
             unwrapped: false,
+            submission,
         }
     }
 }
@@ -360,11 +383,29 @@ proptest! {
     }
 
     #[test]
+    fn what_is_opened_on_its_way_out_is_ours_and_leaves_encrypted(policy in policies(), facts in facts()) {
+        let plan = policy.decide(&facts);
+        for (index, recipient) in facts.recipients.iter().enumerate() {
+            let Some(treatment) = treatment_of(&plan, index).filter(|treatment| treatment.submission) else {
+                continue;
+            };
+            let submission = facts.submission.as_ref().unwrap();
+            prop_assert!(facts.originating && facts.from.len() == 1 && !facts.author_in_doubt);
+            prop_assert!(recipient.direction == Direction::Outbound && treatment.opened);
+            prop_assert!(!treatment.encrypt_to.is_empty() && !treatment.enforced_tls);
+            prop_assert!(!submission.readers.contains(&recipient.address) && !submission.other_author);
+            prop_assert!(submission.content.is_some_and(|content| !content.is_encrypted()));
+            prop_assert!(treatment.style.header >= submission.hidden);
+        }
+    }
+
+    #[test]
     fn the_opened_form_never_leaves(policy in policies(), facts in facts()) {
         let plan = policy.decide(&facts);
         for (index, recipient) in facts.recipients.iter().enumerate() {
             if recipient.direction == Direction::Outbound {
-                prop_assert!(treatment_of(&plan, index).is_none_or(|treatment| !treatment.opened));
+                let leaves = |treatment: &crate::Treatment| treatment.opened && !treatment.submission;
+                prop_assert!(!treatment_of(&plan, index).is_some_and(leaves));
             }
         }
     }
@@ -388,7 +429,8 @@ proptest! {
         prop_assert!(!signed || facts.originating && !facts.author_in_doubt);
         let outbound = facts.recipients.iter().all(|r| r.direction == Direction::Outbound);
         let protected = facts.protection.is_some_and(|protection| protection != Protection::None);
-        prop_assert!(!(signed && outbound && protected));
+        let bare = |submission: &SubmissionFacts| submission.content == Some(Protection::None);
+        prop_assert!(!(signed && outbound && protected) || facts.submission.as_ref().is_some_and(bare));
     }
 
     #[test]

@@ -32,7 +32,15 @@ pub(crate) fn reason(ruling: &Ruling<'_>) -> String {
     if let Some(name) = &ruling.form.disclaimer {
         sentences.push(format!("Gets the disclaimer {name}."));
     }
-    if ruling.form.opened {
+    if ruling.form.submission {
+        let from = &ruling.settled.open_submissions.from;
+        sentences.push(format!(
+            "It is encrypted to our own domain, so it is opened on its way out: {from} says open_submissions. \
+             What was opened leaves encrypted or not at all."
+        ));
+    } else if ruling.reads {
+        sentences.push("It is encrypted to a key of the recipient, too, so it is left as it is.".to_owned());
+    } else if ruling.form.opened {
         sentences.push(format!("Gets the decrypted content: {} says open.", ruling.settled.open.from));
     }
     for (trouble, reaction) in &ruling.reactions {

@@ -3,6 +3,8 @@
 use crate::choose;
 use crate::choose::Encryption;
 use crate::choose::Signature;
+use crate::facts::Protection;
+use crate::facts::SubmissionFacts;
 use crate::settings::Encrypt;
 
 /// A text longer than this does not fit one reply line (RFC 5321 section 4.5.3.1.5).
@@ -81,6 +83,37 @@ pub(crate) fn of_opened(outcome: &Encryption, recipient: &str) -> Option<Refusal
             Some(Refusal::permanent("5.7.1", &text))
         }
         Encryption::Already | Encryption::To(..) | Encryption::CouldNotTell(_) => None,
+    }
+}
+
+/// What cannot be sealed anew, of that which one of ours encrypted to our own domain. It leaves encrypted or not at all.
+pub(crate) fn of_submission(
+    submission: &SubmissionFacts,
+    outcome: &Encryption,
+    recipient: &str,
+) -> Option<Refusal> {
+    if submission.content.is_none() {
+        return Some(Refusal::permanent("5.7.5", "it is encrypted to the gateway and cannot be decrypted"));
+    }
+    if submission.other_author {
+        // Else whoever gets hold of what was encrypted to our domain could have it sealed to himself.
+        let text = "what is encrypted to the gateway was written by somebody else than the author in From";
+        return Some(Refusal::permanent("5.7.7", text));
+    }
+    if submission.content.is_some_and(Protection::is_encrypted) {
+        let text = "inside of what is encrypted to the gateway is more that it cannot decrypt";
+        return Some(Refusal::permanent("5.7.5", text));
+    }
+    match outcome {
+        Encryption::NoKey(why) => {
+            let lack = choose::lack_in_words(why);
+            let why = if why.is_empty() { "no kind of key is allowed".to_owned() } else { why.join("; ") };
+            let text = format!(
+                "it was encrypted to the gateway, which cannot encrypt it for {recipient}: {lack} ({why})"
+            );
+            Some(Refusal::permanent("5.7.1", &text))
+        }
+        _ => None,
     }
 }
 

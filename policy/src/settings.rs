@@ -154,6 +154,7 @@ pub(crate) struct ScopeSettings {
     pub(crate) unauthenticated: Option<Reaction>,
     pub(crate) own_signatures: Option<Reaction>,
     pub(crate) open: Option<bool>,
+    pub(crate) open_submissions: Option<bool>,
     pub(crate) at_rest: Option<Encrypt>,
     pub(crate) additional_keys: Option<Vec<String>>,
     pub(crate) disclaimer: Option<String>,
@@ -173,6 +174,7 @@ impl ScopeSettings {
             unauthenticated: section.take_choice("unauthenticated", &Reaction::CHOICES).map(|v| v.value),
             own_signatures: section.take_choice("own_signatures", &Reaction::CHOICES).map(|v| v.value),
             open: section.take_boolean("open").map(|v| v.value),
+            open_submissions: section.take_boolean("open_submissions").map(|v| v.value),
             at_rest: section.take_choice("at_rest", &Encrypt::CHOICES).map(|v| v.value),
             additional_keys: take_additional_keys(section),
             disclaimer: section.take_string("disclaimer").map(|v| v.value),
@@ -264,6 +266,7 @@ pub(crate) struct Inherited {
     pub(crate) unauthenticated: Sourced<Reaction>,
     pub(crate) own_signatures: Sourced<Reaction>,
     pub(crate) open: Sourced<bool>,
+    pub(crate) open_submissions: Sourced<bool>,
     pub(crate) at_rest: Sourced<Encrypt>,
     pub(crate) additional_keys: Sourced<Vec<String>>,
     pub(crate) disclaimer: Option<String>,
@@ -283,6 +286,7 @@ impl Inherited {
             unauthenticated: Sourced::new(Reaction::Tag, FROM),
             own_signatures: Sourced::new(Reaction::default(), FROM),
             open: Sourced::new(true, FROM),
+            open_submissions: Sourced::new(true, FROM),
             at_rest: Sourced::new(Encrypt::Never, FROM),
             additional_keys: Sourced::new(Vec::new(), FROM),
             disclaimer: None,
@@ -301,6 +305,7 @@ impl Inherited {
         self.unauthenticated.overlay(scope.unauthenticated.as_ref(), from);
         self.own_signatures.overlay(scope.own_signatures.as_ref(), from);
         self.open.overlay(scope.open.as_ref(), from);
+        self.open_submissions.overlay(scope.open_submissions.as_ref(), from);
         self.at_rest.overlay(scope.at_rest.as_ref(), from);
         self.additional_keys.overlay(scope.additional_keys.as_ref(), from);
         if let Some(disclaimer) = &scope.disclaimer {

@@ -26,6 +26,7 @@ pub(crate) struct Settled<'p> {
     pub(crate) unauthenticated: Sourced<Reaction>,
     pub(crate) own_signatures: Sourced<Reaction>,
     pub(crate) open: Sourced<bool>,
+    pub(crate) open_submissions: Sourced<bool>,
     pub(crate) at_rest: Sourced<Encrypt>,
     pub(crate) additional_keys: Sourced<Vec<String>>,
     pub(crate) disclaimer: Option<String>,
@@ -68,6 +69,7 @@ pub(crate) fn settle<'p>(policy: &'p Policy, facts: &Facts, recipient: &Recipien
         unauthenticated: first(&fired, |rule| rule.sets.unauthenticated).unwrap_or(inherited.unauthenticated),
         own_signatures: first(&fired, |rule| rule.sets.own_signatures).unwrap_or(inherited.own_signatures),
         open: inherited.open,
+        open_submissions: inherited.open_submissions,
         at_rest: inherited.at_rest,
         additional_keys: inherited.additional_keys,
         disclaimer: match first(&fired, |rule| rule.sets.disclaimer.clone()) {

@@ -62,6 +62,16 @@ choice! {
 }
 
 choice! {
+    /// How RSA keys sign S/MIME mail.
+    RsaSignature, Pkcs1 {
+        /// RSASSA-PKCS1-v1_5, which every client verifies.
+        Pkcs1 = "pkcs1",
+        /// RSASSA-PSS with SHA-256 (RFC 4056).
+        Pss = "pss",
+    }
+}
+
+choice! {
     /// How domain signatures are nested (RFC 3183).
     Nesting, Flat {
         /// The signature stands directly over the message, as ordinary clients show it.
@@ -83,6 +93,9 @@ choice! {
         Baseline = "baseline",
         /// Also display names and the time zone are hidden: `hcp_shy`, RFC 9788 section 3.2.2.
         Shy = "shy",
+        /// Everything is hidden that transport does not need: outside stand the address in From, Date, Message-ID and
+        /// `[...]`. Also for mail that its author signed.
+        Strict = "strict",
     }
 }
 
@@ -106,6 +119,8 @@ pub struct Style {
     pub cipher: ContentCipher,
     /// `smime_key_transport`.
     pub transport: KeyTransport,
+    /// `smime_rsa_signature`.
+    pub rsa: RsaSignature,
     /// `domain_signature`.
     pub nesting: Nesting,
     /// `protect_header`.
@@ -120,6 +135,7 @@ pub(crate) struct StyleChanges {
     signed: Option<SignedForm>,
     cipher: Option<ContentCipher>,
     transport: Option<KeyTransport>,
+    rsa: Option<RsaSignature>,
     nesting: Option<Nesting>,
     header: Option<HeaderProtection>,
     password: Option<PasswordForm>,
@@ -131,6 +147,7 @@ impl StyleChanges {
             signed: section.take_choice("smime_signature", SignedForm::CHOICES).map(|v| v.value),
             cipher: section.take_choice("smime_cipher", ContentCipher::CHOICES).map(|v| v.value),
             transport: section.take_choice("smime_key_transport", KeyTransport::CHOICES).map(|v| v.value),
+            rsa: section.take_choice("smime_rsa_signature", RsaSignature::CHOICES).map(|v| v.value),
             nesting: section.take_choice("domain_signature", Nesting::CHOICES).map(|v| v.value),
             header: section.take_choice("protect_header", HeaderProtection::CHOICES).map(|v| v.value),
             password: section.take_choice("password_form", PasswordForm::CHOICES).map(|v| v.value),
@@ -147,6 +164,7 @@ impl StyleChanges {
         put(self.signed, &mut style.signed);
         put(self.cipher, &mut style.cipher);
         put(self.transport, &mut style.transport);
+        put(self.rsa, &mut style.rsa);
         put(self.nesting, &mut style.nesting);
         put(self.header, &mut style.header);
         put(self.password, &mut style.password);

@@ -35,6 +35,8 @@ pub use envelope::encrypted_len;
 pub use secret_key::SecretKey;
 pub use secret_key::SecretKeyError;
 pub use signed::Capabilities;
+pub use signed::Expansion;
+pub use signed::ListExpansion;
 pub use signed::OpaqueSigned;
 pub use signed::SignError;
 pub use signed::SignatureType;

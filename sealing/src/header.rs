@@ -36,8 +36,12 @@ pub enum HeaderProtection {
     /// If the message is encrypted, outside the Subject is `[...]` and there are no Comments and Keywords:
     /// `hcp_baseline`, RFC 9788 section 3.2.1.
     Baseline,
-    /// Outside there are also no display names and no time zone: `hcp_shy`, RFC 9788 section 3.2.2.
+    /// Outside there are also no display names and no time zone: `hcp_shy`, RFC 9788 section 3.2.2, in Sender and
+    /// Reply-To as well.
     Shy,
+    /// Outside there is nothing but the address in From, Date, Message-ID and `[...]` as the Subject. Also mail that
+    /// its author signed is protected like this, in the header around what is signed.
+    Strict,
 }
 
 /// What is to be protected of a message, and the edits that leave outside what may stand there. `signed`: its
@@ -55,19 +59,15 @@ pub(crate) fn payload(
     }
     match how {
         HeaderProtection::Off => Ok((Payload::entity(message), Vec::new())),
+        HeaderProtection::Strict if signed && encrypted => Ok(encrypted_payload(message, message, how)),
         _ if signed => Ok((Payload::entity(message), Vec::new())),
-        how if encrypted => encrypted_payload(message, how, spill),
+        how if encrypted => Ok(encrypted_payload(message, &legacy_display::add(message, how, spill)?, how)),
         _ => Ok((signed_payload(message), Vec::new())),
     }
 }
 
-/// RFC 9788 section 5.2.1 for a message that is encrypted.
-fn encrypted_payload(
-    message: &Message,
-    how: HeaderProtection,
-    spill: &Spill,
-) -> io::Result<(Payload, Vec<Edit>)> {
-    let shown = legacy_display::add(message, how, spill)?;
+/// RFC 9788 section 5.2.1 for a message that is encrypted. `shown` is the message with what legacy software shows.
+fn encrypted_payload(message: &Message, shown: &Message, how: HeaderProtection) -> (Payload, Vec<Edit>) {
     let (mut inner, mut told, mut edits) = (Vec::new(), Vec::new(), Vec::new());
     for (index, field) in message.header().fields().enumerate().filter(|(_, field)| is_protected(field)) {
         let value = tidy(field.raw_value());
@@ -84,9 +84,9 @@ fn encrypted_payload(
         }
     }
     inner.append(&mut told);
-    inner.extend(content_fields(&shown, "cipher"));
+    inner.extend(content_fields(shown, "cipher"));
     let entity = Message::from_milter(inner, shown.body().clone());
-    Ok((Payload::with_header(entity), edits))
+    (Payload::with_header(entity), edits)
 }
 
 /// RFC 9788 section 5.2.1 for a message that is only signed: nothing is hidden.

@@ -29,12 +29,15 @@ mod transfer;
 
 pub use header::HeaderProtection;
 pub use open::Keys;
+pub use open::ToSign;
 pub use open::open;
+pub use open::to_sign;
 pub use recognise::Form;
 pub use recognise::FormKind;
 pub use recognise::Protection;
 pub use recognise::Recognised;
 pub use recognise::recognise;
+pub use result::Announced;
 pub use result::Binding;
 pub use result::Layer;
 pub use result::LayerKind;

@@ -30,9 +30,16 @@ use crate::splice;
 use crate::splice::ContentField;
 
 pub(crate) mod entity;
+mod section;
+mod to_sign;
+
 use crate::openpgp::text;
 
+pub use to_sign::ToSign;
+pub use to_sign::to_sign;
+
 use entity::Inner;
+use section::Sections;
 
 /// Where the keys for opening a message come from.
 #[derive(Clone, Copy)]
@@ -79,12 +86,15 @@ pub fn open(
         let opened = layers.iter().any(|layer: &Layer| layer.state == LayerState::Opened);
         let (mut new, inner) = step(&found, opened, &questions)?;
         session.compare(&found, &new, inner.as_ref());
+        let part = session.sections.of(&current, &found, limits);
+        new.iter_mut().for_each(|layer| layer.part.clone_from(&part));
         session.decrypted |= new.iter().any(|layer| layer.state == LayerState::Opened);
         layers.append(&mut new);
         match inner.filter(|inner| !inner.stays) {
             None => session.done.push((found.path, found.kind)),
             Some(inner) => {
                 session.put(&current, &found, inner, spill)?;
+                session.sections.opened(&found.replaced_path, part);
                 drop(found);
                 current = mail::apply(message, &session.edits(), spill)?;
             }
@@ -197,6 +207,7 @@ struct Session<'m> {
     mismatches: Vec<String>,
     /// Forms that were looked at and stay.
     done: Vec<(Vec<usize>, FormKind)>,
+    sections: Sections,
 }
 
 impl<'m> Session<'m> {
@@ -209,6 +220,7 @@ impl<'m> Session<'m> {
             protected: None,
             mismatches: Vec::new(),
             done: Vec::new(),
+            sections: Sections::default(),
         }
     }
 

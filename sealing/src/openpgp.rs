@@ -10,6 +10,7 @@ pub mod armor;
 mod container;
 pub(crate) mod decrypt;
 mod encrypt;
+mod endorse;
 mod generate;
 pub(crate) mod inline;
 pub(crate) mod keys;
@@ -27,6 +28,9 @@ pub(crate) mod verify;
 
 pub use crate::result::Binding;
 pub use crate::result::Limits;
+pub use endorse::EndorseError;
+pub use endorse::endorse;
+pub use endorse::trust_domain;
 pub use generate::GenerateError;
 pub use generate::GenerateOptions;
 pub use generate::KeySuite;

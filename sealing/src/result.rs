@@ -5,6 +5,9 @@ use std::fmt;
 use keydir::Scheme;
 use mail::Message;
 
+use crate::cms::Capabilities;
+use crate::cms::RecipientId;
+
 /// For whom a certificate may speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binding {
@@ -30,6 +33,9 @@ pub enum LayerState {
     Damaged,
     /// Signature that does not hold: altered content, a key that was expired or revoked, a weak digest.
     Invalid,
+    /// Signature that holds, by a trusted certificate of a mailing list agent that expanded the message (RFC 2634
+    /// section 4). It says nothing about the only address in From.
+    List,
     /// Encrypted to keys that are not ours.
     NoKey,
     /// Decrypted, and its integrity was checked.
@@ -64,11 +70,25 @@ pub struct Layer {
     pub signed_at: Option<i64>,
     /// Fingerprint of our certificate that opened the layer.
     pub decrypted_with: Option<String>,
+    /// What a valid signer announced in the signature.
+    pub announced: Option<Announced>,
+    /// The part of the message that holds the layer, as RFC 7281 section 3.2.1 names it: `2`, or `1/2` inside of
+    /// what was opened.
+    pub part: Option<String>,
     /// The reason for a state that is neither `Opened` nor `Valid`, in plain words.
     pub why: Option<String>,
     /// The layer was opened, but its encryption does not show whether anybody changed the content: CBC
     /// (RFC 8551 section 6, known as EFAIL). Only a valid signature inside does.
     pub malleable: bool,
+}
+
+/// What a signer of S/MIME says to be able to read, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announced {
+    /// What he can read beyond what everybody can (RFC 8551 section 2.5.2).
+    pub capabilities: Capabilities,
+    /// The certificate to encrypt to (RFC 8551 section 2.5.3); `None`: any of his.
+    pub certificate: Option<RecipientId>,
 }
 
 impl Layer {
@@ -87,9 +107,16 @@ impl Layer {
             binding: None,
             signed_at: None,
             decrypted_with: None,
+            announced: None,
+            part: None,
             why: None,
             malleable: false,
         }
+    }
+
+    /// A signature that holds, by a trusted certificate, of somebody who may stand around the message.
+    pub(crate) fn is_believed(&self) -> bool {
+        self.kind == LayerKind::Signed && matches!(self.state, LayerState::Valid | LayerState::List)
     }
 
     pub(crate) fn because(mut self, why: impl Into<String>) -> Layer {
@@ -103,6 +130,7 @@ impl fmt::Display for LayerState {
         f.write_str(match self {
             LayerState::Damaged => "damaged",
             LayerState::Invalid => "invalid",
+            LayerState::List => "mailing list",
             LayerState::NoKey => "no key",
             LayerState::Opened => "opened",
             LayerState::UnknownSigner => "unknown signer",

@@ -5,11 +5,14 @@
 
 mod domain;
 mod keys;
+mod naming;
 mod seal;
 pub(crate) mod step;
 mod trust;
 
+pub use crate::cms::Capabilities;
 pub use crate::cms::ContentCipher;
+pub use crate::cms::Expansion;
 pub use crate::cms::KeyTransport;
 pub use crate::cms::RecipientId;
 pub use crate::cms::SecretKey;

@@ -20,6 +20,8 @@ mod header;
 mod hostile;
 #[path = "openpgp/password.rs"]
 mod password;
+#[path = "openpgp/protected_headers.rs"]
+mod protected_headers;
 #[path = "openpgp/rfc9580.rs"]
 mod rfc9580;
 #[path = "openpgp/round_trip.rs"]

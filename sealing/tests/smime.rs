@@ -10,6 +10,8 @@
     reason = "a failed assumption is a failed test"
 )]
 
+#[path = "cms_signed/forge.rs"]
+mod forge;
 #[path = "support/mod.rs"]
 mod support;
 #[path = "smime/world.rs"]
@@ -19,6 +21,8 @@ mod world;
 mod domain;
 #[path = "smime/gpgsm.rs"]
 mod gpgsm;
+#[path = "smime/lists.rs"]
+mod lists;
 #[path = "smime/matrix.rs"]
 mod matrix;
 #[path = "smime/nested.rs"]

@@ -86,12 +86,14 @@ impl World {
             signature_type: None,
             form: way.form,
             nesting: way.nesting,
+            pss: false,
         };
         let spec = Seal {
             recipients: if way.encrypted { &to } else { &[] },
             cipher: way.cipher,
             signer: Some(signer),
             header: HeaderProtection::Baseline,
+            expansion: None,
             whole: false,
             now: now(),
         };

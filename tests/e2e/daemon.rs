@@ -285,7 +285,13 @@ fn metrics_are_clean_start_at_zero_and_name_nobody() {
     assert_eq!(code, 200);
     let checked = tests::run(Command::new("promtool").args(["check", "metrics"]), text.as_bytes());
     assert_eq!((checked.code, checked.stderr.as_str()), (0, ""), "{}", checked.text());
-    let moving = ["gatepost_build_info", "_timestamp_seconds", RELOAD, "gatepost_notary_tree_size"];
+    let moving = [
+        "gatepost_build_info",
+        "_timestamp_seconds",
+        RELOAD,
+        "gatepost_notary_tree_size",
+        "_connections_max",
+    ];
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (series, value) = line.rsplit_once(' ').unwrap();
         assert!(value == "0" || moving.iter().any(|name| series.contains(name)), "{line}");
@@ -316,6 +322,8 @@ fn metrics_are_clean_start_at_zero_and_name_nobody() {
         "gatepost_sealing_operations_total{operation=\"sign+encrypt\",result=\"success\",scheme=\"openpgp\"}";
     assert_eq!(metric(sealed), 1.0);
     assert_eq!(metric("gatepost_milter_connections"), 1.0);
+    assert_eq!(metric("gatepost_milter_connections_max"), 1000.0);
+    assert_eq!(metric("gatepost_milter_unprotected_recipients_total{signed=\"no\"}"), 0.0);
     assert_eq!(gatepost.get("/nothing").unwrap().0, 404);
 }
 

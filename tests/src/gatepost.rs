@@ -314,6 +314,16 @@ impl Gatepost {
         run(&mut self.gatepost(words), input)
     }
 
+    /// Runs the same as the argument of another command, such as strace(1) with its options.
+    #[track_caller]
+    pub fn command_under(&self, wrapper: &[String], words: &[&str]) -> Ran {
+        let gatepost = self.gatepost(words);
+        let mut command = Command::new(&wrapper[0]);
+        command.args(&wrapper[1..]).arg(gatepost.get_program()).args(gatepost.get_args());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        run(&mut command, b"")
+    }
+
     /// Generates a key: `words` are the arguments after `keys generate`, such as `["--domain", "…"]`.
     #[track_caller]
     pub fn generate(&self, words: &[&str]) {

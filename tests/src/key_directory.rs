@@ -33,6 +33,8 @@ pub struct KeyDirectory {
     store: Store,
     rules: PublicationRules,
     daemon: Option<Daemon>,
+    /// The directory that the sidecar reads.
+    place: PathBuf,
     dir: TempDir,
 }
 
@@ -54,17 +56,26 @@ impl KeyDirectory {
         let dir = directory("keydir");
         std::fs::create_dir(dir.path().join("publication")).unwrap();
         std::fs::create_dir(dir.path().join("publication/submissions")).unwrap();
-        let directory = Self { store: Store::open_in_memory().unwrap(), rules, daemon: None, dir };
+        let place = dir.path().join("publication");
+        let directory = Self { store: Store::open_in_memory().unwrap(), rules, daemon: None, place, dir };
         directory.refresh();
         directory
+    }
+
+    /// What a gateway publishes.
+    pub fn of(place: &Path) -> Self {
+        let store = Store::open_in_memory().unwrap();
+        let dir = directory("keydir");
+        Self { store, rules: PublicationRules::default(), daemon: None, place: place.to_owned(), dir }
     }
 
     /// A directory in which a gateway is to publish.
     pub fn unpublished() -> Self {
         let dir = directory("keydir");
-        std::fs::create_dir(dir.path().join("publication")).unwrap();
+        let place = dir.path().join("publication");
+        std::fs::create_dir(&place).unwrap();
         let rules = PublicationRules::default();
-        Self { store: Store::open_in_memory().unwrap(), rules, daemon: None, dir }
+        Self { store: Store::open_in_memory().unwrap(), rules, daemon: None, place, dir }
     }
 
     /// Publishes OpenPGP certificates, armored or binary, as our own.
@@ -104,7 +115,7 @@ impl KeyDirectory {
 
     /// The directory that the sidecar reads.
     pub fn publication(&self) -> PathBuf {
-        self.dir.path().join("publication")
+        self.place.clone()
     }
 
     /// A directory for the test's own files.

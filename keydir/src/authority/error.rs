@@ -56,6 +56,9 @@ pub enum AuthorityError {
         /// The value given.
         value: String,
     },
+    /// The key of a new certificate could not be kept; nothing was issued.
+    #[error("the new key cannot be put into custody")]
+    Keeping(#[source] SignsError),
     /// The key given signs for another certificate.
     #[error("the key given is not the key of {0}")]
     KeyMismatch(String),

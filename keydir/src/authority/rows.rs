@@ -186,17 +186,29 @@ pub(super) fn revoked(connection: &Connection, issuer: &str) -> Result<Vec<Issue
     select(connection, sql, params![issuer])
 }
 
-/// The last leaf of each profile and subject, if it expires before `until`.
-pub(super) fn due(connection: &Connection, until: i64) -> Result<Vec<Issued>, AuthorityError> {
+/// The fingerprints of the leaves that are neither revoked nor expired at `now`, sorted.
+pub(super) fn in_use(connection: &Connection, now: i64) -> Result<Vec<String>, AuthorityError> {
+    let sql = "SELECT fingerprint FROM certificate
+               WHERE revoked IS NULL AND not_after >= ?1 AND profile NOT IN ('root', 'issuing')
+               ORDER BY fingerprint";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_map([now], |row| row.get(0))?;
+    Ok(found.collect::<Result<Vec<String>, rusqlite::Error>>()?)
+}
+
+/// The last leaf of each profile and subject, if no more than `overlap` seconds of its life are left at `now`, or
+/// a third of it when that is less: a short life must not be over before it began.
+pub(super) fn due(connection: &Connection, now: i64, overlap: i64) -> Result<Vec<Issued>, AuthorityError> {
     let sql = "SELECT * FROM certificate AS last
-               WHERE revoked IS NULL AND not_after <= ?1 AND profile NOT IN ('root', 'issuing')
+               WHERE revoked IS NULL AND not_after - ?1 <= min(?2, (not_after - not_before) / 3)
+                 AND profile NOT IN ('root', 'issuing')
                  AND NOT EXISTS (SELECT 1 FROM certificate AS later
                                  WHERE later.subject = last.subject AND later.profile = last.profile
                                    AND (later.not_after > last.not_after
                                         OR later.not_after = last.not_after
                                            AND later.fingerprint > last.fingerprint))
                ORDER BY not_after, fingerprint";
-    select(connection, sql, params![until])
+    select(connection, sql, params![now, overlap])
 }
 
 pub(super) fn revoke(

@@ -161,6 +161,44 @@ impl Store {
         })
     }
 
+    /// Notes what the holder of the certificates of a subject announced: of all of them, or of the one he meant.
+    /// Nothing is taken back, and our own are left alone. Gives the fingerprints of those that changed.
+    ///
+    /// # Errors
+    /// If the database cannot be read or written.
+    pub fn raise_capabilities(
+        &self,
+        subject: &Subject,
+        meant: Option<&CertificateId<'_>>,
+        gcm: bool,
+        oaep: bool,
+    ) -> Result<Vec<String>, StoreError> {
+        let lower: Vec<String> = {
+            let inner = self.lock();
+            let bound = rows::bound_to(&inner.connection, subject, Scheme::Smime)?;
+            let meant = meant.map(|id| rows::with_component(&inner.connection, &id.handle(), Scheme::Smime));
+            let meant = meant.transpose()?;
+            let is_meant = |f: &String| meant.as_ref().is_none_or(|meant| meant.contains(f));
+            let known = bound.into_iter().filter(is_meant).map(|f| load(&inner.connection, &f));
+            let known: Vec<KnownCertificate> = known.collect::<Result<_, _>>()?;
+            let lower = |known: &&KnownCertificate| {
+                known.record.custody == Custody::None && (gcm && !known.gcm || oaep && !known.oaep)
+            };
+            known.iter().filter(lower).map(|known| known.record.fingerprint.clone()).collect()
+        };
+        if lower.is_empty() {
+            return Ok(lower);
+        }
+        self.write(|transaction| {
+            let sql = "UPDATE certificate SET gcm = gcm OR ?2, oaep = oaep OR ?3 WHERE fingerprint = ?1";
+            for fingerprint in &lower {
+                transaction.execute(sql, rusqlite::params![fingerprint, gcm, oaep])?;
+            }
+            Ok(())
+        })?;
+        Ok(lower)
+    }
+
     /// Notes that an S/MIME certificate was revoked, whatever revocation lists say. There is no way back.
     ///
     /// # Errors

@@ -11,6 +11,11 @@ use super::parse;
 use super::rows;
 use crate::assess;
 
+/// So many subkeys are kept whatever they are.
+const MANY: usize = 20;
+/// Seconds.
+const MONTH: i64 = 30 * 86_400;
+
 impl Store {
     /// Drops the encryption subkeys of a certificate that expired before `before` (Unix seconds); gives how many.
     /// Subkeys that sign stay: old signatures are verified with them.
@@ -42,6 +47,16 @@ impl Store {
             Ok(over.len())
         })
     }
+}
+
+/// The same for certificates of others, whose holders rotate too: once there are many subkeys, those that expired a month
+/// ago go.
+pub(super) fn trimmed(cert: Cert, now: i64) -> Cert {
+    if cert.keys().subkeys().count() <= MANY {
+        return cert;
+    }
+    let over = expired(&cert, now - MONTH, now);
+    cert.retain_subkeys(|key| !over.contains(&key.key().key_handle()))
 }
 
 /// The subkeys that only encrypt and expired before `before`.
@@ -83,6 +98,47 @@ mod tests {
 
     const NOW: i64 = 1_782_864_000;
     const DAY: i64 = 86_400;
+
+    #[test]
+    fn a_partner_who_rotates_for_years_is_not_refused() {
+        let made = |day: i64| assess::system_time(NOW + day * DAY);
+        let policy = assess::lenient_policy(made(0));
+        let (mut cert, _) = CertBuilder::new()
+            .add_userid("<bob@beta.example>")
+            .set_creation_time(made(-1))
+            .generate()
+            .unwrap();
+        let store = Store::open_in_memory().unwrap();
+        for week in 0..130 {
+            let day = 7 * week;
+            let valid = cert.with_policy(&policy, made(day)).unwrap();
+            cert = KeyBuilder::new(KeyFlags::empty().set_transport_encryption())
+                .set_creation_time(made(day))
+                .subkey(valid)
+                .unwrap()
+                .set_key_validity_period(Duration::from_secs(14 * DAY as u64))
+                .unwrap()
+                .attach_cert()
+                .unwrap();
+            // What the partner publishes: the two newest.
+            let mut seen = 0;
+            let count = cert.keys().subkeys().count();
+            cert = cert.retain_subkeys(|_| {
+                seen += 1;
+                seen > count.saturating_sub(2)
+            });
+            let bytes = crate::armored(&cert.clone().strip_secret_key_material());
+            let import = Import {
+                bytes: bytes.as_bytes(),
+                subjects: None,
+                origin: Origin::Wkd,
+                trust: Trust::Accepted,
+                custody: Custody::None,
+                now: NOW + day * DAY,
+            };
+            store.import(&import).unwrap_or_else(|error| panic!("week {week}: {error}"));
+        }
+    }
 
     #[test]
     fn only_encryption_subkeys_that_ended_long_ago_go() {

@@ -15,6 +15,7 @@ use super::Import;
 use super::StoreError;
 use super::changes;
 use super::parse;
+use super::prune;
 use crate::assess;
 use crate::identity;
 use crate::intake;
@@ -53,7 +54,7 @@ pub(super) fn store(
     };
     let corrupt = |error| StoreError::Corrupt(format!("{fingerprint}: {error}"));
     let merged = parse(&record)?.merge_public(cert).map_err(corrupt)?;
-    let merged = intake::clean(&merged).map_err(corrupt)?;
+    let merged = prune::trimmed(intake::clean(&merged).map_err(corrupt)?, import.now);
     intake::check_counts(&merged)?;
     // A newer version from a source we trust less must not bind a mailbox with the trust given before.
     let may_add = import.trust.rank() <= record.trust.rank();

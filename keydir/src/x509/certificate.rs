@@ -12,12 +12,14 @@ use der::asn1::ObjectIdentifier;
 use openssl::sha::sha256;
 use openssl::x509::X509;
 use openssl::x509::X509Ref;
+use x509_cert::ext::pkix::AuthorityKeyIdentifier;
 use x509_cert::ext::pkix::BasicConstraints;
 use x509_cert::ext::pkix::SubjectKeyIdentifier;
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use super::names;
 use super::names::Names;
+use super::recent;
 use super::usage::Usage;
 
 /// Largest certificate that is read, bytes. Post-quantum ones have about 20,000.
@@ -78,6 +80,8 @@ pub(super) struct Parsed {
     serial: Vec<u8>,
     subject: Vec<u8>,
     key_id: Option<Vec<u8>>,
+    authority_key_id: Option<Vec<u8>>,
+    digest: [u8; 32],
     names: Names,
     pub(super) usage: Usage,
     not_before: i64,
@@ -91,6 +95,16 @@ impl Certificate {
     /// If it is not DER (BER with indefinite lengths is refused), larger than 64 KiB, has an extension
     /// twice, or a name with NUL, control or invisible characters.
     pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
+        let digest = sha256(der);
+        if let Some(known) = recent::find(&digest) {
+            return Ok(known);
+        }
+        let certificate = Self::parse(der, digest)?;
+        recent::keep(digest, &certificate);
+        Ok(certificate)
+    }
+
+    fn parse(der: &[u8], digest: [u8; 32]) -> Result<Self, CertificateError> {
         if der.len() > MAX_BYTES {
             let (what, found) = ("bytes of one certificate", der.len());
             return Err(CertificateError::TooLarge { what, found, limit: MAX_BYTES });
@@ -112,6 +126,8 @@ impl Certificate {
             subject: subject.to_vec(),
             serial,
             key_id,
+            authority_key_id: authority_key_id(&tbs),
+            digest,
             names,
             usage,
             not_before: seconds(tbs.validity.not_before),
@@ -134,7 +150,7 @@ impl Certificate {
 
     /// SHA-256 over the DER encoding, 64 upper-case hexadecimal digits.
     pub fn fingerprint(&self) -> String {
-        hex(&sha256(&self.0.der))
+        hex(&self.0.digest)
     }
 
     /// The issuer's Name, DER with its header, exactly as in the certificate.
@@ -155,6 +171,11 @@ impl Certificate {
     /// The subject key identifier (RFC 5280, 4.2.1.2).
     pub fn subject_key_id(&self) -> Option<&[u8]> {
         self.0.key_id.as_deref()
+    }
+
+    /// The key identifier of whose key signed it, as it says itself (RFC 5280, 4.2.1.1).
+    pub(super) fn authority_key_id(&self) -> Option<&[u8]> {
+        self.0.authority_key_id.as_deref()
     }
 
     /// The addresses it is made out to: rfc822Name, SmtpUTF8Mailbox (RFC 9598) and the subject's
@@ -233,7 +254,7 @@ impl fmt::Debug for Certificate {
 
 impl PartialEq for Certificate {
     fn eq(&self, other: &Self) -> bool {
-        self.0.der == other.0.der
+        Arc::ptr_eq(&self.0, &other.0) || self.0.digest == other.0.digest
     }
 }
 
@@ -246,7 +267,11 @@ pub(crate) fn issuer_serial_handle(issuer: &[u8], serial: &[u8]) -> String {
 
 /// Upper-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(digit).collect()
+}
+
+fn digit(value: u8) -> char {
+    char::from(if value < 10 { b'0' + value } else { b'A' + value - 10 })
 }
 
 /// Serial number, issuer and subject of a certificate as they lie in it, each with its header.
@@ -265,6 +290,12 @@ fn spans(der: &[u8]) -> Result<[&[u8]; 3], CertificateError> {
     tbs.tlv_bytes()?; // validity
     let subject = tbs.tlv_bytes()?;
     Ok([serial, issuer, subject])
+}
+
+fn authority_key_id(tbs: &x509_cert::TbsCertificate) -> Option<Vec<u8>> {
+    // One that cannot be read names nobody.
+    let (_, names) = tbs.get::<AuthorityKeyIdentifier>().ok()??;
+    names.key_identifier.map(|id| id.into_bytes())
 }
 
 fn check_extensions(tbs: &x509_cert::TbsCertificate) -> Result<(), CertificateError> {

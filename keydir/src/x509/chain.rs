@@ -1,7 +1,5 @@
 //! From a certificate to a trust anchor (RFC 5280, 6).
 
-use std::sync::Arc;
-
 use openssl::stack::Stack;
 use openssl::x509::X509;
 use openssl::x509::X509PurposeId;
@@ -14,8 +12,6 @@ use super::Anchors;
 use super::Certificate;
 use super::CertificateError;
 use super::constraints;
-use super::crl::Listed;
-use super::ocsp::OcspStatus;
 use crate::answer::Reason;
 
 /// Most certificates between leaf and anchor.
@@ -195,13 +191,6 @@ impl Anchors {
         self.build(certificate, others, at)
     }
 
-    /// Whether it is known at `at` (Unix seconds) if this issuer revoked a certificate, or if its responder
-    /// does not know it: nothing needs to be fetched.
-    pub fn knows_about(&self, certificate: &Certificate, issuer: &Certificate, at: i64) -> bool {
-        let told = self.check_one(certificate, issuer, at);
-        matches!(told, Ok(true) | Err(ChainError::Revoked { .. })) || self.learned(certificate, at).is_some()
-    }
-
     /// Lets OpenSSL find and check the way.
     fn build(
         &self,
@@ -255,60 +244,6 @@ impl Anchors {
         }
         store.set_param(&parameters)?;
         Ok(store.build())
-    }
-
-    /// Looks up each certificate but the anchor. Gives those about which nothing is known.
-    fn check_revocation(&self, chain: &[Certificate], at: i64) -> Result<Vec<Certificate>, ChainError> {
-        let mut unchecked = Vec::new();
-        for pair in chain.windows(2) {
-            let [certificate, issuer] = pair else { continue };
-            if !self.check_one(certificate, issuer, at)? {
-                unchecked.push(certificate.clone());
-            }
-        }
-        Ok(unchecked)
-    }
-
-    fn check_one(
-        &self,
-        certificate: &Certificate,
-        issuer: &Certificate,
-        at: i64,
-    ) -> Result<bool, ChainError> {
-        let learned = self.learned(certificate, at);
-        if let Some(OcspStatus::Revoked { when, why }) = learned {
-            return Err(ChainError::Revoked { when, why });
-        }
-        let lists = self.crls.get(certificate.issuer_der()).map(Vec::as_slice).unwrap_or_default();
-        let newest = lists
-            .iter()
-            .filter(|list| list.speaks_about(certificate, issuer))
-            .max_by_key(|list| list.this_update());
-        let mut fetched = self.fetched(certificate);
-        fetched.retain(|list| list.speaks_about(certificate, issuer));
-        for list in newest.into_iter().chain(fetched.iter().map(Arc::as_ref)) {
-            if let Listed::Revoked { when, why } = list.look_up(certificate) {
-                return Err(ChainError::Revoked { when, why });
-            }
-        }
-        // What was fetched is fetched anew when it is stale; nobody need wait for that.
-        let fresh = fetched.iter().any(|list| !list.stale(at));
-        match (learned, newest) {
-            (Some(OcspStatus::Good), _) => Ok(true),
-            (Some(_), _) => {
-                Err(ChainError::RevocationUnknown("the OCSP responder does not know it".to_owned()))
-            }
-            (None, _) if fresh => Ok(true),
-            (None, Some(list)) if list.stale(at) => {
-                let until = list.next_update().map_or("never".to_owned(), crate::answer::date);
-                Err(ChainError::RevocationUnknown(format!("the revocation list was valid until {until}")))
-            }
-            (None, Some(_)) => Ok(true),
-            (None, None) if lists.is_empty() => Ok(false),
-            (None, None) => Err(ChainError::RevocationUnknown(
-                "no revocation list of its issuer has a valid signature".to_owned(),
-            )),
-        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Certificate revocation lists (RFC 5280, 5).
 
-use std::sync::OnceLock;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 
 use der::Decode;
 use der::Reader;
@@ -14,18 +16,22 @@ use openssl::x509::ReasonCode;
 use openssl::x509::X509Crl;
 use openssl::x509::X509RevokedRef;
 use x509_cert::ext::Extensions;
+use x509_cert::ext::pkix::AuthorityKeyIdentifier;
 use x509_cert::ext::pkix::crl::IssuingDistributionPoint;
 use x509_cert::time::Time;
 
 use super::Certificate;
 
 const ISSUING_DISTRIBUTION_POINT: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.28");
+const AUTHORITY_KEY_IDENTIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.35");
 /// Critical extensions of a list that we honour.
 const KNOWN: [ObjectIdentifier; 3] = [
     ISSUING_DISTRIBUTION_POINT,
     ObjectIdentifier::new_unwrap("2.5.29.20"), // cRLNumber
-    ObjectIdentifier::new_unwrap("2.5.29.35"), // authorityKeyIdentifier
+    AUTHORITY_KEY_IDENTIFIER,
 ];
+/// Most keys of which it is remembered whether they signed a list.
+const MAX_VERDICTS: usize = 16;
 
 /// Why a revocation list is not used.
 #[derive(Debug, thiserror::Error)]
@@ -59,8 +65,10 @@ pub(super) struct Crl {
     next_update: Option<i64>,
     scope: Scope,
     length: usize,
-    /// The issuer's certificate with which the signature was verified: long lists are hashed once.
-    signed_by: OnceLock<Certificate>,
+    /// The key identifier of whose key signed it, as the list says (RFC 5280, 5.2.1).
+    key_id: Option<Vec<u8>>,
+    /// Certificates with whose keys the signature was checked, and the outcome: long lists are hashed once.
+    verdicts: Mutex<Vec<(Certificate, bool)>>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -90,8 +98,9 @@ impl Crl {
         let (issuer, this_update, next_update, extensions) = walk(&der)?;
         let issuer = issuer.to_vec();
         let scope = scope(&extensions)?;
-        let length = der.len();
-        Ok(Self { issuer, this_update, next_update, scope, list, length, signed_by: OnceLock::new() })
+        let key_id = key_id(&extensions)?;
+        let (length, verdicts) = (der.len(), Mutex::default());
+        Ok(Self { issuer, this_update, next_update, scope, list, length, key_id, verdicts })
     }
 
     /// Bytes in DER.
@@ -125,16 +134,43 @@ impl Crl {
             Scope::Authorities => certificate.is_ca(),
             Scope::Users => !certificate.is_ca(),
         };
-        let signed = || {
-            let key = issuer.x509().public_key().ok()?;
-            self.list.verify(&key).ok().filter(|holds| *holds)?;
-            let _ = self.signed_by.set(issuer.clone());
-            Some(true)
-        };
-        scope
-            && self.issuer == certificate.issuer_der()
+        scope && self.issuer == certificate.issuer_der() && self.is_signed_by(issuer)
+    }
+
+    /// Whether an authority of this name and with this key made the list.
+    pub(super) fn is_signed_by(&self, issuer: &Certificate) -> bool {
+        self.issuer == issuer.subject_der()
+            && !self.is_of_another_key(issuer)
             && issuer.may_sign_crls()
-            && (self.signed_by.get() == Some(issuer) || signed().is_some())
+            && self.verify(issuer)
+    }
+
+    /// Whether list and authority both name a key, and not the same: of two authorities with the same name, it is
+    /// the list of the other one (RFC 5280, 5.2.1).
+    pub(super) fn is_of_another_key(&self, issuer: &Certificate) -> bool {
+        match (self.key_id.as_deref(), issuer.subject_key_id()) {
+            (Some(claimed), Some(key)) => claimed != key,
+            _ => false,
+        }
+    }
+
+    fn verify(&self, issuer: &Certificate) -> bool {
+        let known = self.verdicts().iter().find(|(known, _)| known == issuer).map(|(_, holds)| *holds);
+        known.unwrap_or_else(|| {
+            let key = issuer.x509().public_key();
+            let holds = key.is_ok_and(|key| self.list.verify(&key).unwrap_or(false));
+            let mut verdicts = self.verdicts();
+            if verdicts.len() >= MAX_VERDICTS {
+                verdicts.clear();
+            }
+            verdicts.push((issuer.clone(), holds));
+            holds
+        })
+    }
+
+    fn verdicts(&self) -> MutexGuard<'_, Vec<(Certificate, bool)>> {
+        // Each change is one push; a panic elsewhere leaves it whole.
+        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What it says about a certificate of its issuer.
@@ -197,6 +233,13 @@ fn walk(der: &[u8]) -> der::Result<Walked<'_>> {
         }
     }
     Ok((issuer, this_update, next_update, extensions))
+}
+
+fn key_id(extensions: &Extensions) -> Result<Option<Vec<u8>>, CrlError> {
+    let found = extensions.iter().find(|extension| extension.extn_id == AUTHORITY_KEY_IDENTIFIER);
+    let Some(found) = found else { return Ok(None) };
+    let names = AuthorityKeyIdentifier::from_der(found.extn_value.as_bytes())?;
+    Ok(names.key_identifier.map(|id| id.into_bytes()))
 }
 
 /// About which certificates the list speaks.

@@ -367,6 +367,12 @@ pub enum Keys {
         #[arg(long)]
         json: bool,
     },
+    /// Print the certificate of a user's domain with the user's trust in it, restricted to the domain: software that has
+    /// the user's key then sees all users whom the domain vouches for as valid.
+    Introduce {
+        /// The user, whose secret key we hold.
+        address: String,
+    },
     /// Make the encryption subkeys that are due and destroy the epochs that are over, as the daemon does by itself.
     Rotate {
         /// Print JSON.

@@ -264,5 +264,7 @@ fn layers(facts: &Facts) -> Vec<String> {
         let signer = layer.signer.as_ref().map(|signer| format!(" by {signer}")).unwrap_or_default();
         format!("Found an {:?} layer{signer}, state {:?}{why}.", layer.kind, layer.state)
     };
-    facts.layers.iter().map(line).collect()
+    let submitted = facts.submission.iter().flat_map(|submission| &submission.layers);
+    let submitted = submitted.map(|layer| format!("{} For recipients outside.", line(layer)));
+    facts.layers.iter().map(line).chain(submitted).collect()
 }

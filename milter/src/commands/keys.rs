@@ -1,5 +1,6 @@
 //! `gatepost keys`.
 
+mod introduce;
 mod lookup;
 mod publish;
 mod smime;
@@ -72,12 +73,17 @@ pub fn run(config: &Config, command: Keys) -> Result<(), Exit> {
             show(&[record], json)
         }
         Keys::Lookup { address, explain, json } => lookup::run(config, keys, &address, explain, json),
+        Keys::Introduce { address } => introduce::run(&keys, &address, now),
         Keys::Publish { json } => publish::run(config, keys, json, now),
         Keys::Rotate { json } => rotate(config, &keys, json, now),
         Keys::Trust { fingerprint, trust, json } => {
             let fingerprint = fingerprint.to_uppercase();
             keys.store.set_trust(&fingerprint, trust.into()).map_err(store_error)?;
-            show(&[known(&keys, &fingerprint)?], json)
+            let record = known(&keys, &fingerprint)?;
+            if matches!(trust, TrustLevel::Verified | TrustLevel::Accepted) {
+                lookup::approve(config, keys, &record)?;
+            }
+            show(&[record], json)
         }
     }
 }

@@ -13,7 +13,7 @@ use net::https::Reach;
 use policy::{Located, Section};
 use url::Url;
 
-use crate::config::{GatewayConfig, absolute, network};
+use crate::config::{GatewayConfig, absolute, host_name, network};
 use crate::relay::config::{Validation, take_dns, take_validation};
 
 const FIRST_CONTACT: [(&str, FirstContact); 3] =
@@ -79,11 +79,12 @@ fn take_reach(section: &mut Section) -> Reach {
     let networks = section.take_parsed_list("private_networks", network).unwrap_or_default();
     let ports = section
         .take_parsed_list("ports", |text| text.parse::<u16>().map_err(|_| format!("`{text}` is not a port")));
+    let names = section.take_parsed_list("private_names", host_name).unwrap_or_default();
     Reach {
+        names: names.into_iter().map(value).collect(),
         networks: networks.into_iter().map(value::<IpNet>).collect(),
         ports: ports.unwrap_or_default().into_iter().map(value).collect(),
-        names: Vec::new(),
-        connect_to: None,
+        ..Reach::default()
     }
 }
 

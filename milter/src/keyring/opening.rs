@@ -1,6 +1,7 @@
 //! Which keys may open a message, and who may speak for its author.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use keydir::{Anchors, Answer, Certificate, Known, Record, Rejected, Subject};
 use mail::Address;
@@ -21,15 +22,72 @@ pub struct KeysAt<'k> {
     pub ring: &'k KeyRing,
     /// Unix seconds.
     pub now: i64,
-    /// The envelope recipients in our domains: those who would get the opened message.
-    pub recipients: Vec<String>,
+    /// For whom the message must be meant to be opened: those who would get it.
+    pub recipients: Vec<Audience>,
+    /// The recipients outside, of whom it is noted whether the message is encrypted to them, too.
+    pub correspondents: Vec<String>,
+    /// What was noted.
+    pub noted: Mutex<Noted>,
     /// Whether it is fetched what authorities revoked.
     pub revocation: Revocation,
     /// When that must have ended; set by the first look-up.
     pub deadline: OnceLock<Instant>,
 }
 
+/// For whom a message is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// A recipient of ours: its own key opens it, or its domain's.
+    Recipient(String),
+    /// The gateway of a domain of ours, which seals it anew: only the domain's key opens it.
+    Domain(String),
+}
+
+/// Whom the encrypted layers of a message name.
+#[derive(Clone, Debug, Default)]
+pub struct Noted {
+    /// A key of everybody for whom it must be meant.
+    pub us: bool,
+    /// The correspondents whom every layer names.
+    pub readers: Option<BTreeSet<String>>,
+}
+
 impl KeysAt<'_> {
+    /// Keys that open a message for these.
+    pub fn new<'k>(
+        ring: &'k KeyRing,
+        now: i64,
+        recipients: Vec<Audience>,
+        correspondents: Vec<String>,
+        revocation: Revocation,
+    ) -> KeysAt<'k> {
+        let (noted, deadline) = (Mutex::default(), OnceLock::new());
+        KeysAt { ring, now, recipients, correspondents, noted, revocation, deadline }
+    }
+
+    /// Whom the encrypted layers of the message name.
+    pub fn noted(&self) -> Noted {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether everybody is meant by one of these records, all that a layer names.
+    fn covered_by(&self, named: &[Arc<Record>]) -> bool {
+        let ours = || named.iter().filter(|record| record.custody == keydir::Custody::Local);
+        let covered = self.recipients.iter().all(|to| ours().any(|record| to.is_meant_by(record)));
+        let reads = |to: &&String| {
+            let to = Audience::Recipient((*to).clone());
+            named.iter().any(|record| to.is_meant_by(record))
+        };
+        let readers: BTreeSet<String> = self.correspondents.iter().filter(reads).cloned().collect();
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.us |= covered && !self.recipients.is_empty();
+        noted.readers = Some(match noted.readers.take() {
+            Some(before) => before.intersection(&readers).cloned().collect(),
+            None => readers,
+        });
+        covered
+    }
+
     /// Certificates with this key whose secret half is in our custody.
     fn ours(&self, handle: &KeyHandle) -> Answer<Vec<Known>> {
         match self.ring.store.by_handle(&handle.to_hex()) {
@@ -45,7 +103,7 @@ impl KeysAt<'_> {
     fn for_somebody(&self, handle: &KeyHandle) -> Answer<Vec<String>> {
         match self.ours(handle) {
             Answer::Found(known) => {
-                let meant = |known: &&Known| self.recipients.iter().any(|to| is_for(&known.record, to));
+                let meant = |known: &&Known| self.recipients.iter().any(|to| to.is_meant_by(&known.record));
                 Answer::Found(
                     known.iter().filter(meant).map(|known| known.record.fingerprint.clone()).collect(),
                 )
@@ -70,7 +128,7 @@ impl KeysAt<'_> {
         let all = records
             .into_iter()
             .filter(|record| kept.contains(&record.fingerprint))
-            .filter(|record| self.recipients.iter().all(|to| is_for(record, to)));
+            .filter(|record| self.recipients.iter().all(|to| to.is_meant_by(record)));
         Answer::Found(all.map(|record| record.fingerprint).collect())
     }
 }
@@ -105,20 +163,15 @@ impl sealing::openpgp::Keys for KeysAt<'_> {
     }
 
     fn cover(&self, named: &[KeyHandle]) -> Answer<()> {
-        let mut ours = Vec::new();
+        let mut records = Vec::new();
         for handle in named {
-            match self.ours(handle) {
-                Answer::Found(known) => ours.extend(known),
+            match self.ring.store.by_handle(&handle.to_hex()) {
+                Answer::Found(known) => records.extend(known.into_iter().map(|known| known.record)),
                 Answer::None { .. } => {}
                 Answer::CouldNotTell { why } => return Answer::CouldNotTell { why },
             }
         }
-        let is_meant = |to: &String| ours.iter().any(|known| is_for(&known.record, to));
-        if self.recipients.iter().all(is_meant) {
-            Answer::Found(())
-        } else {
-            Answer::None { why: Vec::new() }
-        }
+        if self.covered_by(&records) { Answer::Found(()) } else { Answer::None { why: Vec::new() } }
     }
 
     fn authorised(&self, fingerprint: &Fingerprint, from: &Address) -> Answer<Binding> {
@@ -143,34 +196,30 @@ impl sealing::openpgp::Keys for KeysAt<'_> {
 }
 
 impl KeysAt<'_> {
-    /// Our certificates behind the names that a message gives its recipients, with the name's place.
-    fn ours_named(&self, named: &[RecipientId]) -> Answer<Vec<Arc<Record>>> {
-        let mut ours = Vec::new();
+    /// The certificates that we know behind the names that a message gives its recipients.
+    fn named(&self, named: &[RecipientId]) -> Answer<Vec<Arc<Record>>> {
+        let mut records = Vec::new();
         for id in named {
             match self.ring.certificates_by_id(id) {
-                Answer::Found(known) => ours.extend(
-                    known
-                        .into_iter()
-                        .map(|known| known.record)
-                        .filter(|record| record.custody == keydir::Custody::Local),
-                ),
+                Answer::Found(known) => records.extend(known.into_iter().map(|known| known.record)),
                 Answer::None { .. } => {}
                 Answer::CouldNotTell { why } => return Answer::CouldNotTell { why },
             }
         }
-        Answer::Found(ours)
+        Answer::Found(records)
     }
 }
 
 impl sealing::smime::Keys for KeysAt<'_> {
     fn secrets(&self, named: &[RecipientId]) -> Answer<Vec<Arc<SecretKey>>> {
-        let ours = match self.ours_named(named) {
-            Answer::Found(ours) => ours,
+        let records = match self.named(named) {
+            Answer::Found(records) => records,
             Answer::None { why } => return Answer::None { why },
             Answer::CouldNotTell { why } => return Answer::CouldNotTell { why },
         };
+        let ours = records.iter().filter(|record| record.custody == keydir::Custody::Local);
         let mut secrets = Vec::new();
-        for record in ours.iter().filter(|record| self.recipients.iter().any(|to| is_for(record, to))) {
+        for record in ours.filter(|record| self.recipients.iter().any(|to| to.is_meant_by(record))) {
             match self.ring.custody.get_smime(&record.fingerprint) {
                 Ok(secret) => secrets.push(secret),
                 Err(error) => return Answer::CouldNotTell { why: chain(&error) },
@@ -180,17 +229,16 @@ impl sealing::smime::Keys for KeysAt<'_> {
     }
 
     fn cover(&self, named: &[RecipientId]) -> Answer<()> {
-        let ours = match self.ours_named(named) {
-            Answer::Found(ours) => ours,
-            Answer::None { why } => return Answer::None { why },
-            Answer::CouldNotTell { why } => return Answer::CouldNotTell { why },
-        };
-        let is_meant = |to: &String| ours.iter().any(|record| is_for(record, to));
-        if self.recipients.iter().all(is_meant) {
-            Answer::Found(())
-        } else {
-            Answer::None { why: Vec::new() }
+        match self.named(named) {
+            Answer::Found(records) if self.covered_by(&records) => Answer::Found(()),
+            Answer::Found(_) => Answer::None { why: Vec::new() },
+            Answer::None { why } => Answer::None { why },
+            Answer::CouldNotTell { why } => Answer::CouldNotTell { why },
         }
+    }
+
+    fn keeps_signatures(&self) -> bool {
+        self.recipients.iter().any(|to| matches!(to, Audience::Domain(_)))
     }
 
     fn anchors(&self) -> Arc<Anchors> {
@@ -238,10 +286,15 @@ impl sealing::smime::Keys for KeysAt<'_> {
     }
 }
 
-/// Whether a certificate of ours is meant for this recipient: its own, or its domain's.
-fn is_for(record: &Record, recipient: &str) -> bool {
-    let wanted = [Subject::address(recipient), Subject::domain(&domain_of(recipient))];
-    wanted.iter().flatten().any(|wanted| record.subjects.iter().any(|own| own.same(wanted)))
+impl Audience {
+    /// Whether a certificate is meant for these.
+    fn is_meant_by(&self, record: &Record) -> bool {
+        let wanted = match self {
+            Self::Recipient(address) => [Subject::address(address), Subject::domain(&domain_of(address))],
+            Self::Domain(domain) => [Subject::domain(domain), None],
+        };
+        wanted.iter().flatten().any(|wanted| record.subjects.iter().any(|own| own.same(wanted)))
+    }
 }
 
 /// Who may speak for an address: its user, its domain, and the domains above that, compared at

@@ -35,6 +35,8 @@ pub struct KeydirConfig {
     pub catch_all: Vec<String>,
     /// Where users send their keys.
     pub submission_address: Option<String>,
+    /// The domains' own OpenPGP keys certify those of their users.
+    pub endorse: bool,
     /// Every change goes into the key log first.
     pub log: bool,
 }
@@ -57,6 +59,7 @@ impl KeydirConfig {
             link_aliases: section.take_boolean("link_aliases").is_some_and(value),
             catch_all: take_catch_all(section, gateway),
             submission_address: take_submission_address(section, gateway),
+            endorse: section.take_boolean("endorse").is_none_or(value),
             log: section.take_boolean("log").is_none_or(value),
         };
         (section.mistakes() == before).then_some(config)

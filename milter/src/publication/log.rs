@@ -1,6 +1,8 @@
 //! The key log of the gateway: every change of what is published stands in it before anybody can see the change.
 
 use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use keydir::Change as Published;
 use keydir::Scheme;
@@ -10,11 +12,15 @@ use keylog::vrf::VrfKey;
 use keylog::writer::{Change, KeyLog, KeyLogError, KeyUpdate};
 use sealing::custody::MasterKey;
 use tlog::key::{KeyError, Signer};
+use tlog::tiles::TilesError;
 
 use super::ca_files::put;
 use crate::config::GatewayConfig;
 use crate::exit::Exit;
 
+/// How long one writer waits for another.
+const PATIENCE: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(20);
 /// What the keys of the log are derived for.
 const SIGNER_PURPOSE: &str = "gatepost key log 1";
 const VRF_PURPOSE: &str = "gatepost key log labels 1";
@@ -153,10 +159,21 @@ impl Session<'_> {
         Ok(put(&self.log.directory.join(KEYS), keys.as_bytes())?)
     }
 
+    /// The daemon and a command take turns.
+    fn wait_for_log(&self) -> Result<KeyLog, LogTrouble> {
+        let Log { directory, memory, keys } = self.log;
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            match KeyLog::open(directory, memory, keys.signer()?, keys.vrf(), self.now) {
+                Err(KeyLogError::Tiles(TilesError::Locked)) if Instant::now() < patience => sleep(PAUSE),
+                other => return Ok(other?),
+            }
+        }
+    }
+
     fn log(&mut self) -> Result<&mut KeyLog, LogTrouble> {
         if self.open.is_none() {
-            let Log { directory, memory, keys } = self.log;
-            self.open = Some(KeyLog::open(directory, memory, keys.signer()?, keys.vrf(), self.now)?);
+            self.open = Some(self.wait_for_log()?);
         }
         // Just opened, if it was not.
         self.open.as_mut().ok_or(LogTrouble::Log(KeyLogError::Interrupted))

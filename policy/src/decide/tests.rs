@@ -6,6 +6,7 @@ use crate::KeyAnswer;
 use crate::KeyFacts;
 use crate::KeyKind;
 use crate::Protection;
+use crate::RsaSignature;
 use crate::Sign;
 use crate::fixtures::at_rcpt;
 use crate::fixtures::could_not_tell;
@@ -15,6 +16,8 @@ use crate::fixtures::layer;
 use crate::fixtures::message;
 use crate::fixtures::policy;
 use crate::fixtures::recipient;
+
+mod submission;
 
 const REQUIRED: &str = "[policy]\nencrypt = 'required'";
 const SIGNING: &str = "[policy]\nsign = 'always'";
@@ -590,6 +593,31 @@ fn a_domain_signs_around_its_users_signature_only_strictly_and_only_if_that_hold
     assert!(policy("[policy]\nsign = 'always'").decide(&facts).groups[0].treatment.sign_with.is_none());
     facts.layers[0].state = LayerState::Invalid;
     assert!(strict.decide(&facts).groups[0].treatment.sign_with.is_none());
+}
+
+/// A mailing list's signature around is no author's, and no reason against the domain's (RFC 3183 section 5).
+#[test]
+fn a_mailing_lists_signature_does_not_keep_the_domain_from_signing() {
+    let mut facts = message(vec![bob(Vec::new())]);
+    facts.protection = Some(Protection::Signed);
+    facts.layers = [LayerState::List, LayerState::Valid]
+        .map(|state| crate::fixtures::layer(LayerKind::Signed, state))
+        .to_vec();
+    facts.signing_keys = vec![found(KeyKind::DomainSmime, "D0")];
+    let strict = policy("[policy]\nsign = 'always'\nown_signatures = 'reject'\ndomain_signature = 'rfc3183'");
+    assert_eq!(strict.decide(&facts).groups[0].treatment.sign_with.as_ref().unwrap().fingerprint, "D0");
+    facts.layers[1].state = LayerState::UnknownSigner;
+    assert_refused(&strict.decide(&facts), true, "5.7.7", "signature");
+}
+
+#[test]
+fn rsa_pss_is_a_matter_of_scopes_and_rules_like_other_forms() {
+    let facts = message(vec![bob(vec![found(KeyKind::UserSmime, "B0B")])]);
+    let rsa = |text: &str| policy(text).decide(&facts).groups[0].treatment.style.rsa;
+    assert_eq!(rsa("[policy]\nencrypt = 'required'"), RsaSignature::Pkcs1);
+    assert_eq!(rsa("[partner.'beta.example']\nsmime_rsa_signature = 'pss'"), RsaSignature::Pss);
+    let rule = "[policy]\nsmime_rsa_signature = 'pss'\n[[rule]]\nid = 'a'\nsmime_rsa_signature = 'pkcs1'";
+    assert_eq!(rsa(rule), RsaSignature::Pkcs1);
 }
 
 #[test]

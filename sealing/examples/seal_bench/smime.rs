@@ -151,6 +151,7 @@ impl Desk {
             signature_type: None,
             form: SignedForm::Clear,
             nesting: Nesting::Flat,
+            pss: false,
         }
     }
 
@@ -169,6 +170,7 @@ impl Desk {
             cipher,
             signer,
             header: HeaderProtection::Off,
+            expansion: None,
             whole: false,
             now: now(),
         };

@@ -10,6 +10,7 @@ mod capabilities;
 mod digest;
 mod element;
 mod encryption_key;
+mod expansion;
 mod judge;
 mod oid;
 mod sign;
@@ -21,6 +22,8 @@ mod signing_time;
 mod verify;
 
 pub use capabilities::Capabilities;
+pub use expansion::Expansion;
+pub use expansion::ListExpansion;
 pub use judge::SignerResult;
 pub use sign::OpaqueSigned;
 pub use sign::SignError;

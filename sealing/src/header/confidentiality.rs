@@ -21,8 +21,12 @@ impl HeaderProtection {
             "subject" => Some(HIDDEN.to_vec()),
             "comments" | "keywords" => None,
             _ if self == HeaderProtection::Baseline => same(),
-            "from" | "sender" | "reply-to" | "to" | "cc" => addresses(field).or_else(same),
+            "from" => addresses(field).or_else(same),
             "date" => utc(field).or_else(same),
+            "message-id" => same(),
+            _ if self == HeaderProtection::Strict => None,
+            // The names in Sender and Reply-To tell as much; HP-Outer tells the reader what was left out.
+            "sender" | "reply-to" | "to" | "cc" => addresses(field).or_else(same),
             _ => same(),
         }
     }

@@ -69,6 +69,40 @@ fn shy_mail_shows_neither_names_nor_where_the_clock_hangs() {
 }
 
 #[test]
+fn strict_mail_shows_only_what_transport_needs() {
+    let text = SAMPLE.replace("User-Agent", "Cc: eve@smime.example\nIn-Reply-To: <x@y>\nUser-Agent");
+    let (inside, outside) = sealed(&text, HeaderProtection::Strict, true);
+    assert_eq!(
+        outside.split_once("Content-Type").unwrap().0,
+        "Subject: [...]\n\
+         Message-ID: <smime-signed-enc-hp-baseline@example>\n\
+         From: alice@smime.example\n\
+         Date: Sat, 20 Feb 2021 15:09:02 +0000\n"
+    );
+    assert!(inside.starts_with(text.split_once("Content-Type").unwrap().0), "{inside}");
+}
+
+#[test]
+fn strict_mail_is_protected_around_what_its_author_signed_and_no_other() {
+    let body = "--b\n\nthe marmoset\n--b\nContent-Type: application/pgp-signature\n\nx\n--b--\n";
+    let text = format!("Subject: fed\nContent-Type: multipart/signed; boundary=b\n\n{body}");
+    for (how, encrypted, hides) in [
+        (HeaderProtection::Strict, true, true),
+        (HeaderProtection::Strict, false, false),
+        (HeaderProtection::Shy, true, false),
+    ] {
+        let (message, spill) = (message(&text), Spill::default());
+        let (payload, edits) = payload(&message, true, false, how, encrypted, &spill).unwrap();
+        let mut inside = Vec::new();
+        payload.write_exact(&mut inside).unwrap();
+        let inside = String::from_utf8(inside).unwrap().replace("\r\n", "\n");
+        assert_eq!(inside.split_once("\n\n").unwrap().1, body, "what is signed keeps its bytes");
+        assert_eq!(inside.starts_with("Subject: fed\nHP-Outer: Subject: [...]\n"), hides, "{inside}");
+        assert_eq!(!edits.is_empty(), hides);
+    }
+}
+
+#[test]
 fn a_signed_header_hides_nothing_and_tells_nothing() {
     let (inside, outside) = sealed(SAMPLE, HeaderProtection::Shy, false);
     assert_eq!(outside, SAMPLE);

@@ -26,6 +26,12 @@ pub trait Keys {
     /// encrypted one. Else one recipient would read what was encrypted to another.
     fn cover(&self, named: &[RecipientId]) -> Answer<()>;
 
+    /// Whether what is opened goes on to somebody else, who shall get its author's signature: one that is opaque then
+    /// stays although a layer around it was opened.
+    fn keeps_signatures(&self) -> bool {
+        false
+    }
+
     /// The authorities that are trusted, and what they revoked.
     fn anchors(&self) -> Arc<Anchors>;
 

@@ -14,6 +14,7 @@ use crate::cms;
 use crate::cms::ContentCipher;
 use crate::cms::ContentKind;
 use crate::cms::EnvelopeError;
+use crate::cms::Expansion;
 use crate::cms::KeyTransport;
 use crate::cms::Recipient;
 use crate::cms::SecretKey;
@@ -62,6 +63,22 @@ pub struct Signer<'a> {
     pub form: SignedForm,
     /// How it is nested; strict nesting is always opaque.
     pub nesting: Nesting,
+    /// Sign with RSA-PSS (RFC 4056) where the key is an RSA key; otherwise with PKCS#1 v1.5.
+    pub pss: bool,
+}
+
+impl<'a> Signer<'a> {
+    fn spec(&self, now: i64) -> cms::Signer<'a> {
+        cms::Signer {
+            identity: self.identity,
+            chain: self.chain,
+            signature_type: self.signature_type,
+            encryption: self.encryption,
+            expansion: None,
+            pss: self.pss,
+            now,
+        }
+    }
 }
 
 /// How a message is to be sealed.
@@ -76,6 +93,9 @@ pub struct Seal<'a> {
     /// How the header section is protected. That of mail which its author signed is not: nothing can be added
     /// to what was signed.
     pub header: HeaderProtection,
+    /// What a mailing list said around the message, to be said again in a signature around everything (RFC 3183
+    /// section 5); counts with a domain signature by [`Nesting::Rfc3183`] only.
+    pub expansion: Option<&'a Expansion>,
     /// Encrypt the whole message, every byte of it, instead of its content; outside stays what a mailbox needs
     /// to show and sort it. There is no signature then.
     pub whole: bool,
@@ -113,21 +133,25 @@ impl From<SealError> for mail::Failure {
 /// changed only as far as [`Seal::header`] and [`Seal::whole`] say.
 ///
 /// Mail that its author signed is encrypted as it is; only a domain signature by [`Nesting::Rfc3183`] is
-/// put around it.
+/// put around it. Such a signature is also put around what is encrypted, if it leaves encrypted then (RFC 3183
+/// section 5).
 ///
 /// # Errors
 /// [`SealError`]; the message must then not leave.
 pub fn seal(message: &Message, spec: &Seal<'_>, spill: &Spill) -> Result<Vec<Edit>, SealError> {
+    let encrypted = !spec.recipients.is_empty();
+    let strict = encrypted && spec.signer.is_some_and(|signer| signer.nesting == Nesting::Rfc3183);
     let signed = match recognise(message).protection {
         Protection::None => false,
+        Protection::Encrypted if strict => false,
         Protection::Signed => true,
+        Protection::SignedAndEncrypted if strict => true,
         Protection::Encrypted | Protection::SignedAndEncrypted => {
             return Err(SealError::AlreadyProtected("encrypted"));
         }
     };
     let around = |signer: &Signer<'_>| !spec.whole && (!signed || signer.nesting == Nesting::Rfc3183);
     let signer = spec.signer.filter(around);
-    let encrypted = !spec.recipients.is_empty();
     let (payload, outside) = header::payload(message, signed, spec.whole, spec.header, encrypted, spill)?;
     let part = match (spec.recipients.is_empty(), signer) {
         (true, None) if signed => return Err(SealError::AlreadyProtected("signed")),
@@ -143,6 +167,12 @@ pub fn seal(message: &Message, spec: &Seal<'_>, spill: &Spill) -> Result<Vec<Edi
             let signed = sign(entity, signed, &signer, spec.now, spill)?;
             encrypt(&signed.into_rope(), spec, spill)?
         }
+    };
+    let part = match (signer, spec.expansion) {
+        (Some(signer), Some(expansion)) if signer.nesting == Nesting::Rfc3183 => {
+            say_again(part, expansion, &signer, spec.now, spill)?
+        }
+        _ => part,
     };
     let mut edits = Vec::from_iter(splice::ensure_mime_version(message));
     edits.extend(splice::replace_content_fields(message, &part.fields));
@@ -200,14 +230,7 @@ impl Part {
 
 /// Signs an entity.
 fn sign(entity: Rope, signed: bool, signer: &Signer<'_>, now: i64, spill: &Spill) -> Result<Part, SealError> {
-    let spec = cms::Signer {
-        identity: signer.identity,
-        chain: signer.chain,
-        signature_type: signer.signature_type,
-        encryption: signer.encryption,
-        pss: false,
-        now,
-    };
+    let spec = signer.spec(now);
     match (signer.nesting, signer.form) {
         (Nesting::Rfc3183, _) if signed => opaque(&entity, &spec, spill),
         (Nesting::Rfc3183, _) => {
@@ -217,6 +240,19 @@ fn sign(entity: Rope, signed: bool, signer: &Signer<'_>, now: i64, spill: &Spill
         (Nesting::Flat, SignedForm::Opaque) => opaque(&entity, &spec, spill),
         (Nesting::Flat, SignedForm::Clear) => clear(entity, &spec),
     }
+}
+
+/// The signature around everything that says again what a mailing list said (RFC 3183 section 5, step 4). It has no
+/// type of its own: the next list would copy it into a signature that is not the domain's.
+fn say_again(
+    part: Part,
+    expansion: &Expansion,
+    signer: &Signer<'_>,
+    now: i64,
+    spill: &Spill,
+) -> Result<Part, SealError> {
+    let spec = cms::Signer { signature_type: None, expansion: Some(expansion), ..signer.spec(now) };
+    opaque(&part.into_rope(), &spec, spill)
 }
 
 /// RFC 8551 section 3.5.2.

@@ -18,9 +18,11 @@ use crate::cms;
 use crate::cms::ContentKind;
 use crate::cms::DecompressError;
 use crate::cms::EnvelopeError;
+use crate::cms::Expansion;
 use crate::cms::RecipientId;
 use crate::cms::Verified;
 use crate::cms::VerifyError;
+use crate::forms::Parts;
 use crate::open::entity::Inner;
 use crate::recognise::Form;
 use crate::recognise::FormKind;
@@ -97,6 +99,52 @@ pub(crate) fn clear_signed(
     Ok((layers, inner))
 }
 
+/// A signature around the whole message or the encryption of it, taken off.
+pub(crate) struct Peeled {
+    pub(crate) inner: Inner,
+    /// It was encryption.
+    pub(crate) decrypted: bool,
+    /// What a mailing list agent says in the signature.
+    pub(crate) expansion: Option<Expansion>,
+}
+
+/// Takes one layer off, whoever made it; `None` if that cannot be done, or if a signature is not believed.
+pub(crate) fn peel(
+    parts: &Parts<'_>,
+    kind: FormKind,
+    question: &Question<'_>,
+) -> Result<Option<Peeled>, OpenError> {
+    let verified = match (parts, kind) {
+        (Parts::Cms(part), FormKind::SmimeEncrypted) => {
+            let (_, inner) = encrypted(&part.decoded(question.spill)?, question)?;
+            return Ok(inner.map(|inner| Peeled { inner, decrypted: true, expansion: None }));
+        }
+        (Parts::Cms(part), FormKind::SmimeOpaque) => {
+            let object = part.decoded(question.spill)?;
+            let verify = |known: &[Certificate]| {
+                let mut reader = object.reader(0..object.len());
+                cms::verify_opaque(&mut reader, known, question.spill, question.limits)
+            };
+            with_known(verify, question)?
+        }
+        (Parts::CmsSigned(signed, signature), _) => {
+            let (object, raw) = (signature.decoded(question.spill)?.to_vec()?, signed.raw());
+            let verify = |known: &[Certificate]| {
+                cms::verify_detached(&object, &mut raw.reader(0..raw.len()), known, question.limits)
+            };
+            with_known(verify, question)?.map(|verified| Verified { content: Some(raw.clone()), ..verified })
+        }
+        _ => return Ok(None),
+    };
+    let Ok(verified) = verified else { return Ok(None) };
+    let layers = trust::layers(&verified, question)?;
+    let Some(content) = verified.content.as_ref().filter(|_| layers.iter().all(Layer::is_believed)) else {
+        return Ok(None);
+    };
+    let expansion = trust::expansion(&verified, &layers);
+    Ok(Some(Peeled { inner: inside(content, verified.inner, question.spill)?, decrypted: false, expansion }))
+}
+
 fn detached(signature: &[u8], content: &Body, question: &Question<'_>) -> Result<Vec<Layer>, OpenError> {
     let verify = |known: &[Certificate]| {
         let mut reader = content.reader(0..content.len());
@@ -110,7 +158,8 @@ fn detached(signature: &[u8], content: &Body, question: &Question<'_>) -> Result
 
 /// Opens SignedData with its content inside. It stays where the recipient's own software may want to verify
 /// it; it is replaced by its content where we opened a layer around it, where it is the signature of a
-/// gateway, where it claims nothing, and where something is encrypted inside (RFC 2634 section 1.1).
+/// gateway or of a mailing list around somebody else's, where it claims nothing, and where something is encrypted
+/// inside (RFC 2634 section 1.1).
 fn opaque(object: &Body, opened: bool, question: &Question<'_>) -> Result<Step, OpenError> {
     let verify = |known: &[Certificate]| {
         let mut reader = object.reader(0..object.len());
@@ -125,8 +174,12 @@ fn opaque(object: &Body, opened: bool, question: &Question<'_>) -> Result<Step, 
     let inner = inside(content, verified.inner, question.spill)?;
     let claims = !verified.signers.is_empty();
     let valid = !layers.is_empty() && layers.iter().all(|layer| layer.state == LayerState::Valid);
-    let replace =
-        (opened && valid) || is_gateways(&layers) || !claims || leads_to_encrypted(&inner, question)?;
+    let list = layers.iter().any(|layer| layer.state == LayerState::List);
+    let replace = (opened && valid && !question.keys.keeps_signatures())
+        || is_gateways(&layers)
+        || !claims
+        || list && recognise(&as_message(&inner)).protection != Protection::None
+        || leads_to_encrypted(&inner, question)?;
     Ok((layers, Some(Inner { stays: !replace, ..inner })))
 }
 

@@ -11,10 +11,13 @@ use keydir::Speaks;
 use keydir::Use;
 use mail::Address;
 
+use super::naming;
 use super::step::Question;
 use crate::author::Author;
+use crate::cms::Expansion;
 use crate::cms::SignerResult;
 use crate::cms::Verified;
+use crate::result::Announced;
 use crate::result::Binding;
 use crate::result::Layer;
 use crate::result::LayerKind;
@@ -31,12 +34,30 @@ pub(crate) fn layers(verified: &Verified, question: &Question<'_>) -> Result<Vec
         return Ok(Vec::new());
     }
     let judge = |signer| layer(signer, &verified.certificates, question);
-    let layers: Vec<Layer> = verified.signers.iter().map(judge).collect::<Result<_, _>>()?;
+    let mut layers: Vec<Layer> = verified.signers.iter().map(judge).collect::<Result<_, _>>()?;
+    let told = verified.expansion().map(drop).and_then(|()| verified.signature_types().map(drop));
+    if let Err(why) = told {
+        // RFC 2634 section 4.1, RFC 3183 section 3.1.2: nobody can say which of them to believe.
+        for layer in &mut layers {
+            layer.state = LayerState::Invalid;
+            layer.why = Some(why.clone());
+        }
+        return Ok(layers);
+    }
     // Several signers of one layer say the same in several algorithms: one whose certificate nobody here
     // knows takes nothing from one that is known. One that is broken does.
     let valid = layers.iter().any(|layer| layer.state == LayerState::Valid);
     let known = |layer: &Layer| layer.state != LayerState::UnknownSigner;
     Ok(if valid { layers.into_iter().filter(known).collect() } else { layers })
+}
+
+/// What a mailing list agent says, of those whose signatures are believed in these layers.
+pub(crate) fn expansion(verified: &Verified, layers: &[Layer]) -> Option<Expansion> {
+    let believed = |signer: &&SignerResult| {
+        let certificate = signer.certificate.as_ref().map(Certificate::fingerprint);
+        layers.iter().any(|layer| layer.is_believed() && layer.signer == certificate)
+    };
+    verified.signers.iter().filter(believed).find_map(|signer| signer.expansion.clone())
 }
 
 fn layer(
@@ -69,7 +90,24 @@ fn layer(
         layer.state = state;
         return Ok(layer.because(why));
     }
-    Ok(bind(layer, certificate, assigned, question.author))
+    if let Err(why) = naming::check(&signer.signature_types, certificate, assigned) {
+        return Ok(Layer { state: LayerState::WrongSigner, ..layer }.because(why));
+    }
+    let layer = bind(layer, certificate, assigned, question.author);
+    match layer.state {
+        LayerState::WrongSigner if signer.expansion.is_some() => {
+            let why = "the signature of a mailing list that expanded the message";
+            Ok(Layer { state: LayerState::List, ..layer }.because(why))
+        }
+        LayerState::Valid => Ok(Layer { announced: announced(signer), ..layer }),
+        _ => Ok(layer),
+    }
+}
+
+fn announced(signer: &SignerResult) -> Option<Announced> {
+    let capabilities = signer.capabilities;
+    let certificate = signer.encryption_certificate.clone();
+    (capabilities.gcm || capabilities.oaep).then_some(Announced { capabilities, certificate })
 }
 
 /// Checks the certificate for the time of the signature and for now.

@@ -16,7 +16,10 @@ use crate::pki::*;
 fn why(attributes: Vec<Vec<u8>>) -> String {
     let ca = Ca::new();
     let alice = ca.identity(ALICE, Kind::P256);
-    refusal(&opaque(&Forge { attributes: Some(attributes), ..Forge::honest(&alice) }.build(), &[]).unwrap())
+    refusal(
+        &opaque(&Forge { attributes: Some(attributes), ..Forge::over(&alice, CONTENT) }.build(), &[])
+            .unwrap(),
+    )
 }
 
 #[test]
@@ -24,7 +27,7 @@ fn the_forge_itself_is_believed_when_it_is_honest() {
     let ca = Ca::new();
     for kind in [Kind::Rsa(2048), Kind::P256, Kind::Ed25519] {
         let alice = ca.identity(ALICE, kind);
-        let verified = opaque(&Forge::honest(&alice).build(), &[]).unwrap();
+        let verified = opaque(&Forge::over(&alice, CONTENT).build(), &[]).unwrap();
         assert_holds(&verified, alice.certificate());
         assert_eq!(verified.signers[0].signing_time, None);
     }
@@ -77,11 +80,11 @@ fn a_signature_about_another_type_of_content_does_not_hold() {
     let ca = Ca::new();
     let alice = ca.identity(ALICE, Kind::P256);
     let attributes = Some(vec![attribute(CONTENT_TYPE, &[&oid(SIGNED_DATA)]), message_digest(CONTENT)]);
-    let right = Forge { attributes, inner: SIGNED_DATA, ..Forge::honest(&alice) };
+    let right = Forge { attributes, inner: SIGNED_DATA, ..Forge::over(&alice, CONTENT) };
     let verified = opaque(&right.build(), &[]).unwrap();
     assert_holds(&verified, alice.certificate());
     assert_eq!(verified.inner, ContentKind::SignedData);
-    let bare = Forge { attributes: None, inner: SIGNED_DATA, ..Forge::honest(&alice) };
+    let bare = Forge { attributes: None, inner: SIGNED_DATA, ..Forge::over(&alice, CONTENT) };
     assert_eq!(refusal(&opaque(&bare.build(), &[]).unwrap()), "signed attributes are missing");
 }
 
@@ -92,10 +95,10 @@ fn attributes_are_not_taken_for_a_content() {
     let attributes = [content_type(), message_digest(CONTENT)].concat();
     // Alice signed these attributes; the same signature fits the same octets as a content.
     let content = tlv(0x31, &[&attributes]);
-    let cut = Forge { attributes: None, content, ..Forge::honest(&alice) };
+    let cut = Forge { attributes: None, content, ..Forge::over(&alice, CONTENT) };
     let verified = opaque(&cut.build(), &[]).unwrap();
     assert_eq!(refusal(&verified), "the content may be the attributes of another signature");
-    let plain = Forge { attributes: None, content: b"1: no set".to_vec(), ..Forge::honest(&alice) };
+    let plain = Forge { attributes: None, content: b"1: no set".to_vec(), ..Forge::over(&alice, CONTENT) };
     assert_holds(&opaque(&plain.build(), &[]).unwrap(), alice.certificate());
 }
 
@@ -106,9 +109,10 @@ fn attributes_in_another_order_hold_as_they_are_and_as_der() {
     let mut sorted = vec![content_type(), message_digest(CONTENT)];
     sorted.sort();
     let reversed: Vec<_> = sorted.iter().rev().cloned().collect();
-    let as_sent = Forge { attributes: Some(reversed.clone()), ..Forge::honest(&alice) };
+    let as_sent = Forge { attributes: Some(reversed.clone()), ..Forge::over(&alice, CONTENT) };
     assert_holds(&opaque(&as_sent.build(), &[]).unwrap(), alice.certificate());
-    let der = Forge { attributes: Some(sorted), sent_attributes: Some(reversed), ..Forge::honest(&alice) };
+    let der =
+        Forge { attributes: Some(sorted), sent_attributes: Some(reversed), ..Forge::over(&alice, CONTENT) };
     assert_holds(&opaque(&der.build(), &[]).unwrap(), alice.certificate());
 }
 
@@ -124,14 +128,14 @@ fn an_attribute_that_was_altered_added_or_taken_away_does_not_hold() {
         let forge = Forge {
             attributes: Some(attributes.clone()),
             sent_attributes: Some(sent.clone()),
-            ..Forge::honest(&alice)
+            ..Forge::over(&alice, CONTENT)
         };
         let why = refusal(&opaque(&forge.build(), &[]).unwrap());
         assert_eq!(why, "the signature is not of this key over this content");
     }
     for text in [&b"yesterday"[..], b"2608280653Z", b"260828065320+0000"] {
         let attributes = Some([base.clone(), vec![time(text)]].concat());
-        let forge = Forge { attributes, ..Forge::honest(&alice) };
+        let forge = Forge { attributes, ..Forge::over(&alice, CONTENT) };
         assert_eq!(refusal(&opaque(&forge.build(), &[]).unwrap()), "the signing time cannot be read");
     }
 }
@@ -144,7 +148,7 @@ fn unsigned_attributes_prove_nothing_and_do_no_harm() {
         SIGNATURE_TYPE,
         &[&sequence(&[&oid(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 16, 9, 2])])],
     );
-    let forge = Forge { unsigned_attributes: Some(tlv(0xa1, &[&lie])), ..Forge::honest(&alice) };
+    let forge = Forge { unsigned_attributes: Some(tlv(0xa1, &[&lie])), ..Forge::over(&alice, CONTENT) };
     let verified = opaque(&forge.build(), &[]).unwrap();
     assert_holds(&verified, alice.certificate());
     assert!(verified.signers[0].signature_types.is_empty());
@@ -154,20 +158,46 @@ fn unsigned_attributes_prove_nothing_and_do_no_harm() {
 fn a_digest_that_was_not_announced_does_not_hold() {
     let ca = Ca::new();
     let alice = ca.identity(ALICE, Kind::P256);
-    let forge = Forge { announced: SHA512, ..Forge::honest(&alice) };
+    let forge = Forge { announced: SHA512, ..Forge::over(&alice, CONTENT) };
     assert_eq!(
         refusal(&opaque(&forge.build(), &[]).unwrap()),
         "the digest of the signature is not announced"
     );
 }
 
+/// RFC 8419 section 3.2: pure Ed25519 over the content itself, SHA-512 named and announced or not.
 #[test]
-fn ed25519_over_the_bare_content_is_not_supported_and_says_so() {
+fn ed25519_over_the_bare_content_holds_while_the_content_is_short() {
     let ca = Ca::new();
     let alice = ca.identity(ALICE, Kind::Ed25519);
-    let forge = Forge { attributes: None, ..Forge::honest(&alice) };
-    let why = refusal(&opaque(&forge.build(), &[]).unwrap());
-    assert_eq!(why, "an Ed25519 signature without signed attributes is not supported");
+    let bare =
+        |announced| Forge { attributes: None, announced, digest: SHA512, ..Forge::over(&alice, CONTENT) };
+    for announced in [SHA512, &[]] {
+        let good = bare(announced).build();
+        assert_holds(&opaque(&good, &[]).unwrap(), alice.certificate());
+        let mut altered = good.clone();
+        let at = altered.windows(4).position(|window| window == b"noon").unwrap();
+        altered[at] ^= 1;
+        assert_eq!(
+            refusal(&opaque(&altered, &[]).unwrap()),
+            "the signature is not of this key over this content"
+        );
+    }
+    // The signed attributes of another message as a content (RFC 5652 section 5.4 lets them be mistaken).
+    let attributes = [content_type(), message_digest(CONTENT)];
+    let content = tlv(0x31, &[&attributes[0], &attributes[1]]);
+    let cut_out = Forge { content, ..bare(SHA512) };
+    assert!(refusal(&opaque(&cut_out.build(), &[]).unwrap()).contains("attributes of another signature"));
+    for (length, holds) in [(1 << 20, true), ((1 << 20) + 1, false)] {
+        let long = Forge { content: vec![b'A'; length], ..bare(SHA512) };
+        let verified = opaque(&long.build(), &[]).unwrap();
+        assert_eq!(verified.all_hold(), holds, "{length}");
+        if !holds {
+            assert!(refusal(&verified).contains("over more than 1 MiB"), "{}", refusal(&verified));
+        }
+    }
+    let other_digest = Forge { announced: SHA256, digest: SHA256, ..bare(SHA256) };
+    assert!(refusal(&opaque(&other_digest.build(), &[]).unwrap()).contains("without SHA-512"));
 }
 
 #[test]
@@ -186,13 +216,13 @@ fn the_type_of_a_signature_arrives_and_all_signers_must_agree_on_it() {
         assert_holds(&verified, gateway.certificate());
         assert_eq!(verified.signature_types().unwrap(), [kind.oid()]);
     }
-    let plain = Forge::honest(&gateway);
+    let plain = Forge::over(&gateway, CONTENT);
     let domain = attribute(
         SIGNATURE_TYPE,
         &[&sequence(&[&oid(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 16, 9, 2])])],
     );
     let typed = [content_type(), message_digest(CONTENT), domain].to_vec();
-    let typed = Forge { attributes: Some(typed), ..Forge::honest(&gateway) };
+    let typed = Forge { attributes: Some(typed), ..Forge::over(&gateway, CONTENT) };
     let mixed = opaque(&plain.build_with(&[plain.signer_info(), typed.signer_info()]), &[]).unwrap();
     assert!(mixed.all_hold());
     assert!(mixed.signature_types().is_err());

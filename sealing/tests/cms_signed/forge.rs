@@ -5,8 +5,6 @@ use ::openssl::hash::hash;
 use ::openssl::pkey::Id;
 use sealing::cms::SecretKey;
 
-use crate::pki::CONTENT;
-
 /// id-data.
 pub const DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 1];
 /// id-signedData.
@@ -14,6 +12,10 @@ pub const SIGNED_DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2];
 pub const CONTENT_TYPE: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 3];
 pub const MESSAGE_DIGEST: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 4];
 pub const SIGNING_TIME: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 5];
+/// mlExpansionHistory, RFC 2634 section 4.4.
+pub const EXPANSION_HISTORY: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 16, 2, 3];
+/// contentHints, RFC 2634 section 2.9.
+pub const CONTENT_HINTS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 16, 2, 4];
 pub const SIGNATURE_TYPE: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 16, 2, 28];
 pub const SIGNING_CERTIFICATE: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 16, 2, 12];
 pub const SHA256: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1];
@@ -77,23 +79,26 @@ pub struct Forge<'a> {
     pub unsigned_attributes: Option<Vec<u8>>,
     pub sid: Vec<u8>,
     pub certificates: Vec<Vec<u8>>,
-    /// The digest that is announced in front of the content.
+    /// The digest that is announced in front of the content; empty: none.
     pub announced: &'a [u8],
+    /// The digest that the signature names.
+    pub digest: &'a [u8],
 }
 
 impl<'a> Forge<'a> {
-    /// What an honest signer writes.
-    pub fn honest(identity: &'a SecretKey) -> Forge<'a> {
+    /// What an honest signer of a content writes.
+    pub fn over(identity: &'a SecretKey, content: &[u8]) -> Forge<'a> {
         Forge {
             identity,
-            content: CONTENT.to_vec(),
+            content: content.to_vec(),
             inner: DATA,
-            attributes: Some(vec![content_type(), message_digest(CONTENT)]),
+            attributes: Some(vec![content_type(), message_digest(content)]),
             sent_attributes: None,
             unsigned_attributes: None,
             sid: issuer_serial(identity),
             certificates: vec![identity.certificate().der().to_vec()],
             announced: SHA256,
+            digest: SHA256,
         }
     }
 
@@ -124,7 +129,7 @@ impl<'a> Forge<'a> {
         sequence(&[
             &[2, 1, 1],
             &self.sid,
-            &sequence(&[&oid(SHA256)]),
+            &sequence(&[&oid(self.digest)]),
             &sent,
             &algorithm,
             &tlv(4, &[&signature]),
@@ -141,9 +146,13 @@ impl<'a> Forge<'a> {
         let certificates: Vec<&[u8]> = self.certificates.iter().map(Vec::as_slice).collect();
         let infos: Vec<&[u8]> = infos.iter().map(Vec::as_slice).collect();
         let content = tlv(0xa0, &[&tlv(4, &[&self.content])]);
+        let announced = match self.announced {
+            [] => Vec::new(),
+            announced => sequence(&[&oid(announced)]),
+        };
         let signed_data = sequence(&[
             &[2, 1, 1],
-            &tlv(0x31, &[&sequence(&[&oid(self.announced)])]),
+            &tlv(0x31, &[&announced]),
             &sequence(&[&oid(self.inner), &content]),
             &tlv(0xa0, &certificates),
             &tlv(0x31, &infos),

@@ -80,7 +80,7 @@ fn whatever_bit_is_flipped_nothing_else_holds() {
 fn data_behind_the_end_or_around_it_is_refused() {
     let ca = Ca::new();
     let alice = ca.identity(ALICE, Kind::P256);
-    let good = Forge::honest(&alice).build();
+    let good = Forge::over(&alice, CONTENT).build();
     assert!(damaged(&[&good[..], b"\r\n"].concat()).contains("behind"));
     damaged(&[&good[..], &good].concat());
     damaged(b"");
@@ -117,13 +117,14 @@ fn a_content_that_is_no_octet_string_is_refused() {
 fn too_many_signatures_or_certificates_are_refused() {
     let ca = Ca::new();
     let alice = ca.identity(ALICE, Kind::P256);
-    let forge = Forge::honest(&alice);
+    let forge = Forge::over(&alice, CONTENT);
     let info = forge.signer_info();
     assert!(opaque(&forge.build_with(&vec![info.clone(); 32]), &[]).unwrap().all_hold());
     let error = opaque(&forge.build_with(&vec![info; 33]), &[]).unwrap_err();
     assert!(matches!(error, VerifyError::TooLarge(_)), "{error:?}");
     let own = alice.certificate().der().to_vec();
-    let many = |count| Forge { certificates: vec![own.clone(); count], ..Forge::honest(&alice) }.build();
+    let many =
+        |count| Forge { certificates: vec![own.clone(); count], ..Forge::over(&alice, CONTENT) }.build();
     assert!(opaque(&many(64), &[]).unwrap().all_hold());
     assert!(matches!(opaque(&many(65), &[]), Err(VerifyError::TooLarge(_))));
 }
@@ -139,7 +140,7 @@ fn many_certificates_with_the_signers_name_are_not_all_tried() {
         let namesake = ca.issue_with_serial(&format!("m{number}@alpha.example"), &other, serial);
         certificates.push(namesake.der().to_vec());
     }
-    let forge = Forge { certificates, ..Forge::honest(&alice) };
+    let forge = Forge { certificates, ..Forge::over(&alice, CONTENT) };
     assert_eq!(refusal(&opaque(&forge.build(), &[]).unwrap()), "the signer's name fits several certificates");
 }
 
@@ -149,9 +150,10 @@ fn structure_that_is_not_content_is_limited() {
     let alice = ca.identity(ALICE, Kind::P256);
     let padding = attribute(&[0x2a, 3], &[&tlv(4, &[&vec![0; 2 << 20]])]);
     let attributes = Some(vec![content_type(), message_digest(CONTENT), padding]);
-    let forge = Forge { attributes, ..Forge::honest(&alice) };
+    let forge = Forge { attributes, ..Forge::over(&alice, CONTENT) };
     assert!(matches!(opaque(&forge.build(), &[]), Err(VerifyError::TooLarge(_))));
-    let forge = Forge { certificates: vec![sequence(&[&vec![0x30; 2 << 20]])], ..Forge::honest(&alice) };
+    let forge =
+        Forge { certificates: vec![sequence(&[&vec![0x30; 2 << 20]])], ..Forge::over(&alice, CONTENT) };
     assert!(matches!(opaque(&forge.build(), &[]), Err(VerifyError::TooLarge(_) | VerifyError::Damaged(_))));
 }
 
@@ -178,7 +180,7 @@ fn lies_about_lengths_and_endless_nesting_are_refused() {
         deep = tlv(0x30, &[&deep]);
     }
     let attributes = Some(vec![content_type(), message_digest(CONTENT), attribute(&[0x2a, 3], &[&deep])]);
-    assert!(damaged(&Forge { attributes, ..Forge::honest(&alice) }.build()).contains("deep"));
+    assert!(damaged(&Forge { attributes, ..Forge::over(&alice, CONTENT) }.build()).contains("deep"));
     // An OCTET STRING of strings of strings.
     let nested =
         [&[2, 1, 1, 0x31, 0, 0x30, 0x80, 6, 9][..], DATA, &[0xa0, 0x80], &[0x24, 0x80].repeat(100_000)]

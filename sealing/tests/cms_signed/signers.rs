@@ -20,11 +20,11 @@ fn of_two_certificates_with_one_name_the_one_with_the_right_key_counts() {
     let other = ca.issue_with_serial(MALLORY, &Kind::P256.generate(), 7);
     let own = alice.certificate().der().to_vec();
     for certificates in [vec![own.clone(), other.der().to_vec()], vec![other.der().to_vec(), own]] {
-        let forge = Forge { certificates, ..Forge::honest(&alice) };
+        let forge = Forge { certificates, ..Forge::over(&alice, CONTENT) };
         assert_holds(&opaque(&forge.build(), &[]).unwrap(), alice.certificate());
     }
     // Alone, the other one is no signer; the right one is found among those that we know.
-    let forge = Forge { certificates: vec![other.der().to_vec()], ..Forge::honest(&alice) };
+    let forge = Forge { certificates: vec![other.der().to_vec()], ..Forge::over(&alice, CONTENT) };
     let verified = opaque(&forge.build(), &[]).unwrap();
     assert_eq!(refusal(&verified), "the signature is not of this key over this content");
     assert_holds(&opaque(&forge.build(), &[alice.certificate().clone()]).unwrap(), alice.certificate());
@@ -37,12 +37,13 @@ fn two_certificates_with_one_name_and_one_key_leave_the_signer_open() {
     let mallory = ca.issue_with_serial(MALLORY, &key, 7);
     let alice = SecretKey::new(ca.issue_with_serial(ALICE, &key, 7), key).unwrap();
     let both = vec![alice.certificate().der().to_vec(), mallory.der().to_vec()];
-    let forge = Forge { certificates: both.clone(), ..Forge::honest(&alice) };
+    let forge = Forge { certificates: both.clone(), ..Forge::over(&alice, CONTENT) };
     let verified = opaque(&forge.build(), &[]).unwrap();
     assert_eq!(refusal(&verified), "the signer's name fits several certificates");
     assert!(verified.signers[0].certificate.is_none());
     // The same certificate twice is one.
-    let twice = Forge { certificates: vec![both[0].clone(), both[0].clone()], ..Forge::honest(&alice) };
+    let twice =
+        Forge { certificates: vec![both[0].clone(), both[0].clone()], ..Forge::over(&alice, CONTENT) };
     assert_holds(&opaque(&twice.build(), &[]).unwrap(), alice.certificate());
     // What we sign names the certificate by its digest (RFC 5035), which settles it.
     let signer = Signer::new(&alice, now());
@@ -88,7 +89,7 @@ fn a_certificate_whose_digest_is_signed_with_sha1_is_checked_too() {
     let right = hash(MessageDigest::sha1(), alice.certificate().der()).unwrap();
     for (digest, holds) in [(&right[..], true), (&[0; 20][..], false)] {
         let attributes = vec![content_type(), message_digest(CONTENT), named(digest)];
-        let forge = Forge { attributes: Some(attributes), ..Forge::honest(&alice) };
+        let forge = Forge { attributes: Some(attributes), ..Forge::over(&alice, CONTENT) };
         let verified = opaque(&forge.build(), &[]).unwrap();
         assert_eq!(verified.signers[0].holds.is_ok(), holds);
     }
@@ -99,9 +100,9 @@ fn a_key_identifier_names_a_certificate() {
     let ca = Ca::new();
     let alice = ca.identity(ALICE, Kind::P256);
     let sid = tlv(0x80, &[alice.certificate().subject_key_id().unwrap()]);
-    let forge = Forge { sid, ..Forge::honest(&alice) };
+    let forge = Forge { sid, ..Forge::over(&alice, CONTENT) };
     assert_holds(&opaque(&forge.build(), &[]).unwrap(), alice.certificate());
-    let forge = Forge { sid: tlv(0x80, &[b"nobody"]), ..Forge::honest(&alice) };
+    let forge = Forge { sid: tlv(0x80, &[b"nobody"]), ..Forge::over(&alice, CONTENT) };
     assert_eq!(refusal(&opaque(&forge.build(), &[]).unwrap()), "the signer's certificate is not known");
 }
 
@@ -114,7 +115,7 @@ fn a_substituted_certificate_does_not_make_another_signer() {
     let forge = Forge {
         sid: issuer_serial(&mallory),
         certificates: vec![mallory.certificate().der().to_vec()],
-        ..Forge::honest(&alice)
+        ..Forge::over(&alice, CONTENT)
     };
     let verified = opaque(&forge.build(), &[alice.certificate().clone()]).unwrap();
     assert_eq!(refusal(&verified), "the signature is not of this key over this content");
@@ -124,7 +125,7 @@ fn a_substituted_certificate_does_not_make_another_signer() {
         let forge = Forge {
             sid: issuer_serial(&other),
             certificates: vec![other.certificate().der().to_vec()],
-            ..Forge::honest(&alice)
+            ..Forge::over(&alice, CONTENT)
         };
         let why = refusal(&opaque(&forge.build(), &[]).unwrap());
         assert_eq!(why, "the key of the certificate is of another kind than the signature");
@@ -135,7 +136,7 @@ fn a_substituted_certificate_does_not_make_another_signer() {
 fn a_weak_rsa_key_does_not_hold() {
     let ca = Ca::new();
     let alice = ca.identity(ALICE, Kind::Rsa(1024));
-    let why = refusal(&opaque(&Forge::honest(&alice).build(), &[]).unwrap());
+    let why = refusal(&opaque(&Forge::over(&alice, CONTENT).build(), &[]).unwrap());
     assert_eq!(why, "an RSA key of 1024 bits is too weak");
 }
 
@@ -144,7 +145,7 @@ fn a_certificate_that_cannot_be_read_is_refused_with_its_reason() {
     let ca = Ca::new();
     let alice = ca.identity(ALICE, Kind::P256);
     let own = alice.certificate().der().to_vec();
-    let forge = Forge { certificates: vec![own, sequence(&[&[2, 1, 1]])], ..Forge::honest(&alice) };
+    let forge = Forge { certificates: vec![own, sequence(&[&[2, 1, 1]])], ..Forge::over(&alice, CONTENT) };
     let verified = opaque(&forge.build(), &[]).unwrap();
     assert_holds(&verified, alice.certificate());
     assert_eq!((verified.certificates.len(), verified.refused_certificates.len()), (1, 1));

@@ -11,6 +11,7 @@ use sealing::LayerState::Valid;
 use sealing::smime::ContentCipher;
 use sealing::smime::KeyTransport;
 use sealing::smime::SignedForm;
+use sealing::smime::Signer;
 
 use crate::gpgsm::Gpgsm;
 use crate::world::*;
@@ -291,6 +292,35 @@ pub fn base64(bytes: &[u8]) -> Vec<u8> {
 /// The CMS object of an application/pkcs7-mime message.
 pub fn object_of(message: &Message) -> Vec<u8> {
     message.entity().decoded(&Spill::default()).unwrap().to_vec().unwrap()
+}
+
+/// RFC 4056: a choice for RSA keys only.
+#[test]
+fn rsa_pss_is_signed_when_asked_and_openssl_verifies_it() {
+    let world = World::new();
+    let pss = "1.2.840.113549.1.1.10";
+    for (name, key, asked, signed) in [
+        ("rsa", "RSA:3072", true, true),
+        ("pkcs1", "RSA:2048", false, false),
+        ("ec", "EC:P-256", true, false),
+        ("edwards", "ED25519", true, false),
+    ] {
+        let alice = world.person(name, &Draft::user(ALICE, key));
+        for form in [SignedForm::Clear, SignedForm::Opaque] {
+            let who = Signer { pss: asked, ..signer(&alice, form) };
+            let message = sealed_at(&text_letter(), &spec(&[], ContentCipher::Aes256Gcm, Some(who), now()));
+            assert_eq!(only(&world.open(&message)).state, Valid, "{name} {form:?}");
+            world.write("signed.eml", &message.to_vec().unwrap());
+            let printed = world.openssl("cms -cmsout -print -noout -in signed.eml");
+            let printed = String::from_utf8_lossy(&printed).into_owned();
+            assert_eq!(printed.contains(pss), signed, "{name} {form:?}: {printed}");
+            // openssl 3.0 does not check Ed25519 with signed attributes.
+            if key != "ED25519" {
+                world.openssl("cms -verify -in signed.eml -CAfile root.pem -out verified.txt");
+                assert!(String::from_utf8_lossy(&world.read("verified.txt")).contains("the vault opens"));
+            }
+        }
+    }
 }
 
 #[test]

@@ -84,12 +84,16 @@ fn a_triple_wrapped_message_is_opened_and_each_signature_told() {
     let outer = around(&cms_part("signed-data", &opaque(&alice, &middle)));
     let opened = world.open(&outer);
     assert_eq!(states(&opened), all, "{:?}", opened.layers);
+    let parts: Vec<_> = opened.layers.iter().map(|layer| layer.part.as_deref().unwrap()).collect();
+    assert_eq!(parts, ["1", "1/1", "1/1/2"], "RFC 7281 section 3.2.1");
     assert_eq!(entity(&opened.message.unwrap()), inner, "the author's own signature stays");
 
     let signature =
         cms::sign_detached(&cms::Signer::new(&alice.secret, now()), |sink| sink.write_all(&middle)).unwrap();
     let opened = world.open(&around(&multipart_signed(&middle, &signature)));
     assert_eq!(states(&opened), all, "{:?}", opened.layers);
+    let parts: Vec<_> = opened.layers.iter().map(|layer| layer.part.as_deref().unwrap()).collect();
+    assert_eq!(parts, ["2", "1", "1/2"], "RFC 7281 section 3.2.1");
     assert!(text_of(&opened.message.unwrap()).contains("the vault opens"));
 }
 

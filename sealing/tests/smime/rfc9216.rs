@@ -153,12 +153,14 @@ fn the_people_write_to_each_other_signed_and_encrypted() {
             signature_type: None,
             form: SignedForm::Opaque,
             nesting: Nesting::Flat,
+            pss: false,
         };
         let spec = Seal {
             recipients: &recipients,
             cipher: ContentCipher::Aes256Gcm,
             signer: Some(signer),
             header: HeaderProtection::Off,
+            expansion: None,
             whole: false,
             now: NOW,
         };

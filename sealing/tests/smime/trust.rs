@@ -10,6 +10,8 @@ use sealing::LayerState::WrongSigner;
 use sealing::smime::SignatureType;
 use sealing::smime::SignedForm;
 
+use crate::forge::*;
+use crate::matrix::cms_part;
 use crate::world::*;
 
 /// A message that openssl, which asks nothing, signed with this certificate.
@@ -80,6 +82,62 @@ fn a_domain_speaks_for_itself_and_for_what_is_below_it() {
         world.issue("root", "other", &draft);
         assert_judged(&world, &signed_by(&world, "other", ""), WrongSigner, "not for alice@alpha.example");
     }
+}
+
+/// RFC 3183 section 3.1.1: who says to sign for a domain, to review or to add attributes must be named so.
+#[test]
+fn a_signature_of_a_type_needs_a_certificate_of_that_name() {
+    let world = World::new();
+    let named = |name: &'static str| Draft {
+        common_name: name,
+        names: format!("email:{name}@alpha.example"),
+        ..Draft::domain("x")
+    };
+    let alice = world.person("alice", &Draft::user(ALICE, "EC:P-256"));
+    let domain = world.person("domain", &named("domain-signing-authority"));
+    let review = world.person("review", &named("review-authority"));
+    let attribute = world.person("attribute", &named("attribute-authority"));
+    use SignatureType::*;
+    for (who, kind, state, reason) in [
+        (&alice, Originator, Valid, ""),
+        (&alice, Domain, WrongSigner, "not named domain-signing-authority"),
+        (&alice, Review, WrongSigner, "not named review-authority"),
+        (&alice, AddAttributes, WrongSigner, "not named attribute-authority"),
+        (&domain, Domain, Valid, ""),
+        (&domain, Review, WrongSigner, "not named review-authority"),
+        (&review, Review, WrongSigner, "says nothing about the author"),
+        (&review, Domain, WrongSigner, "not named domain-signing-authority"),
+        (&attribute, AddAttributes, WrongSigner, "says nothing about the author"),
+        (&attribute, Originator, WrongSigner, "not for alice@alpha.example"),
+    ] {
+        let signer = sealing::smime::Signer { signature_type: Some(kind), ..signer(who, SignedForm::Clear) };
+        let message = sealed_at(&text_letter(), &spec(&[], cipher(), Some(signer), now()));
+        assert_judged(&world, &message, state, reason);
+    }
+}
+
+/// RFC 3183 section 3.1.2.
+#[test]
+fn all_signatures_of_a_layer_are_of_one_type_and_additional_attributes_come_alone() {
+    let world = World::new();
+    let alice = world.person("alice", &Draft::user(ALICE, "EC:P-256"));
+    let content = entity(&text_letter());
+    let typed = |types: &[u8]| {
+        let arc = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 16, 9];
+        let types: Vec<_> = types.iter().map(|last| oid(&[&arc[..], &[*last]].concat())).collect();
+        let types: Vec<&[u8]> = types.iter().map(Vec::as_slice).collect();
+        let mut attributes =
+            vec![content_type(), message_digest(&content), attribute(SIGNATURE_TYPE, &[&sequence(&types)])];
+        attributes.sort_unstable();
+        Forge { attributes: Some(attributes), ..Forge::over(&alice.secret, &content) }
+    };
+    let message = |object: &[u8]| around(&cms_part("signed-data", object));
+    let (one, other, both) = (typed(&[1]), typed(&[4]), typed(&[1, 3]));
+    assert_judged(&world, &message(&one.build()), Valid, "");
+    let opened = world.open(&message(&one.build_with(&[one.signer_info(), other.signer_info()])));
+    assert!(opened.layers.iter().all(|layer| layer.state == Invalid), "{opened:?}");
+    assert!(why(&opened.layers[0]).contains("different types"), "{opened:?}");
+    assert_judged(&world, &message(&both.build()), WrongSigner, "of another type, too");
 }
 
 fn cipher() -> sealing::smime::ContentCipher {

@@ -354,6 +354,7 @@ pub fn signer<'a>(person: &'a Person, form: SignedForm) -> Signer<'a> {
         signature_type: None,
         form,
         nesting: Nesting::Flat,
+        pss: false,
     }
 }
 
@@ -375,7 +376,7 @@ pub fn spec<'a>(
     signer: Option<Signer<'a>>,
     now: i64,
 ) -> Seal<'a> {
-    Seal { recipients, cipher, signer, header: HeaderProtection::Off, whole: false, now }
+    Seal { recipients, cipher, signer, header: HeaderProtection::Off, expansion: None, whole: false, now }
 }
 
 pub fn sealed_at(message: &Message, spec: &Seal<'_>) -> Message {

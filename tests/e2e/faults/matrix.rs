@@ -7,7 +7,7 @@ use std::path::PathBuf;
 const HEAD: &str = include_str!("matrix_head.md");
 
 /// The tables, in the order of the document.
-const TITLES: [&str; 7] = [
+const TITLES: [&str; 12] = [
     "Killed, with one recipient",
     "Killed, with three groups, until the answer",
     "Killed, with three groups, after the answer",
@@ -15,6 +15,11 @@ const TITLES: [&str; 7] = [
     "Storage fails",
     "The key store fails",
     "Re-injection fails",
+    "S/MIME: the domain's keys fail",
+    "S/MIME: certificates, trust anchors and revocation lists fail",
+    "S/MIME: keys and revocations cannot be had when mail arrives",
+    "The local authority fails",
+    "The local authority is killed",
 ];
 
 /// One table.

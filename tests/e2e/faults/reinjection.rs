@@ -1,5 +1,8 @@
 //! The way back into the MTA is closed, or the MTA does not take a copy.
 
+use tests::PATIENCE;
+use tests::wait_for;
+
 use super::door::Answer;
 use super::door::Stand;
 use super::lasting::COLUMNS;
@@ -19,8 +22,15 @@ fn copies_wait_until_the_mta_takes_them() {
     let mut section = Section::new("Re-injection fails", &COLUMNS);
     world.door.set(Stand::Closed);
     let lasting = Lasting::begin(&world, "the port is closed, and opened later", Shape::Groups);
+    let metric = |series: &str| world.gatepost.metric(series).unwrap();
+    let oldest = "gatepost_milter_copies_oldest_timestamp_seconds";
+    wait_for("the age of the copies", PATIENCE, || (metric(oldest) > 1_700_000_000.0).then_some(()));
+    // Carol alone gets hers in clear.
+    assert_eq!(metric("gatepost_milter_unprotected_recipients_total{signed=\"no\"}"), 1.0);
+    assert_eq!(metric("gatepost_milter_unprotected_recipients_total{signed=\"yes\"}"), 0.0);
     world.door.set(Stand::Open);
     lasting.mended(&world, &mut section);
+    wait_for("no age without copies", PATIENCE, || (metric(oldest) == 0.0).then_some(()));
 
     world.door.set(Stand::Closed);
     let name = "the port is closed, and the gateway restarted before it is opened";

@@ -91,7 +91,7 @@ fn full_state(world: &mut World, section: &mut Section) {
 }
 
 /// Writes until there is no room left.
-fn fill(path: &Path) {
+pub(super) fn fill(path: &Path) {
     let mut file = std::fs::File::create(path).unwrap();
     while file.write_all(&[0; 4096]).is_ok() {}
 }

@@ -32,6 +32,20 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// The words with which strace makes it happen.
+    pub(super) fn command(&self) -> Vec<String> {
+        let mut words =
+            ["strace", "-f", "-o", "/dev/null", "-e", "signal=none", "-e"].map(str::to_owned).to_vec();
+        words.push(format!("trace={}", self.calls));
+        words.extend(["-e".to_owned(), format!("inject={}:{}", self.calls, self.injection)]);
+        for path in &self.paths {
+            words.extend(["-P".to_owned(), path.to_string_lossy().into_owned()]);
+        }
+        words
+    }
+}
+
 /// strace attached to a process. Dropping it detaches; the process goes on undisturbed.
 #[derive(Debug)]
 pub(super) struct Trace(Daemon);
@@ -45,13 +59,9 @@ impl Trace {
     pub(super) fn attach(process: u32, fault: &Fault, dir: &Path) -> Self {
         let log = dir.join("strace");
         let _ = std::fs::remove_file(&log);
-        let mut strace = Command::new("strace");
-        strace.args(["-f", "-p", &process.to_string(), "-o", "/dev/null", "-e", "signal=none"]);
-        strace.args(["-e", &format!("trace={}", fault.calls)]);
-        strace.args(["-e", &format!("inject={}:{}", fault.calls, fault.injection)]);
-        for path in &fault.paths {
-            strace.arg("-P").arg(path);
-        }
+        let words = fault.command();
+        let mut strace = Command::new(&words[0]);
+        strace.args(&words[1..]).args(["-p", &process.to_string()]);
         let mut trace = Daemon::start(&mut strace, &log, dir);
         wait_for("strace to attach", PATIENCE, || {
             if let Some(status) = trace.ended() {

@@ -14,12 +14,9 @@ use tests::Gpg;
 use tests::PATIENCE;
 use tests::Postfix;
 use tests::PostfixPlan;
-use tests::Ran;
 use tests::SmtpClient;
 use tests::SmtpSink;
-use tests::armored_message;
 use tests::gatepost_binary;
-use tests::run;
 use tests::wait_for;
 
 use super::door::Door;
@@ -34,6 +31,7 @@ use super::letter::Point;
 use super::letter::SECRET;
 use super::letter::Saw;
 use super::milter_tap::MilterTap;
+use super::readers::Readers;
 use super::trace::Fault;
 use super::trace::Trace;
 
@@ -47,14 +45,29 @@ pub(super) struct World {
     pub(super) door: Door,
     pub(super) tap: MilterTap,
     sink: SmtpSink,
-    keys: Gpg,
+    pub(super) readers: Readers,
     /// The gateway, when it runs in a mount namespace of its own.
-    secluded: Option<Daemon>,
+    pub(super) secluded: Option<Daemon>,
 }
 
 impl World {
     /// With the policy that mail to beta.example must be encrypted, and more policy.
     pub(super) fn new(policy: &str) -> Self {
+        let keys = Gpg::new();
+        for address in [BOB, ERIN] {
+            keys.generate(address);
+        }
+        let world = Self::of(policy, Readers::Openpgp(keys));
+        if let Readers::Openpgp(keys) = &world.readers {
+            for address in [BOB, ERIN] {
+                world.gatepost.import(&["--for", address], &keys.certificate(address));
+            }
+        }
+        world
+    }
+
+    /// The same, where nobody has given the gateway any key yet.
+    pub(super) fn of(policy: &str, readers: Readers) -> Self {
         let sink = SmtpSink::start();
         let plan = PostfixPlan::new("alpha.example")
             .route("beta.example", sink.port())
@@ -64,12 +77,7 @@ impl World {
             GatepostPlan::new("alpha.example").reinject(door.port()).policy(POLICY).policy(policy).prepare();
         let tap = MilterTap::new(gatepost.milter());
         let postfix = plan.milter(&tap.address()).start();
-        let keys = Gpg::new();
-        for address in [BOB, ERIN] {
-            keys.generate(address);
-            gatepost.import(&["--for", address], &keys.certificate(address));
-        }
-        Self { gatepost, postfix, door, tap, sink, keys, secluded: None }
+        Self { gatepost, postfix, door, tap, sink, readers, secluded: None }
     }
 
     /// Starts the gateway after a fault was mended: what lay in its spool is sent.
@@ -77,6 +85,13 @@ impl World {
         self.secluded = None;
         self.gatepost.kill9();
         self.gatepost.start();
+    }
+
+    /// Ends the gateway in good order, if it runs.
+    pub(super) fn stop(&mut self) {
+        if self.gatepost.get("/readyz").is_some() {
+            self.gatepost.term();
+        }
     }
 
     /// Starts the gateway in a mount namespace of its own, after these shell commands there.
@@ -121,7 +136,7 @@ impl World {
         self.dir().join("master.key")
     }
 
-    fn dir(&self) -> PathBuf {
+    pub(super) fn dir(&self) -> PathBuf {
         self.gatepost.state().parent().unwrap().to_owned()
     }
 
@@ -238,16 +253,6 @@ impl World {
         records.as_array().unwrap().iter().filter(is_wanted).count()
     }
 
-    /// `gatepost notary`, on the files that the running gateway sees.
-    fn notary(&self, words: &[&str]) -> Ran {
-        let Some(daemon) = &self.secluded else {
-            return self.gatepost.command(&[&["notary"], words].concat());
-        };
-        let mut command = Command::new("nsenter");
-        command.args(["--mount", "--target", &daemon.pid().to_string()]).arg(gatepost_binary());
-        run(command.arg("notary").args(words).arg("--config").arg(self.gatepost.config()), b"")
-    }
-
     /// Waits until no mark of an unanswered submission is left: one that stays would swallow the copies
     /// of a later message that looks the same.
     pub(super) fn wait_no_marks(&self) {
@@ -278,8 +283,8 @@ impl World {
                 continue;
             }
             assert!(!text.contains(SECRET), "in clear to {:?}: {text}", received.to);
-            let opened = self.keys.decrypt(armored_message(&received.data).expect("it is encrypted"));
-            assert!(String::from_utf8_lossy(&opened.plaintext).contains(SECRET), "damaged: {opened:?}");
+            let opened = self.readers.open(&received.to, &received.data);
+            assert!(opened.contains(SECRET), "damaged: {opened}");
         }
         for mail in self.postfix.mailbox("alice") {
             assert!(!mail.text().contains(SECRET), "in a notice: {mail:?}");

@@ -1,12 +1,15 @@
 //! S/MIME: from domain to domain, and with the software of others.
 
 mod accounts;
+mod announced;
 mod authority;
 pub(crate) mod domains;
-mod faults;
+mod mailing_list;
 mod nesting;
 mod order;
-mod people;
+pub(crate) mod people;
 mod quick_start;
-mod revocation;
+pub(crate) mod revocation;
+mod submissions;
+mod submissions_inside;
 mod users;

@@ -7,7 +7,7 @@ use tests::messages::crlf;
 use tests::pki::Issued;
 
 /// Whether `text` is anywhere in `bytes`.
-pub(super) fn find(bytes: &[u8], text: &[u8]) -> bool {
+pub(crate) fn find(bytes: &[u8], text: &[u8]) -> bool {
     bytes.windows(text.len()).any(|window| window == text)
 }
 
@@ -20,7 +20,7 @@ fn header(from: &str, to: &str) -> String {
 }
 
 /// A text that somebody signed in clear on his own machine.
-pub(super) fn openssl_signed(pki: &Pki, who: &Issued, from: &str, to: &str, text: &str) -> Vec<u8> {
+pub(crate) fn openssl_signed(pki: &Pki, who: &Issued, from: &str, to: &str, text: &str) -> Vec<u8> {
     std::fs::write(pki.path("plain.txt"), format!("Content-Type: text/plain\r\n\r\n{text}")).unwrap();
     let (certificate, key) = (who.certificate.to_string_lossy(), who.key.to_string_lossy());
     let signed = pki.openssl(&["cms", "-sign", "-in", "plain.txt", "-signer", &certificate, "-inkey", &key]);
@@ -28,7 +28,7 @@ pub(super) fn openssl_signed(pki: &Pki, who: &Issued, from: &str, to: &str, text
 }
 
 /// An entity encrypted to one certificate on somebody's own machine.
-pub(super) fn openssl_encrypted(
+pub(crate) fn openssl_encrypted(
     pki: &Pki,
     to_whom: &Issued,
     cipher: &str,
@@ -43,7 +43,7 @@ pub(super) fn openssl_encrypted(
 }
 
 /// The Content-* fields and the body.
-pub(super) fn smime_part(message: &[u8]) -> Vec<u8> {
+pub(crate) fn smime_part(message: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(message);
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     let unfolded = head.replace("\r\n ", " ").replace("\r\n\t", " ");
@@ -57,7 +57,7 @@ fn openssl(pki: &Pki, words: &[&str]) -> Result<(), String> {
 }
 
 /// What is signed in a message, if openssl accepts the signature; also in the file `inside.eml`.
-pub(super) fn verify(pki: &Pki, message: &[u8]) -> Result<Vec<u8>, String> {
+pub(crate) fn verify(pki: &Pki, message: &[u8]) -> Result<Vec<u8>, String> {
     std::fs::write(pki.path("signed.eml"), message).unwrap();
     let words =
         ["cms", "-verify", "-in", "signed.eml", "-CAfile", "root.pem", "-purpose", "any", "-out", "verified"];
@@ -67,7 +67,7 @@ pub(super) fn verify(pki: &Pki, message: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 /// What is encrypted in a message, if openssl can open it with this key.
-pub(super) fn decrypt(pki: &Pki, who: &Issued, message: &[u8]) -> Result<Vec<u8>, String> {
+pub(crate) fn decrypt(pki: &Pki, who: &Issued, message: &[u8]) -> Result<Vec<u8>, String> {
     std::fs::write(pki.path("sealed.eml"), message).unwrap();
     let (certificate, key) = (who.certificate.to_string_lossy(), who.key.to_string_lossy());
     openssl(
@@ -78,7 +78,7 @@ pub(super) fn decrypt(pki: &Pki, who: &Issued, message: &[u8]) -> Result<Vec<u8>
 }
 
 /// The fingerprint by which everything here names a certificate.
-pub(super) fn fingerprint(pki: &Pki, who: &Issued) -> String {
+pub(crate) fn fingerprint(pki: &Pki, who: &Issued) -> String {
     let certificate = who.certificate.to_string_lossy();
     let told = pki.openssl(&["x509", "-in", &certificate, "-noout", "-fingerprint", "-sha256"]);
     let told = String::from_utf8(told).unwrap();

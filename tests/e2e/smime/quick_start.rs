@@ -1,14 +1,19 @@
 //! The first page of docs/smime.md: two domains, each with its own authority.
 
 use std::fs;
+use std::path::PathBuf;
 
+use tests::Pki;
 use tests::Site;
 use tests::SitePlan;
 use tests::SmtpTap;
 use tests::free_port;
 use tests::messages;
+use tests::pki::Issued;
 
 use super::domains::{ALICE, BOB, send};
+use super::people::openssl_encrypted;
+use super::submissions::ENTITY;
 
 /// What an administrator does at home; gives root and certificate for the partner.
 fn set_up(site: &Site, domain: &str) -> [Vec<u8>; 2] {
@@ -49,4 +54,15 @@ fn two_domains_with_their_own_authorities_seal_what_they_send_each_other() {
     assert_eq!(mail.body(), b"the vault opens at nine\n", "{mail:?}");
     let results = mail.fields("Authentication-Results");
     assert!(results.iter().any(|result| result.contains("smime=pass")), "{results:?}");
+
+    // A client of alpha's seals the first hop with the same certificate.
+    let pki = Pki::new();
+    let certificate = PathBuf::from(file("alpha.example.pem"));
+    let gateway = Issued { key: certificate.clone(), p12: certificate.clone(), certificate };
+    let message = openssl_encrypted(&pki, &gateway, "-aes-256-cbc", ALICE, BOB, ENTITY.as_bytes());
+    let outcome = alpha.submit(ALICE, &[BOB], &message);
+    assert!(outcome.accepted(), "{outcome:?}\n{}", alpha.gatepost.log());
+    let mail = beta.postfix.wait_mail("bob", 2).pop().unwrap();
+    assert_eq!(mail.body(), b"the vault opens at nine\n", "{mail:?}");
+    assert!(!String::from_utf8_lossy(&tap.bytes()).contains("vault"));
 }

@@ -1,5 +1,7 @@
 //! What other authorities revoked, asked of themselves: a list over HTTP, and openssl's OCSP responder.
 
+use std::fs;
+use std::fs::rename;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
@@ -13,12 +15,15 @@ use tests::PATIENCE;
 use tests::Pki;
 use tests::Site;
 use tests::SitePlan;
+use tests::SmtpSink;
 use tests::free_port;
+use tests::messages;
 use tests::pki::Issued;
 use tests::pki::Leaf;
 use tests::wait_for;
 
-use super::people::openssl_signed;
+use super::domains::authorities;
+use super::people::{find, openssl_signed};
 
 const BOB: &str = "bob@beta.example";
 const EVE: &str = "eve@gamma.example";
@@ -26,7 +31,7 @@ const TEXT: &str = "the vault opens at nine\r\n";
 const FETCH: &str = "revocation = \"fetch\"\nrevocation_private_hosts = true\n";
 
 /// A web server with one file; it lives as long as the test's process.
-struct Web {
+pub(crate) struct Web {
     port: u16,
     asked: Arc<AtomicUsize>,
     /// What it serves; nothing: it takes requests and never answers.
@@ -34,7 +39,7 @@ struct Web {
 }
 
 impl Web {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let web = Self { port, asked: Arc::default(), file: Arc::default() };
@@ -59,11 +64,12 @@ impl Web {
         web
     }
 
-    fn extension(&self) -> String {
+    /// The extension of a certificate that names the file.
+    pub(crate) fn extension(&self) -> String {
         format!("crlDistributionPoints=URI:http://127.0.0.1:{}/root.crl", self.port)
     }
 
-    fn serve(&self, list: Vec<u8>) {
+    pub(crate) fn serve(&self, list: Vec<u8>) {
         *self.file.lock().unwrap() = Some(list);
     }
 
@@ -78,7 +84,7 @@ fn issue(pki: &Pki, stem: &str, extensions: &str) -> Issued {
 }
 
 /// The list of everything that was revoked, in DER.
-fn list(pki: &Pki) -> Vec<u8> {
+pub(crate) fn list(pki: &Pki) -> Vec<u8> {
     pki.openssl(&["ca", "-config", "ca.cnf", "-gencrl", "-out", "root.crl"]);
     pki.openssl(&["crl", "-in", "root.crl", "-outform", "DER"])
 }
@@ -161,7 +167,7 @@ fn nobody_is_asked_unless_told_to_and_private_hosts_only_if_allowed() {
 }
 
 /// openssl's responder for everything in the database of the authority.
-fn responder(pki: &Pki, port: u16) -> Daemon {
+pub(crate) fn responder(pki: &Pki, port: u16) -> Daemon {
     let port_text = port.to_string();
     let mut command = Command::new("openssl");
     command.current_dir(pki.dir()).args(["ocsp", "-index", "index.txt", "-CA", "root.pem", "-rsigner"]);
@@ -194,4 +200,48 @@ fn a_responder_is_asked_once_and_a_dead_one_lets_nothing_pass() {
     let said = result(&site, &pki, &late);
     assert!(said.contains("smime=neutral") && !said.contains("pass"), "{said}");
     site.gatepost.wait_log(&["warn", "cannot fetch", "no connection"]);
+}
+
+/// Nobody tells the gateway that there is another list: it looks after the files by itself.
+#[test]
+fn a_new_list_in_a_file_is_in_force_soon() {
+    let (pki, sink) = (Pki::new(), SmtpSink::start());
+    let (alice, addresses) = ("alice@alpha.example", [BOB]);
+    let bob = pki.issue("bob", &Leaf::user(&addresses));
+    fs::create_dir(pki.path("lists")).unwrap();
+    let policy = format!(
+        "[policy]\nsign = \"always\"\nencrypt = \"opportunistic\"\n[smime]\nanchors = [\"{}\"]\ncrls = [\"{}\"]\n",
+        pki.root().display(),
+        pki.path("lists").display()
+    );
+    let alpha = SitePlan::new("alpha.example").policy(&policy).route("beta.example", sink.port());
+    let mut alpha = alpha.prepare();
+    authorities(&pki, &alpha, &[]);
+    alpha.gatepost.command(&["keys", "import", &bob.certificate.to_string_lossy()]).success();
+    alpha.gatepost.start();
+    let send = || alpha.submit(alice, &[BOB], &messages::plain(alice, BOB, "offer", TEXT));
+    let read = || alpha.gatepost.log().matches("revocation lists read again").count();
+    let put = |more: &[&str]| {
+        let before = read();
+        pki.openssl(&[&["ca", "-config", "ca.cnf", "-gencrl", "-out", "new.crl"], more].concat());
+        rename(pki.path("new.crl"), pki.path("lists/root.crl")).unwrap();
+        wait_for("the list to be read", PATIENCE, || (read() > before).then_some(()));
+    };
+    put(&["-crl_lastupdate", "20250101000000Z", "-crl_nextupdate", "20250102000000Z"]);
+    let outcome = send();
+    assert!(outcome.end.is_temporary(), "{outcome:?}");
+    // A signature about which nothing is known does not pass.
+    let eve = issue(&pki, "eve", "");
+    let outcome = alpha.receive(EVE, &[alice], &openssl_signed(&pki, &eve, EVE, alice, TEXT));
+    assert!(outcome.accepted(), "{outcome:?}");
+    let mail = alpha.postfix.wait_mail("alice", 1).pop().unwrap();
+    assert!(mail.fields("Authentication-Results").iter().all(|result| !result.contains("pass")), "{mail:?}");
+    pki.openssl(&["ca", "-config", "ca.cnf", "-revoke", &bob.certificate.to_string_lossy()]);
+    put(&[]);
+    // Bob's only certificate is revoked: certainly no key, which opportunistic encryption passes over; here every
+    // mail is signed, so nothing of it is claimed to be hidden.
+    let outcome = send();
+    assert!(outcome.accepted(), "{outcome:?}");
+    let data = sink.wait(1).pop().unwrap().data;
+    assert!(find(&data, b"multipart/signed") && !find(&data, b"enveloped-data"));
 }

@@ -124,7 +124,7 @@ fn what_a_stranger_signed_passes_byte_for_byte_and_counts_only_if_we_trust_his_a
     let wary = SitePlan::new("beta.example").start();
     for (site, who, result) in [
         (&trusting, &eve, "smime=pass body.smime-identifier=eve@gamma.example"),
-        (&trusting, &mallory, "smime=fail"),
+        (&trusting, &mallory, "smime=policy reason=\"the signer is not the author\"  body.smime-part=2"),
         (&wary, &eve, "smime=neutral"),
     ] {
         let before = site.postfix.mailbox("bob").len();

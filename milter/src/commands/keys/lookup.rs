@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use ::discovery::{Found, Outcome, Trace};
-use keydir::{Scheme, Subject};
+use keydir::{Custody, Record, Scheme, Subject};
 use policy::{KeyAnswer, KeyFacts, PasswordSource};
 use serde::Serialize;
+use tokio::runtime::Runtime;
 
 use crate::clock::Clock;
 use crate::commands::output;
@@ -42,12 +43,40 @@ pub(super) fn run(
     if Subject::address(address).is_none() {
         return Err(Exit::usage(format!("`{address}` is no address")));
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    runtime()?.block_on(look_up(config, Arc::new(keys), address, explain, json))
+}
+
+fn runtime() -> Result<Runtime, Exit> {
+    tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
-        .map_err(|error| Exit::unavailable("cannot start the runtime", error))?;
-    runtime.block_on(look_up(config, Arc::new(keys), address, explain, json))
+        .map_err(|error| Exit::unavailable("cannot start the runtime", error))
+}
+
+/// Tells discovery that the administrator approves of a certificate: from now on it is the one that is used for its
+/// addresses, whatever was seen before.
+///
+/// # Errors
+/// The memory of discovery cannot be written.
+pub(super) fn approve(config: &Config, keys: KeyRing, record: &Record) -> Result<(), Exit> {
+    if config.discovery.is_none() || record.custody == Custody::Local {
+        return Ok(());
+    }
+    runtime()?.block_on(async {
+        let Some((room, _)) = DiscoveryRoom::open(config, Arc::new(keys), Clock::System)? else {
+            return Ok(());
+        };
+        for subject in &record.subjects {
+            if let Subject::Address(address) = subject {
+                let approved = room.sources().approve(address, record.scheme, &record.bytes).await;
+                approved.map_err(|why| {
+                    Exit::unavailable(format!("{address}: not approved"), std::io::Error::other(why))
+                })?;
+            }
+        }
+        Ok(())
+    })
 }
 
 async fn look_up(

@@ -54,6 +54,11 @@ impl Attributes {
         [self.canonical.as_slice()].into_iter().chain(received)
     }
 
+    /// All attributes in their order: type and values.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&[u8], &[Vec<u8>])> {
+        self.entries.iter().map(|entry| (entry.kind.as_slice(), entry.values.as_slice()))
+    }
+
     /// The one value of an attribute that has exactly one; `None` if the attribute is absent.
     ///
     /// An attribute that comes twice or with several values is an error (RFC 5652 section 11): two
@@ -101,7 +106,13 @@ impl AttributeList {
 
     /// Adds an attribute with one value.
     pub(crate) fn push(&mut self, kind: &[u8], value: &[u8]) {
-        self.0.push(sequence(&[&object_id(kind), &element(SET, &[value])]));
+        self.push_all(kind, &[value.to_vec()]);
+    }
+
+    /// Adds an attribute with these values.
+    pub(crate) fn push_all(&mut self, kind: &[u8], values: &[Vec<u8>]) {
+        let values = set_as(SET, values.iter().map(Vec::as_slice).collect());
+        self.0.push(sequence(&[&object_id(kind), &values]));
     }
 
     /// The set as it is signed.

@@ -126,6 +126,7 @@ pub(crate) struct Digesting {
     running: Vec<(Digest, Hasher)>,
     octets: u64,
     head: Vec<u8>,
+    whole: Option<Vec<u8>>,
 }
 
 /// What [`Digesting`] found.
@@ -134,6 +135,8 @@ pub(crate) struct ContentDigests {
     /// Length of the content.
     pub(crate) octets: u64,
     head: Vec<u8>,
+    /// The content, if it was kept and is short.
+    pub(crate) whole: Option<Vec<u8>>,
 }
 
 impl Digesting {
@@ -145,7 +148,12 @@ impl Digesting {
                 running.push((digest, Hasher::new(digest.message_digest())?));
             }
         }
-        Ok(Digesting { running, octets: 0, head: Vec::new() })
+        Ok(Digesting { running, octets: 0, head: Vec::new(), whole: None })
+    }
+
+    /// Keeps the content, too, while it is short: there are signatures that need it twice (RFC 8032 section 5.1).
+    pub(crate) fn keeping(self) -> Digesting {
+        Digesting { whole: Some(Vec::new()), ..self }
     }
 
     pub(crate) fn update(&mut self, bytes: &[u8]) -> Result<(), ErrorStack> {
@@ -155,6 +163,10 @@ impl Digesting {
         self.octets += bytes.len() as u64;
         let missing = HEAD.saturating_sub(self.head.len());
         self.head.extend(bytes.iter().take(missing));
+        self.whole = self.whole.take().filter(|_| self.octets <= WHOLE);
+        if let Some(whole) = &mut self.whole {
+            whole.extend_from_slice(bytes);
+        }
         Ok(())
     }
 
@@ -163,7 +175,7 @@ impl Digesting {
         for (digest, hasher) in &mut self.running {
             made.push((*digest, hasher.finish()?.to_vec()));
         }
-        Ok(ContentDigests { made, octets: self.octets, head: self.head })
+        Ok(ContentDigests { made, octets: self.octets, head: self.head, whole: self.whole })
     }
 }
 
@@ -208,6 +220,8 @@ impl ContentDigests {
 
 /// Octets kept of the beginning of the content.
 const HEAD: usize = 16;
+/// Octets of a content that is kept as a whole.
+const WHOLE: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {

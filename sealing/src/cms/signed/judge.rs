@@ -9,6 +9,7 @@ use super::capabilities::Capabilities;
 use super::digest::ContentDigests;
 use super::digest::Digest;
 use super::encryption_key;
+use super::expansion::Expansion;
 use super::oid;
 use super::signature::Scheme;
 use super::signature::Signed;
@@ -39,6 +40,8 @@ pub struct SignerResult {
     pub capabilities: Capabilities,
     /// The certificate to which the signer wants mail to be encrypted (RFC 8551 section 2.5.3).
     pub encryption_certificate: Option<RecipientId>,
+    /// What the signer says as a mailing list agent (RFC 2634 section 4).
+    pub expansion: Option<Expansion>,
 }
 
 /// Where certificates are looked for.
@@ -71,6 +74,7 @@ pub(crate) fn judge(info: SignerInfo, content: &Content<'_>, pools: &Pools<'_>) 
         signature_types: Vec::new(),
         capabilities: Capabilities::default(),
         encryption_certificate: None,
+        expansion: None,
     };
     let verdict = result.read_claims(info.attributes.as_ref()).and_then(|()| signer(&info, content, pools));
     match verdict {
@@ -98,6 +102,7 @@ impl SignerResult {
             self.encryption_certificate = encryption_key::read(value)
                 .map_err(|error| format!("the signer's encryption certificate cannot be read: {error}"))?;
         }
+        self.expansion = Expansion::read(attributes)?;
         Ok(())
     }
 }
@@ -120,7 +125,8 @@ fn signer(info: &SignerInfo, content: &Content<'_>, pools: &Pools<'_>) -> Result
     }
     let scheme = Scheme::identify(&info.algorithm, *digest)?;
     let meant = meant_certificates(info.attributes.as_ref())?;
-    let check = Check { info, digest: *digest, value, scheme, meant };
+    let whole = content.digests.whole.as_deref();
+    let check = Check { info, digest: *digest, value, whole, scheme, meant };
     let by_message = check.by_one_of(&candidates(&info.id, pools.message));
     let Err(NotBy::Nobody(reason)) = by_message else {
         return by_message.map_err(NotBy::why);
@@ -156,6 +162,8 @@ struct Check<'a> {
     digest: Digest,
     /// Digest of the content.
     value: &'a [u8],
+    /// The content, if it was kept.
+    whole: Option<&'a [u8]>,
     scheme: Scheme,
     meant: Vec<MeantCertificate>,
 }
@@ -190,7 +198,7 @@ impl Check<'_> {
         let key = key.map_err(|_| "the key of the certificate is not supported".to_owned())?;
         let verify = |signed| self.scheme.verify(&key, self.digest, signed, &self.info.signature);
         let Some(attributes) = &self.info.attributes else {
-            return verify(Signed::ContentDigest(self.value));
+            return verify(Signed::Content { digest: self.value, whole: self.whole });
         };
         let mut verdict = Err("no attributes are signed".to_owned());
         for form in attributes.signed_forms() {

@@ -12,6 +12,10 @@ pub(crate) const SIGNING_TIME: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 
 pub(crate) const CAPABILITIES: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 15];
 /// id-aa-encrypKeyPref, RFC 8551 section 2.5.3.
 pub(crate) const ENCRYPTION_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 16, 2, 11];
+/// id-aa-mlExpandHistory, RFC 2634 section 4.4.
+pub(crate) const EXPANSION_HISTORY: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 16, 2, 3];
+/// id-aa-CMSAlgorithmProtection, RFC 6211 section 2.
+pub(crate) const ALGORITHM_PROTECTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 52];
 /// id-aa-signingCertificate, RFC 5035 section 5.
 pub(crate) const SIGNING_CERTIFICATE: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 16, 2, 12];
 /// id-aa-signingCertificateV2, RFC 5035 section 3.
@@ -53,6 +57,8 @@ mod tests {
             (SIGNING_TIME, "1.2.840.113549.1.9.5"),
             (CAPABILITIES, "1.2.840.113549.1.9.15"),
             (ENCRYPTION_KEY, "1.2.840.113549.1.9.16.2.11"),
+            (EXPANSION_HISTORY, "1.2.840.113549.1.9.16.2.3"),
+            (ALGORITHM_PROTECTION, "1.2.840.113549.1.9.52"),
             (SIGNING_CERTIFICATE, "1.2.840.113549.1.9.16.2.12"),
             (SIGNING_CERTIFICATE_V2, "1.2.840.113549.1.9.16.2.47"),
             (SIGNATURE_TYPE, "1.2.840.113549.1.9.16.2.28"),

@@ -23,6 +23,7 @@ use super::digest::Digest;
 use super::digest::Digesting;
 use super::element::set_as;
 use super::encryption_key;
+use super::expansion::Expansion;
 use super::oid;
 use super::signature;
 use super::signature::Scheme;
@@ -41,6 +42,9 @@ pub struct Signer<'a> {
     pub signature_type: Option<SignatureType>,
     /// The certificate to which answers are to be encrypted (RFC 8551 section 2.5.3); it is sent along.
     pub encryption: Option<&'a Certificate>,
+    /// What a mailing list agent said around the message, to be said again by this signature, which is the new
+    /// outermost one (RFC 3183 section 5).
+    pub expansion: Option<&'a Expansion>,
     /// Sign with RSA-PSS (RFC 4056) where the key is an RSA key; otherwise with PKCS#1 v1.5.
     pub pss: bool,
     /// Unix seconds.
@@ -50,7 +54,15 @@ pub struct Signer<'a> {
 impl<'a> Signer<'a> {
     /// A signer who sends nothing but the own certificate along and signs in the most common form.
     pub fn new(identity: &'a SecretKey, now: i64) -> Signer<'a> {
-        Signer { identity, chain: &[], signature_type: None, encryption: None, pss: false, now }
+        Signer {
+            identity,
+            chain: &[],
+            signature_type: None,
+            encryption: None,
+            expansion: None,
+            pss: false,
+            now,
+        }
     }
 
     fn scheme(&self) -> Result<(Digest, Scheme), SignError> {
@@ -280,6 +292,9 @@ fn signer_info(
     }
     if let Some(kind) = signer.signature_type {
         attributes.push(oid::SIGNATURE_TYPE, &kind.encode());
+    }
+    for (kind, values) in signer.expansion.into_iter().flat_map(Expansion::attributes) {
+        attributes.push_all(kind, values);
     }
     let signature = scheme.sign(key, digest, &attributes.to_sign())?;
     Ok(sequence(&[

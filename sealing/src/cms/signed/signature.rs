@@ -42,8 +42,12 @@ pub(crate) enum Scheme {
 pub(crate) enum Signed<'a> {
     /// The encoding of the signed attributes.
     Attributes(&'a [u8]),
-    /// The content itself, of which only the digest is at hand.
-    ContentDigest(&'a [u8]),
+    /// The content itself.
+    Content {
+        digest: &'a [u8],
+        /// The octets, if there are not too many.
+        whole: Option<&'a [u8]>,
+    },
 }
 
 impl Scheme {
@@ -78,12 +82,15 @@ impl Scheme {
     ) -> Result<(), String> {
         self.fits(key)?;
         let outcome = match (self, signed) {
-            (Scheme::Ed25519, Signed::Attributes(octets)) => openssl::sign::Verifier::new_without_digest(key)
-                .and_then(|mut verifier| verifier.verify_oneshot(signature, octets)),
-            (Scheme::Ed25519, Signed::ContentDigest(_)) => {
-                return Err("an Ed25519 signature without signed attributes is not supported".into());
+            (Scheme::Ed25519, Signed::Content { whole: None, .. }) => {
+                let what = "an Ed25519 signature without signed attributes";
+                return Err(format!("{what} over more than 1 MiB or without SHA-512 is not supported"));
             }
-            (_, Signed::ContentDigest(value)) => self.verify_digest(key, digest, value, signature),
+            (Scheme::Ed25519, Signed::Attributes(octets) | Signed::Content { whole: Some(octets), .. }) => {
+                openssl::sign::Verifier::new_without_digest(key)
+                    .and_then(|mut verifier| verifier.verify_oneshot(signature, octets))
+            }
+            (_, Signed::Content { digest: value, .. }) => self.verify_digest(key, digest, value, signature),
             (_, Signed::Attributes(octets)) => {
                 digest.of(octets).and_then(|value| self.verify_digest(key, digest, &value, signature))
             }

@@ -24,6 +24,7 @@ use crate::cms::content_info;
 use super::digest::ContentDigests;
 use super::digest::Digest;
 use super::digest::Digesting;
+use super::expansion::Expansion;
 use super::judge::Content;
 use super::judge::Pools;
 use super::judge::SignerResult;
@@ -64,6 +65,21 @@ impl Verified {
         match all.all(|other| other == first) {
             true => Ok(first),
             false => Err("the signatures of one layer are of different types".into()),
+        }
+    }
+
+    /// What the mailing list agent says that made the layer, if it is one's; signatures that do not hold or say
+    /// nothing of lists do not count (RFC 2634 section 4.1). Who the agent is, is **not** judged here.
+    ///
+    /// # Errors
+    /// In words, if two signatures that hold tell different histories: the layer must then not be used.
+    pub fn expansion(&self) -> Result<Option<&Expansion>, String> {
+        let holding = self.signers.iter().filter(|signer| signer.holds.is_ok());
+        let mut told = holding.filter_map(|signer| signer.expansion.as_ref());
+        let first = told.next();
+        match first.is_none_or(|first| told.all(|other| other.agrees(first))) {
+            true => Ok(first),
+            false => Err("the signatures of one layer tell different histories of mailing lists".into()),
         }
     }
 }
@@ -119,7 +135,7 @@ pub fn verify_detached(
         return Err(VerifyError::Damaged("a detached signature has a content of its own".into()));
     }
     ber.leave()?;
-    let mut digesting = Digesting::new(start.digests)?;
+    let mut digesting = start.digesting()?;
     let mut content = BufReader::with_capacity(PIECE, content);
     pass(&mut content, &mut digesting, None, limits.opened_bytes)?;
     finish(&mut ber, &start.kind, &digesting.finish()?, extra, None)
@@ -139,7 +155,7 @@ pub fn verify_opaque(
 ) -> Result<Verified, VerifyError> {
     let mut ber = BerReader::new(BufReader::with_capacity(PIECE, input), BerLimits::default());
     let start = Start::read(&mut ber)?;
-    let mut digesting = Digesting::new(start.digests)?;
+    let mut digesting = start.digesting()?;
     let mut body = None;
     if ber.enter_if(Tag::context(0))? {
         let mut writer = BodyWriter::new(spill);
@@ -182,6 +198,14 @@ impl Start {
         ber.enter(Tag::SEQUENCE)?;
         let kind = ber.primitive(Tag::OBJECT_ID)?;
         Ok(Start { digests, kind })
+    }
+
+    /// Ed25519 signs the content itself where no attributes are signed, goes with SHA-512, and need not announce it
+    /// (RFC 8419 section 3).
+    fn digesting(&self) -> Result<Digesting, VerifyError> {
+        let digests = if self.digests.is_empty() { &[Digest::Sha512][..] } else { &self.digests };
+        let digesting = Digesting::new(digests.iter().copied())?;
+        Ok(if digests.contains(&Digest::Sha512) { digesting.keeping() } else { digesting })
     }
 }
 

@@ -37,7 +37,8 @@ fn every_scheme_signs_verifies_and_is_recognised() {
         assert!(scheme.verify(key, digest, Signed::Attributes(b"octets"), &signature[1..]).is_err());
         assert!(scheme.verify(key, digest, Signed::Attributes(b"octets"), b"").is_err());
         let value = digest.of(b"octets").unwrap();
-        let over_content = scheme.verify(key, digest, Signed::ContentDigest(&value), &signature);
+        let over_content =
+            scheme.verify(key, digest, Signed::Content { digest: &value, whole: None }, &signature);
         assert_eq!(over_content.is_ok(), scheme != Scheme::Ed25519);
         for (other, _) in &keys {
             let verdict = scheme.verify(other, digest, Signed::Attributes(b"octets"), &signature);
