@@ -1,5 +1,7 @@
 //! Proofs of what the key log says of an address, and what they are worth.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,6 +24,8 @@ use super::{DIRECTORY, KEYS, Keys, read};
 
 /// The mailbox that stands for a whole domain (RFC 3183, 3.1.1).
 const AUTHORITY: &str = "domain-confidentiality-authority";
+/// The index of the log, which is never served.
+const INDEX: &str = "log.db";
 /// How far ahead of ours the gateway's clock may be, in seconds.
 const SKEW: u64 = 300;
 
@@ -29,8 +33,11 @@ const SKEW: u64 = 300;
 #[derive(Debug)]
 pub struct KeyLog {
     directory: PathBuf,
-    reader: Mutex<Option<Arc<LogReader>>>,
+    reader: Mutex<Option<(Stamp, Arc<LogReader>)>>,
 }
+
+/// Which file the index is: device and inode.
+type Stamp = (u64, u64);
 
 /// A proof, and of which mailbox it is.
 #[derive(Clone, Debug)]
@@ -154,14 +161,21 @@ impl KeyLog {
     }
 
     fn reader(&self) -> Result<Arc<LogReader>, ProveError> {
-        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reader) = &*reader {
-            return Ok(reader.clone());
-        }
         if !self.directory.join(super::CHECKPOINT).exists() {
             return Err(ProveError::NoLog);
         }
-        Ok(reader.insert(Arc::new(LogReader::open(&self.directory)?)).clone())
+        let index = fs::metadata(self.directory.join(INDEX)).map_err(|_| ProveError::NoLog)?;
+        let stamp = (index.dev(), index.ino());
+        let mut kept = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some((known, reader)) if *known == stamp => Ok(reader.clone()),
+            // The first, or another log that took its place.
+            _ => {
+                let reader = Arc::new(LogReader::open(&self.directory)?);
+                *kept = Some((stamp, reader.clone()));
+                Ok(reader)
+            }
+        }
     }
 
     fn keys(&self) -> Result<(Policy, VrfPublic), ProveError> {
