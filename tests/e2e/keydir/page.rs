@@ -189,4 +189,9 @@ fn an_address_without_its_own_key_has_the_key_of_the_domain_if_the_gateway_says_
     });
     assert!(page.contains("This is the key of the whole domain"), "{page}");
     assert!(page.contains("The key log confirms exactly"), "{page}");
+    let proof = doors.get(&format!("/.well-known/tmg/v1/proof?address={NOBODY}")).body;
+    doors.verify(&proof, "*@alpha.example", &[]).success();
+    // The mailbox of the domain itself (RFC 3183) has the same key, and an entry of its own.
+    let page = doors.get("/?address=domain-confidentiality-authority@alpha.example").text();
+    assert!(page.contains("The key log confirms exactly"), "{page}");
 }

@@ -22,8 +22,9 @@ use crate::gate::GateError;
 
 use super::{DIRECTORY, KEYS, Keys, read};
 
-/// The mailbox that stands for a whole domain (RFC 3183, 3.1.1).
-const AUTHORITY: &str = "domain-confidentiality-authority";
+/// The local part of what stands for all addresses of a domain without certificates of their own. Not that of RFC 3183,
+/// which is a mailbox with certificates of its own.
+const ALL: &str = "*";
 /// The index of the log, which is never served.
 const INDEX: &str = "log.db";
 /// How far ahead of ours the gateway's clock may be, in seconds.
@@ -191,7 +192,7 @@ impl KeyLog {
 
 fn mailbox(address: &str) -> Result<Mailbox, MailboxError> {
     match address.strip_prefix('@') {
-        Some(domain) => Mailbox::parse(&format!("{AUTHORITY}@{domain}")),
+        Some(domain) => Mailbox::parse(&format!("{ALL}@{domain}")),
         None => Mailbox::parse(address),
     }
 }
