@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use keydir::{Publication, PublicationError};
+use keydir::{Mailbox, Publication, PublicationError};
 use tokio::task::spawn_blocking;
 
 use crate::clock::Clock;
@@ -70,6 +70,15 @@ impl Directory {
     ) -> Result<T, PublicationError> {
         let ended = |_| PublicationError::Corrupt("reading it ended abnormally".to_owned());
         spawn_blocking(read).await.map_err(ended)?
+    }
+
+    /// Everything for one address, as [`Publication::mailbox`], without holding up other requests.
+    ///
+    /// # Errors
+    /// As [`Directory::read`].
+    pub async fn mailbox(&self, address: &str) -> Result<Option<Mailbox>, PublicationError> {
+        let (publication, address) = (self.publication.clone(), address.to_owned());
+        self.read(move || publication.mailbox(&address)).await
     }
 
     /// The configuration in force.

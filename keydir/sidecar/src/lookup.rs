@@ -44,7 +44,7 @@ struct Document<'a> {
 
 async fn look_up(State(directory): State<Arc<Directory>>, RawQuery(query): RawQuery) -> Response<Body> {
     let Some(address) = asked(query.as_deref()) else { return unreadable() };
-    let found = match directory.publication.mailbox(&address) {
+    let found = match directory.mailbox(&address).await {
         Ok(found) => found,
         Err(error) => return answer::broken(&error),
     };

@@ -78,7 +78,7 @@ async fn page(
     match Wanted::parse(query.as_deref()) {
         Wanted::Form => shown(StatusCode::OK, html::form_page(words, None)),
         Wanted::Nonsense(text) => shown(StatusCode::BAD_REQUEST, html::form_page(words, Some(&text))),
-        Wanted::Address(address) => match directory.publication.mailbox(&address) {
+        Wanted::Address(address) => match directory.mailbox(&address).await {
             Ok(found) => answer_to(&directory, words, &address, found).await,
             Err(error) => {
                 tracing::error!("cannot read the publication: {}", crate::exit::chain(&error));
@@ -121,18 +121,18 @@ fn style() -> Response<Body> {
 }
 
 async fn openpgp(State(directory): State<Arc<Directory>>, RawQuery(query): RawQuery) -> Response<Body> {
-    download(&directory, query.as_deref(), Scheme::Openpgp)
+    download(&directory, query.as_deref(), Scheme::Openpgp).await
 }
 
 async fn smime(State(directory): State<Arc<Directory>>, RawQuery(query): RawQuery) -> Response<Body> {
-    download(&directory, query.as_deref(), Scheme::Smime)
+    download(&directory, query.as_deref(), Scheme::Smime).await
 }
 
 /// One certificate of an address, by its fingerprint, as a file.
-fn download(directory: &Directory, query: Option<&str>, scheme: Scheme) -> Response<Body> {
+async fn download(directory: &Directory, query: Option<&str>, scheme: Scheme) -> Response<Body> {
     let Some(address) = asked(query) else { return answer::nothing() };
     let fingerprint = query.and_then(|query| percent::parameter(query, "fingerprint")).unwrap_or_default();
-    let found = match directory.publication.mailbox(&address) {
+    let found = match directory.mailbox(&address).await {
         Ok(found) => found,
         Err(error) => return answer::broken(&error),
     };

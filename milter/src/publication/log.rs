@@ -26,8 +26,9 @@ const SIGNER_PURPOSE: &str = "gatepost key log 1";
 const VRF_PURPOSE: &str = "gatepost key log labels 1";
 /// The file with the public keys, beside the checkpoint.
 const KEYS: &str = "keys.json";
-/// The mailbox that stands for a whole domain (RFC 3183 section 3.1.1).
-const AUTHORITY: &str = "domain-confidentiality-authority";
+/// The local part of what stands for all addresses of a domain without certificates of their own. Not that of RFC 3183,
+/// which is a mailbox with certificates of its own.
+const ALL: &str = "*";
 
 /// The keys of the log: derived from the master key, so that there is nothing more to keep.
 pub struct LogKeys {
@@ -182,7 +183,7 @@ impl Session<'_> {
 
 fn mailbox(text: &str) -> Result<Mailbox, LogTrouble> {
     let whole = match text.strip_prefix('@') {
-        Some(domain) => format!("{AUTHORITY}@{domain}"),
+        Some(domain) => format!("{ALL}@{domain}"),
         None => text.to_owned(),
     };
     Mailbox::parse(&whole).map_err(|source| LogTrouble::Mailbox { mailbox: whole, source })

@@ -5,10 +5,13 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
+use tests::KeyDirectory;
 use tests::PATIENCE;
 use tests::Ran;
 use tests::TlsIdentity;
+use tests::curl;
 use tests::directory;
+use tests::free_port;
 use tests::run;
 
 use super::doors::{ALICE, Doors, FOREIGN, HOST, NOBODY};
@@ -137,6 +140,27 @@ fn over_tls_by_both_ways_and_only_with_the_right_certificate() {
         TlsIdentity::new(&[HOST]).write(other.path());
         assert_ne!(search(&other.path().join("ca.pem"), &["-ZZ", "-H", &plain]).code, 0);
     });
+}
+
+#[test]
+fn who_asks_too_often_is_told_to_wait_whether_there_is_something_or_not() {
+    let mut directory = KeyDirectory::new(&["alpha.example"]);
+    let (web, port) = (free_port(), free_port());
+    let sections = format!(
+        "[limits]\nrequests_per_minute = 1\nburst = 3\n[ldap]\nlisten = [\"ldap:127.0.0.1:{port}\"]\n"
+    );
+    directory.serve(&format!("listen = [\"http:127.0.0.1:{web}\"]"), &sections);
+    let url = format!("ldap://127.0.0.1:{port}");
+    let ask = || {
+        run(
+            Command::new("ldapsearch").args(["-x", "-LLL", "-H", &url, "-b", "", "(mail=a@alpha.example)"]),
+            b"",
+        )
+    };
+    let codes: Vec<i32> = (0..4).map(|_| ask().code).collect();
+    assert_eq!(codes, [0, 0, 0, 51]);
+    // The same tokens as at every other door.
+    assert_eq!(curl(&[&format!("http://127.0.0.1:{web}/?address=a@alpha.example")]).status, 429);
 }
 
 #[test]

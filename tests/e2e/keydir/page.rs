@@ -98,6 +98,37 @@ fn a_revoked_key_is_said_to_be_revoked_and_cannot_be_scanned() {
 }
 
 #[test]
+fn a_proof_that_does_not_fit_is_never_called_one() {
+    let doors = Doors::open();
+    let alice = format!("/?address={ALICE}");
+    assert!(doors.get(&alice).text().contains("The key log confirms"));
+    // The log is signed, but not by the key that strangers know.
+    let place = doors.directory.publication().join("log/keys.json");
+    let own = std::fs::read_to_string(&place).unwrap();
+    let keys: serde_json::Value = serde_json::from_str(&own).unwrap();
+    let other = "mx.alpha.example/keys+c4b5ba1d+AbWnDm1bJf2ROkPGRpeNyYGbAUI+5ziPyAiOnh8KoaHA";
+    std::fs::write(&place, own.replace(keys["log_key"].as_str().unwrap(), other)).unwrap();
+    let page = doors.get(&alice).text();
+    assert!(!page.contains("The key log confirms"), "{page}");
+    // Another key for labels: the proof is somebody else's.
+    let vrf = keys["vrf_key"].as_str().unwrap();
+    std::fs::write(
+        &place,
+        own.replace(vrf, "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"),
+    )
+    .unwrap();
+    let page = doors.get(&alice).text();
+    assert!(page.contains("does NOT fit") && !page.contains("The key log confirms"), "{page}");
+    std::fs::write(&place, own).unwrap();
+    assert!(doors.get(&alice).text().contains("The key log confirms"));
+    // What is shown is not what was logged.
+    let database = rusqlite::Connection::open(doors.directory.publication().join("publication.db")).unwrap();
+    assert!(database.execute("DELETE FROM published WHERE id % 256 >= 128", []).unwrap() > 0);
+    let page = doors.get(&alice).text();
+    assert!(page.contains("does NOT fit") && !page.contains("The key log confirms"), "{page}");
+}
+
+#[test]
 fn nobody_learns_from_the_page_why_there_is_nothing() {
     let mut doors = Doors::open();
     let nothing = |doors: &Doors, address| doors.bare(&format!("/?address={address}"), address);
@@ -157,5 +188,10 @@ fn an_address_without_its_own_key_has_the_key_of_the_domain_if_the_gateway_says_
         (page.status == 200).then(|| page.text())
     });
     assert!(page.contains("This is the key of the whole domain"), "{page}");
+    assert!(page.contains("The key log confirms exactly"), "{page}");
+    let proof = doors.get(&format!("/.well-known/tmg/v1/proof?address={NOBODY}")).body;
+    doors.verify(&proof, "*@alpha.example", &[]).success();
+    // The mailbox of the domain itself (RFC 3183) has the same key, and an entry of its own.
+    let page = doors.get("/?address=domain-confidentiality-authority@alpha.example").text();
     assert!(page.contains("The key log confirms exactly"), "{page}");
 }

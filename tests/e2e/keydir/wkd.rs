@@ -161,7 +161,7 @@ fn nobody_learns_why_there_is_nothing() {
     ] {
         assert_eq!(gone(host, &format!("{PREFIX}{path}")), reference, "{host} {path}");
     }
-    for path in ["/", "/.well-known/", "/.well-known/openpgpkey", "/index.html", "/pks"] {
+    for path in ["/nothing", "/.well-known/", "/.well-known/openpgpkey", "/index.html", "/pks"] {
         assert_eq!(gone("alpha.example", path), reference, "{path}");
     }
 }

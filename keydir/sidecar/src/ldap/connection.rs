@@ -170,7 +170,7 @@ impl Session {
                 self.send(&result(id, tag, code, text)).await
             }
             Request::Search(search) => {
-                let answer = self.search(id, &search);
+                let answer = self.search(id, &search).await;
                 self.send(&answer).await
             }
             Request::StartTls => self.starttls(id).await,
@@ -182,14 +182,14 @@ impl Session {
         }
     }
 
-    fn search(&self, id: i32, search: &super::message::Search) -> Vec<u8> {
+    async fn search(&mut self, id: i32, search: &super::message::Search) -> Vec<u8> {
         let done = |code, text| result(id, 0x65, code, text);
         let directory = &self.door.directory;
         if directory.limits.admit(Client::peer(Some(self.peer)), Ask::LookUp).is_err() {
             self.count(Class::Limited);
             return done(Code::Busy, "too many requests");
         }
-        match search::answer(directory, id, search, self.door.tls.is_some()) {
+        match search::answer(directory, id, search, self.door.tls.is_some()).await {
             Ok(entries) => {
                 self.count(if entries.is_empty() { Class::Nothing } else { Class::Found });
                 [entries.concat(), done(Code::Success, "")].concat()

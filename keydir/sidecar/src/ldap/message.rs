@@ -264,6 +264,38 @@ mod tests {
     }
 
     #[test]
+    fn whatever_becomes_of_a_message_on_its_way_it_asks_for_one_address_at_most() {
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = |below: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            usize::try_from(random % below as u64).unwrap()
+        };
+        let mut read = 0;
+        for _ in 0..50_000 {
+            let mut bytes = asked(b"");
+            for _ in 0..=next(3) {
+                let at = next(bytes.len());
+                match next(4) {
+                    0 => bytes[at] = u8::try_from(next(256)).unwrap(),
+                    1 => drop(bytes.remove(at)),
+                    2 => bytes.insert(at, u8::try_from(next(256)).unwrap()),
+                    _ => bytes[at] ^= 1 << next(8),
+                }
+            }
+            let Ok(Message { request: Request::Search(search), .. }) = Message::parse(&bytes) else {
+                continue;
+            };
+            read += 1;
+            if let Some(address) = search.filter.address() {
+                assert!(address.contains('@'));
+            }
+        }
+        assert!(read > 1000, "{read}");
+    }
+
+    #[test]
     fn ways_to_bind_are_told_apart() {
         let bind = |version: i32, name: &[u8], method: Vec<u8>| {
             let bind = [number(INTEGER, version), element(OCTETS, name), method].concat();

@@ -15,7 +15,7 @@ type Attributes<'a> = Vec<(&'a str, Vec<Vec<u8>>)>;
 ///
 /// # Errors
 /// The publication cannot be read.
-pub(super) fn answer(
+pub(super) async fn answer(
     directory: &Directory,
     id: i32,
     search: &Search,
@@ -30,7 +30,7 @@ pub(super) fn answer(
     });
     // What is no question is looked up as well, and not found.
     let asked = asked.filter(|address| search.filter.matches(address) == Some(true)).unwrap_or_default();
-    let found = directory.publication.mailbox(&asked)?;
+    let found = directory.mailbox(&asked).await?;
     let entries = found.and_then(|found| of_mailbox(&asked, &found));
     let entries = entries.map(|(dn, attributes)| entry(id, &dn, &chosen(attributes, search)));
     Ok(entries.into_iter().collect())

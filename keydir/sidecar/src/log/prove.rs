@@ -1,5 +1,7 @@
 //! Proofs of what the key log says of an address, and what they are worth.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,6 +14,7 @@ use keylog::reader::{LogReader, ReadError};
 use keylog::vrf::{VrfProof, VrfPublic};
 use tlog::key::VerifierKey;
 use tlog::policy::Policy;
+use tokio::task::spawn_blocking;
 
 use crate::Directory;
 use crate::exit::chain;
@@ -19,8 +22,11 @@ use crate::gate::GateError;
 
 use super::{DIRECTORY, KEYS, Keys, read};
 
-/// The mailbox that stands for a whole domain (RFC 3183, 3.1.1).
-const AUTHORITY: &str = "domain-confidentiality-authority";
+/// The local part of what stands for all addresses of a domain without certificates of their own. Not that of RFC 3183,
+/// which is a mailbox with certificates of its own.
+const ALL: &str = "*";
+/// The index of the log, which is never served.
+const INDEX: &str = "log.db";
 /// How far ahead of ours the gateway's clock may be, in seconds.
 const SKEW: u64 = 300;
 
@@ -28,8 +34,11 @@ const SKEW: u64 = 300;
 #[derive(Debug)]
 pub struct KeyLog {
     directory: PathBuf,
-    reader: Mutex<Option<Arc<LogReader>>>,
+    reader: Mutex<Option<(Stamp, Arc<LogReader>)>>,
 }
+
+/// Which file the index is: device and inode.
+type Stamp = (u64, u64);
 
 /// A proof, and of which mailbox it is.
 #[derive(Clone, Debug)]
@@ -98,7 +107,7 @@ impl KeyLog {
     /// # Errors
     /// [`ProveError`].
     pub async fn prove(&self, directory: &Directory, address: &str) -> Result<Proved, ProveError> {
-        let found = directory.publication.mailbox(address)?;
+        let found = directory.mailbox(address).await?;
         self.prove_found(directory, address, found.as_ref()).await
     }
 
@@ -119,9 +128,12 @@ impl KeyLog {
             Some(known) => VrfProof(known),
             None => directory.gate.label(&mailbox).await?,
         };
-        let label = reader.vrf()?.verify(&mailbox, &vrf).ok_or(ProveError::Proof(ProofError::Vrf))?;
-        let proof = reader.prove(&label, Some(vrf))?;
-        Ok(Proved { mailbox, proof })
+        let read = spawn_blocking(move || {
+            let label = reader.vrf()?.verify(&mailbox, &vrf).ok_or(ProveError::Proof(ProofError::Vrf))?;
+            let proof = reader.prove(&label, Some(vrf))?;
+            Ok(Proved { mailbox, proof })
+        });
+        read.await.unwrap_or(Err(ProveError::Read(ReadError::History)))
     }
 
     /// Checks a proof of ours as a stranger would, by the keys that the gateway published: how many witnesses cosigned is
@@ -150,14 +162,21 @@ impl KeyLog {
     }
 
     fn reader(&self) -> Result<Arc<LogReader>, ProveError> {
-        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reader) = &*reader {
-            return Ok(reader.clone());
-        }
         if !self.directory.join(super::CHECKPOINT).exists() {
             return Err(ProveError::NoLog);
         }
-        Ok(reader.insert(Arc::new(LogReader::open(&self.directory)?)).clone())
+        let index = fs::metadata(self.directory.join(INDEX)).map_err(|_| ProveError::NoLog)?;
+        let stamp = (index.dev(), index.ino());
+        let mut kept = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some((known, reader)) if *known == stamp => Ok(reader.clone()),
+            // The first, or another log that took its place.
+            _ => {
+                let reader = Arc::new(LogReader::open(&self.directory)?);
+                *kept = Some((stamp, reader.clone()));
+                Ok(reader)
+            }
+        }
     }
 
     fn keys(&self) -> Result<(Policy, VrfPublic), ProveError> {
@@ -173,7 +192,7 @@ impl KeyLog {
 
 fn mailbox(address: &str) -> Result<Mailbox, MailboxError> {
     match address.strip_prefix('@') {
-        Some(domain) => Mailbox::parse(&format!("{AUTHORITY}@{domain}")),
+        Some(domain) => Mailbox::parse(&format!("{ALL}@{domain}")),
         None => Mailbox::parse(address),
     }
 }

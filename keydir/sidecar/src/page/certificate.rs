@@ -22,7 +22,9 @@ pub(super) fn section(words: &Words, address: &str, published: &Published, now: 
     };
     let (class, state) = state(words, published, now);
     let mut text = format!("<article>\n<h3>{kind}</h3>\n<dl>\n");
-    row(&mut text, digest, &format!("<code class=\"fingerprint\">{}</code>", groups(&published.fingerprint)));
+    let long = if published.fingerprint.len() > 40 { " long" } else { "" };
+    let fingerprint = groups(&published.fingerprint);
+    row(&mut text, digest, &format!("<code class=\"fingerprint{long}\">{fingerprint}</code>"));
     row(&mut text, words.state, &format!("<strong class=\"{class}\">{state}</strong>"));
     row(&mut text, words.algorithm, &format!("{}", Escaped(&published.algorithm)));
     match published.scheme {

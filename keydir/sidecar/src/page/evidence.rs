@@ -19,8 +19,6 @@ pub(super) enum Evidence {
         sequence: u32,
         /// Unix seconds.
         time: u64,
-        /// How many witnesses, of those that we know, cosigned.
-        witnesses: usize,
     },
     /// There is a proof, and it says something else or does not hold.
     Contradicts,
@@ -69,7 +67,6 @@ impl Evidence {
             size: checkpoint.size(),
             sequence: if shown.is_empty() { 0 } else { sequence },
             time: attest.verdict.time,
-            witnesses: attest.verdict.witnesses,
         }
     }
 }

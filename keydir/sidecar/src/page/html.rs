@@ -91,7 +91,7 @@ fn log(words: &Words, address: &str, is_there: bool, evidence: &Evidence) -> Str
         Evidence::Unknown => ("fair", words.log_unknown),
     };
     let _ = writeln!(text, "<p class=\"{class}\">{said}</p>");
-    if let Evidence::Holds { origin, size, sequence, time, witnesses } = evidence {
+    if let Evidence::Holds { origin, size, sequence, time } = evidence {
         text.push_str("<dl>\n");
         row(&mut text, words.log_name, &Escaped(origin).to_string());
         row(&mut text, words.log_size, &size.to_string());
@@ -99,7 +99,6 @@ fn log(words: &Words, address: &str, is_there: bool, evidence: &Evidence) -> Str
             row(&mut text, words.log_sequence, &sequence.to_string());
         }
         row(&mut text, words.log_time, &date(i64::try_from(*time).unwrap_or(i64::MAX)));
-        row(&mut text, words.log_witnesses, &witnesses.to_string());
         let _ = writeln!(text, "</dl>\n<p>{}</p>", words.log_checked_by);
         let to = format!("{PROOF}?address={}", percent::encode(address));
         let _ = writeln!(

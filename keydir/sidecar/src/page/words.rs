@@ -45,7 +45,6 @@ pub(super) struct Words {
     pub(super) log_size: &'static str,
     pub(super) log_sequence: &'static str,
     pub(super) log_time: &'static str,
-    pub(super) log_witnesses: &'static str,
     pub(super) log_proof: &'static str,
     pub(super) log_checked_by: &'static str,
 }
@@ -95,7 +94,6 @@ const ENGLISH: Words = Words {
     log_size: "Entries in the log",
     log_sequence: "Changes of this mailbox so far",
     log_time: "Checkpoint of",
-    log_witnesses: "Witnesses that cosigned",
     log_proof: "Download the proof",
     log_checked_by: "This server has verified the proof itself. Whoever does not want to trust it downloads the proof and verifies it \
                      with gatepost-keydir log verify.",
@@ -147,7 +145,6 @@ const GERMAN: Words = Words {
     log_size: "Einträge im Log",
     log_sequence: "Änderungen dieses Postfachs bisher",
     log_time: "Stand vom",
-    log_witnesses: "Zeugen, die mitgezeichnet haben",
     log_proof: "Beweis herunterladen",
     log_checked_by: "Dieser Server hat den Beweis selbst geprüft. Wer ihm nicht trauen will, lädt den Beweis herunter und prüft ihn mit \
                      gatepost-keydir log verify.",
