@@ -2,13 +2,14 @@
 //! and the sources, which know the rest.
 
 pub mod config;
+pub mod partner_log;
 pub mod tasks;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ::discovery::{Candidate, Clock as SourceClock, Discovery, Found, Held, Outcome};
+use ::discovery::{Candidate, Clock as SourceClock, Discovery, Found, Held, LogVerifier, Outcome};
 use futures_util::future::join_all;
 use keydir::{Custody, Import, Origin, Record, Scheme, Subject, Trust};
 use net::dns::Dns;
@@ -17,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use self::config::DiscoveryConfig;
+use self::partner_log::PartnerLogs;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::exit::Exit;
@@ -73,8 +75,10 @@ impl DiscoveryRoom {
     ) -> Result<Option<(Arc<Self>, Holds)>, Exit> {
         let Some(section) = &config.discovery else { return Ok(None) };
         let dns = resolver(config, section)?;
+        let logs = PartnerLogs { logs: section.logs.clone(), clock: clock.clone() };
+        let verifier = Arc::new(logs) as Arc<dyn LogVerifier>;
         let clock = SourceClock::from_fn(move || clock.seconds());
-        let discovery = Discovery::open(section.sources.clone(), dns, None, clock, None)
+        let discovery = Discovery::open(section.sources.clone(), dns, None, clock, Some(verifier))
             .map_err(|error| Exit::unavailable("cannot look for certificates of strangers", error))?;
         let (held, told) = mpsc::channel(UNTOLD);
         let stored = Mutex::default();

@@ -1,18 +1,23 @@
 //! The `[discovery]` section: where certificates of strangers are looked for, and what is believed.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use discovery::trust::{FirstContact, Rules};
 use discovery::{Config as Sources, Directory, Lifetimes, Place, Source, SourceKind};
 use ipnet::IpNet;
+use keylog::vrf::VrfPublic;
 use mail::Address;
 use net::dns::{DnsConfig, a_labels};
 use net::https::Reach;
 use policy::{Located, Section};
+use tlog::policy::Policy;
 use url::Url;
 
+use super::partner_log::PartnerLog;
 use crate::config::{GatewayConfig, absolute, host_name, network};
 use crate::relay::config::{Validation, take_dns, take_validation};
 
@@ -38,6 +43,8 @@ pub struct DiscoveryConfig {
     pub deadline: Duration,
     /// Who is told when a certificate is held.
     pub tell: Option<Address>,
+    /// The key logs of partners, by domain in A-labels.
+    pub logs: BTreeMap<String, PartnerLog>,
     /// Certificates that come with verified mail are learned at all.
     pub harvest: bool,
 }
@@ -60,7 +67,8 @@ impl DiscoveryConfig {
         let reach = take_reach(section);
         let place = take_place(section, gateway);
         let tell = section.take_parsed("tell", address).map(value);
-        let sources = take_sources(section);
+        let mut logs = BTreeMap::new();
+        let sources = take_sources(section, &mut logs);
         if section.mistakes() > before {
             return None;
         }
@@ -71,6 +79,7 @@ impl DiscoveryConfig {
             dns: own_resolver.then_some((dns, validation)),
             deadline,
             tell,
+            logs,
         })
     }
 }
@@ -96,11 +105,12 @@ fn take_place(section: &mut Section, gateway: Option<&GatewayConfig>) -> Place {
 }
 
 /// The names in `sources`, in their order; `wkd` and `dane` need no section of their own.
-fn take_sources(section: &mut Section) -> Vec<Source> {
+fn take_sources(section: &mut Section, logs: &mut BTreeMap<String, PartnerLog>) -> Vec<Source> {
     let listed = section.take_strings("sources");
     let mut described: Vec<(String, Option<Source>)> = Vec::new();
     for (name, mut source) in section.take_named_sections("source") {
         let taken = take_source(&mut source, &name.value);
+        take_log(&mut source, taken.as_ref(), logs);
         section.close(source);
         described.push((name.value, taken));
     }
@@ -174,6 +184,42 @@ fn take_source(section: &mut Section, name: &str) -> Option<Source> {
         source.deadline = Duration::from_secs(deadline.value.unsigned_abs());
     }
     Some(source)
+}
+
+/// The key log of a partner: what it says of the partner's own domains is believed.
+fn take_log(section: &mut Section, source: Option<&Source>, logs: &mut BTreeMap<String, PartnerLog>) {
+    let policy = section.take_parsed("log_policy", log_policy);
+    let vrf = section.take_parsed("log_vrf", vrf_key);
+    let (policy, vrf) = match (policy, vrf) {
+        (None, None) => return,
+        (Some(_), None) => return section.missing("log_vrf"),
+        (None, Some(_)) => return section.missing("log_policy"),
+        (Some(policy), Some(vrf)) => (policy, vrf),
+    };
+    let Some(source) = source else { return };
+    if !matches!(source.kind, SourceKind::Peer(_)) || source.domains.is_empty() {
+        let message = "only a source of kind `peer` with `domains` has a key log that speaks for them";
+        return section.reject(policy.at, "log_policy", message);
+    }
+    for domain in &source.domains {
+        logs.insert(domain.clone(), PartnerLog { policy: policy.value.clone(), vrf: vrf.value.clone() });
+    }
+}
+
+fn log_policy(text: &str) -> Result<Arc<Policy>, String> {
+    let path = absolute(text)?;
+    let bytes = fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    Policy::parse(&bytes).map(Arc::new).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn vrf_key(text: &str) -> Result<VrfPublic, String> {
+    let octet =
+        |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    let octets: Option<Vec<u8>> = text.as_bytes().chunks(2).map(octet).collect();
+    let octets = octets.and_then(|octets| <[u8; 32]>::try_from(octets).ok());
+    octets
+        .and_then(|octets| VrfPublic::from_bytes(&octets))
+        .ok_or_else(|| "must be a key of 64 hexadecimal digits, as `gatepost-keydir` publishes it".to_owned())
 }
 
 /// The keys that only directories have; the URL is filled in by the caller.

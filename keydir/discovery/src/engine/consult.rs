@@ -164,6 +164,11 @@ impl Engine {
         let asked = question.asked.clone();
         let scheme = question.scheme;
         let proof = haul.proof.clone();
+        // As they were handed out: that is what a log speaks of.
+        let served: Vec<Arc<[u8]>> = match scheme {
+            Scheme::Openpgp => haul.openpgp.iter().map(|bytes| Arc::from(bytes.as_slice())).collect(),
+            Scheme::Smime => haul.smime.iter().map(|bytes| Arc::from(bytes.as_slice())).collect(),
+        };
         let screening = tokio::task::spawn_blocking(move || {
             screen(&asked.subject.to_string(), scheme, &haul, &seen, now)
         });
@@ -175,11 +180,9 @@ impl Engine {
             let why = screening.refused.iter().map(Rejected::to_string).collect();
             return Ok((KeptSaid::None(why), screening.revoked));
         }
-        let certificates: Vec<_> =
-            screening.usable.iter().map(|offered| Arc::clone(&offered.bytes)).collect();
         let announced = match (&self.verifier, proof) {
             (Some(verifier), Some(proof)) => {
-                verifier.announces(&question.asked.whole, scheme, &certificates, &proof)
+                verifier.announces(&question.asked.whole, scheme, &served, &proof)
             }
             _ => false,
         };
