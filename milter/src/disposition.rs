@@ -59,7 +59,7 @@ impl Disposition {
     /// From what judging gave.
     pub fn from_judged(transaction: &Transaction, judged: Result<Judgement, Box<Stopped>>) -> Self {
         match judged {
-            Ok(Judgement { facts, plan, forms, received, announced: _ }) => {
+            Ok(Judgement { facts, plan, forms, received, announced: _, gleaned: _ }) => {
                 let outcome = match (&plan.verdict, Refusal::of_verdict(&plan.verdict)) {
                     (_, Some(refusal)) => Outcome::Refused(refusal),
                     (Verdict::Discard, None) => Outcome::Discard,

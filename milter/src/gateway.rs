@@ -13,12 +13,14 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
+use crate::announced::Announcement;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::copies;
 use crate::discovery::DiscoveryRoom;
 use crate::disposition::Disposition;
 use crate::draft::{Completed, Draft, wait_all};
+use crate::harvest::Gleaning;
 use crate::judge::{Judgement, Stopped, judge};
 use crate::keyring::{KeyRing, Lookup, chain};
 use crate::record;
@@ -129,18 +131,29 @@ impl Gateway {
             // 2 open, 3 examine (no screening room yet), 4 facts, 5 decide, 6 seal
             (Ok(()), _) => self.judge(&config, &transaction, lookups, returned.is_some()).await,
         };
-        let announced = judged.as_mut().map(|judged| take(&mut judged.announced)).unwrap_or_default();
+        let learnt = |judged: &mut Judgement| (take(&mut judged.announced), take(&mut judged.gleaned));
+        let (announced, gleaned) = judged.as_mut().map(learnt).unwrap_or_default();
         let mut disposition = Disposition::from_judged(&transaction, judged);
         // 7 record: copies are on disk, then the record, and only then is there an answer
         if let Err(failure) = self.make_durable(&config, &transaction, &mut disposition, claim).await {
             disposition.fail(failure);
             self.record_refusal(&config, &transaction, &disposition).await;
-        } else if !announced.is_empty() {
-            let keys = self.keys.clone();
-            spawn_blocking(move || keys.learn(&announced));
+        } else {
+            self.learn(announced, gleaned);
         }
         self.announce(&transaction, &disposition, started.elapsed());
         disposition
+    }
+
+    /// Takes in what the message teaches about its author; nobody waits for that.
+    fn learn(&self, announced: Vec<Announcement>, gleaned: Vec<Gleaning>) {
+        if !announced.is_empty() {
+            let keys = self.keys.clone();
+            spawn_blocking(move || keys.learn(&announced));
+        }
+        if let (Some(room), false) = (&self.discovery, gleaned.is_empty()) {
+            room.harvest(gleaned, self.now());
+        }
     }
 
     /// The refusal itself is recorded if that is possible; the client tries again anyway.

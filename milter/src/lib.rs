@@ -17,6 +17,7 @@ pub mod draft;
 pub mod exit;
 pub mod facts;
 pub mod gateway;
+pub mod harvest;
 pub mod hashing;
 pub mod http;
 pub mod judge;

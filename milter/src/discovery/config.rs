@@ -40,6 +40,8 @@ pub struct DiscoveryConfig {
     pub tell: Option<Address>,
     /// Certificates that come with verified mail are learned at all.
     pub harvest: bool,
+    /// Autocrypt fields are read.
+    pub autocrypt: bool,
 }
 
 impl DiscoveryConfig {
@@ -59,6 +61,7 @@ impl DiscoveryConfig {
         let stale = section.take_integer("stale_hours", 0, 24 * 30).map_or(STALE, |hours| hours.value as u32);
         let reach = take_reach(section);
         let place = take_place(section, gateway);
+        let autocrypt = section.take_boolean("autocrypt").is_none_or(value);
         let tell = section.take_parsed("tell", address).map(value);
         let sources = take_sources(section);
         if section.mistakes() > before {
@@ -67,6 +70,7 @@ impl DiscoveryConfig {
         let lifetimes = Lifetimes { stale: HOUR * stale, ..Lifetimes::default() };
         Some(Self {
             harvest: rules.harvested != FirstContact::Off,
+            autocrypt,
             sources: Sources { sources, reach, lifetimes, rules, place, ..Sources::default() },
             dns: own_resolver.then_some((dns, validation)),
             deadline,
@@ -82,6 +86,7 @@ fn take_reach(section: &mut Section) -> Reach {
     Reach {
         networks: networks.into_iter().map(value::<IpNet>).collect(),
         ports: ports.unwrap_or_default().into_iter().map(value).collect(),
+        names: Vec::new(),
         connect_to: None,
     }
 }

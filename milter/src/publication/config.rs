@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use keydir::Subject;
 use keydir::{PublicationRules, Who};
+use mail::Address;
 use net::dns::a_labels;
 use policy::{Located, Section};
 
@@ -39,6 +40,12 @@ pub struct KeydirConfig {
     pub endorse: bool,
     /// Every change goes into the key log first.
     pub log: bool,
+    /// Mail that leaves has its author's certificate in an `Autocrypt` field.
+    pub autocrypt: bool,
+    /// Users are told when keys that are published for them change.
+    pub notify_users: bool,
+    /// Who is told when the key log holds what we did not write.
+    pub tell: Option<Address>,
 }
 
 impl KeydirConfig {
@@ -61,6 +68,9 @@ impl KeydirConfig {
             submission_address: take_submission_address(section, gateway),
             endorse: section.take_boolean("endorse").is_none_or(value),
             log: section.take_boolean("log").is_none_or(value),
+            autocrypt: section.take_boolean("autocrypt").is_some_and(value),
+            notify_users: section.take_boolean("notify_users").is_some_and(value),
+            tell: section.take_parsed("tell", mail_address).map(value),
         };
         (section.mistakes() == before).then_some(config)
     }
@@ -92,6 +102,10 @@ impl KeydirConfig {
             ..PublicationRules::default()
         })
     }
+}
+
+fn mail_address(text: &str) -> Result<Address, String> {
+    Address::parse(text).map_err(|error| format!("`{text}`: {error}"))
 }
 
 fn take_catch_all(section: &mut Section, gateway: Option<&GatewayConfig>) -> Vec<String> {
