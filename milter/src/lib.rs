@@ -47,4 +47,5 @@ pub mod telemetry;
 pub mod token;
 pub mod transaction;
 pub mod trust;
+pub mod wks;
 pub mod workshop;

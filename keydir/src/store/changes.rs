@@ -136,7 +136,12 @@ fn keys(connection: &Connection, fingerprint: &str) -> Result<Vec<String>, Store
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn unbind(transaction: &Transaction<'_>, fingerprint: &str, subject: &Subject) -> Result<usize, StoreError> {
+/// Takes a subject from a certificate, and gives how many rows that changed.
+pub(super) fn unbind(
+    transaction: &Transaction<'_>,
+    fingerprint: &str,
+    subject: &Subject,
+) -> Result<usize, StoreError> {
     let key = subject.key();
     let removed = transaction
         .execute("DELETE FROM subject WHERE key = ?1 AND fingerprint = ?2", [key.as_str(), fingerprint])?;

@@ -131,6 +131,10 @@ fn take_submission_address(section: &mut Section, gateway: Option<&GatewayConfig
         let message = format!("{domain} is not among the `domains` of [gateway]");
         section.reject(located.at, "submission_address", message);
     }
+    if gateway.is_some_and(|gateway| gateway.reinject.is_none()) {
+        let message = "answers need the `reinject` listener of [gateway]".to_owned();
+        section.reject(located.at, "submission_address", message);
+    }
     Some(located.value)
 }
 
