@@ -10,3 +10,4 @@ mod rotation;
 mod strangers;
 mod tls;
 mod wkd;
+mod wks;
