@@ -60,3 +60,97 @@ impl Store {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sequoia_openpgp::Cert;
+    use sequoia_openpgp::cert::CertBuilder;
+    use sequoia_openpgp::serialize::SerializeInto;
+
+    use super::*;
+    use crate::record::Scheme;
+
+    const NOW: i64 = 1_900_000_000;
+
+    fn cert(user_ids: &[&str]) -> Cert {
+        let made = crate::assess::system_time(NOW - 86_400);
+        let builder = CertBuilder::new().set_creation_time(made).add_transport_encryption_subkey();
+        let builder = user_ids.iter().fold(builder, |builder, id| builder.add_userid(*id));
+        builder.generate().unwrap().0.strip_secret_key_material()
+    }
+
+    fn bytes(cert: &Cert) -> Vec<u8> {
+        cert.to_vec().unwrap()
+    }
+
+    /// What is left of a certificate with one User ID only, as clients submit it.
+    fn only(cert: &Cert, user_id: &str) -> Vec<u8> {
+        let cert = cert.clone().retain_userids(|id| id.userid().value() == user_id.as_bytes());
+        bytes(&cert)
+    }
+
+    fn subject(address: &str) -> Subject {
+        Subject::address(address).unwrap()
+    }
+
+    fn known(store: &Store, cert: &Cert, trust: Trust, custody: Custody) {
+        let import =
+            Import { bytes: &bytes(cert), subjects: None, origin: Origin::Hkp, trust, custody, now: NOW };
+        store.import(&import).unwrap();
+    }
+
+    const ALICE: &str = "alice@alpha.example";
+    const BOSS: &str = "boss@alpha.example";
+
+    #[test]
+    fn a_confirmed_certificate_is_verified_for_its_mailbox() {
+        let store = Store::open_in_memory().unwrap();
+        let cert = cert(&[ALICE]);
+        let record = store.confirm(&bytes(&cert), &subject(ALICE), NOW).unwrap();
+        assert_eq!((record.trust, record.origin), (Trust::Verified, Origin::Submitted));
+        assert_eq!(record.subjects, [subject(ALICE)]);
+        let newest = store.journal().unwrap().newest;
+        store.confirm(&bytes(&cert), &subject(ALICE), NOW).unwrap();
+        assert!(store.journal().unwrap().newest > newest, "whoever publishes looks at it again");
+    }
+
+    #[test]
+    fn what_nobody_checked_is_not_verified_along_with_it() {
+        for trust in [Trust::Held, Trust::Accepted] {
+            let store = Store::open_in_memory().unwrap();
+            let cert = cert(&[ALICE, BOSS]);
+            known(&store, &cert, trust, Custody::None);
+            let record = store.confirm(&only(&cert, ALICE), &subject(ALICE), NOW).unwrap();
+            assert_eq!((record.trust, record.origin), (Trust::Verified, Origin::Submitted), "{trust}");
+            assert_eq!(record.subjects, [subject(ALICE)], "{trust}");
+            // Nor does its User ID bring it back.
+            known(&store, &cert, Trust::Held, Custody::None);
+            assert!(store.bound(&subject(BOSS), Scheme::Openpgp).unwrap().is_empty(), "{trust}");
+        }
+    }
+
+    #[test]
+    fn what_the_administrator_said_stays() {
+        let store = Store::open_in_memory().unwrap();
+        let checked = cert(&[ALICE, BOSS]);
+        known(&store, &checked, Trust::Verified, Custody::None);
+        let record = store.confirm(&only(&checked, ALICE), &subject(ALICE), NOW).unwrap();
+        assert_eq!(record.subjects.len(), 2, "{:?}", record.subjects);
+        let own = cert(&[ALICE]);
+        known(&store, &own, Trust::Own, Custody::Local);
+        let record = store.confirm(&bytes(&own), &subject(ALICE), NOW).unwrap();
+        assert_eq!((record.trust, record.origin), (Trust::Own, Origin::Hkp));
+        let bad = cert(&[ALICE]);
+        known(&store, &bad, Trust::Distrusted, Custody::None);
+        let refused = store.confirm(&bytes(&bad), &subject(ALICE), NOW);
+        assert!(matches!(refused, Err(StoreError::Distrusted(_))), "{refused:?}");
+    }
+
+    #[test]
+    fn exactly_one_certificate_is_confirmed() {
+        let store = Store::open_in_memory().unwrap();
+        let both = [bytes(&cert(&[ALICE])), bytes(&cert(&[ALICE]))].concat();
+        assert!(matches!(store.confirm(&both, &subject(ALICE), NOW), Err(StoreError::NotOne)));
+        assert!(store.records().unwrap().is_empty());
+    }
+}

@@ -98,6 +98,9 @@ impl Response {
         let (mut kind, mut address, mut nonce) = (None, None, None);
         for line in text.split('\n').map(|line| line.trim_end_matches('\r')).filter(|line| !line.is_empty()) {
             let (name, value) = line.split_once(':').ok_or("it has a line without a colon")?;
+            if value.contains(|c: char| c.is_control() && c != '\t') {
+                return Err("it holds control characters");
+            }
             let slot = match name.to_ascii_lowercase().as_str() {
                 "type" => &mut kind,
                 "address" => &mut address,
@@ -201,6 +204,7 @@ mod tests {
             ("nonce: ", "nonce: 0123456789abcdef\nnonce: "),
             ("alice@alpha.example", ""),
             ("sender: ", "sender "),
+            ("alice@", "alice\r@"),
         ] {
             assert!(Response::read(ANSWER.replacen(from, to, 1).as_bytes()).is_err(), "{from} {to}");
         }

@@ -6,9 +6,9 @@ use net::dns::a_labels;
 /// Whether somebody who logged in by this name is the holder of the mailbox.
 ///
 /// He is if the name is the address, whatever the case; or its local part, where we have one domain only, so that no
-/// name means two mailboxes. That the MTA lets nobody else write in the name of the address is its own part
-/// (`smtpd_sender_login_maps` with `reject_sender_login_mismatch` in Postfix); here nothing is taken from it on trust,
-/// so a login that is neither answers the challenge as a stranger does.
+/// name means two mailboxes. The MTA may have compared the login with the reverse-path (`smtpd_sender_login_maps` in
+/// Postfix), but From is what counts here; so this is decided anew, and who logged in under another name answers the
+/// challenge as a stranger does.
 pub fn speaks_for(login: &str, address: &Subject, domains: &[String]) -> bool {
     if login.contains('@') {
         return Subject::address(login).is_some_and(|login| login.same(address));
