@@ -209,9 +209,7 @@ impl Disposition {
     pub fn emit(&self, transaction: &Transaction, telemetry: &Telemetry, took: Duration) {
         let message_id = transaction.message_id();
         if let Some(KeyMail { story, .. }) = &self.key_mail {
-            let told = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
-            let (key, address) = (told(&story.fingerprint), told(&story.address));
-            tracing::info!("{}: key {key} for {address}: {}", transaction.log_id(), story.step);
+            tracing::info!("{}: {story}", transaction.log_id());
         }
         let refusal = match &self.outcome {
             Outcome::Refused(refusal) => {

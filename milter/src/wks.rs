@@ -65,6 +65,13 @@ pub enum Step {
     Revoked,
 }
 
+impl std::fmt::Display for Story {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let told = |text: &'_ Option<String>| text.clone().unwrap_or_else(|| "(unknown)".to_owned());
+        write!(f, "key {} for {}: {}", told(&self.fingerprint), told(&self.address), self.step)
+    }
+}
+
 impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

@@ -80,7 +80,7 @@ impl PendingKeys {
         Self(state.join("wks"))
     }
 
-    /// Whether a challenge may be made for this address at `now`; forgets what expired.
+    /// Whether a challenge may be made for this address at `now` (Unix seconds).
     ///
     /// # Errors
     /// [`PendingError`].
@@ -89,7 +89,6 @@ impl PendingKeys {
         for path in self.files()? {
             let Ok(pending) = read(&path) else { continue };
             if pending.is_over(now) {
-                fs::remove_file(&path)?;
                 continue;
             }
             all += 1;
@@ -102,12 +101,17 @@ impl PendingKeys {
         }
     }
 
-    /// Keeps a key under a nonce, durably.
+    /// Keeps a key under a nonce, durably; forgets what expired by then.
     ///
     /// # Errors
     /// Disk full, no permission. Nothing stays behind that would be read.
     pub fn keep(&self, nonce: &str, pending: &Pending) -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
+        for path in self.files()? {
+            if read(&path).is_ok_and(|other| other.is_over(pending.created)) {
+                fs::remove_file(&path)?;
+            }
+        }
         let path = self.path(nonce);
         let draft = path.with_extension("draft");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
@@ -234,9 +238,9 @@ mod tests {
         let bob = Subject::address("bob@alpha.example").unwrap();
         keys.admit(&bob, 1000).unwrap();
         keys.admit(&alice, 1000 + DAY).unwrap();
-        // Nobody who reads the directory learns a nonce, and what is over leaves it.
-        keys.admit(&alice, 1000 + LIFETIME).unwrap();
-        assert_eq!(fs::read_dir(dir.path().join("wks")).unwrap().count(), 0);
+        // What is over leaves the directory.
+        keys.keep(&nonce().unwrap(), &pending("bob@alpha.example", 1000 + LIFETIME)).unwrap();
+        assert_eq!(fs::read_dir(dir.path().join("wks")).unwrap().count(), 1);
     }
 
     #[test]

@@ -303,6 +303,14 @@ fn what_is_no_key_of_the_sender_is_refused_with_the_reason() {
     let robot = office.receive(ALICE, robot.as_bytes());
     assert!(robot.accepted() && office.story(&robot).contains("ignored"), "{robot:?}");
 
+    // The same can be asked before, and changes nothing.
+    let words = ["explain", "--from", ALICE, "--to", KEYS];
+    let told = office.site.gatepost.command_with(&words, &good).success().text();
+    assert!(told.contains("submission address") && told.contains(": challenged"), "{told}");
+    let auth = [&words[..], &["--auth", ALICE]].concat();
+    let told = office.site.gatepost.command_with(&auth, &good).success().text();
+    assert!(told.contains(": confirmed by login"), "{told}");
+
     // Three challenges a day; more must wait. What went wrong before made none.
     for count in 1..=3 {
         let outcome = office.receive(ALICE, &good);
@@ -351,6 +359,32 @@ fn a_challenge_outlives_a_restart_but_not_three_days() {
     assert_eq!(late.end.code, 550, "{late:?}");
     assert_eq!(late.end.lines, unknown.end.lines, "nobody learns that there was a challenge");
     assert!(!office.list(bob).contains("fingerprint"));
+}
+
+#[test]
+fn what_cannot_be_kept_must_wait() {
+    let mut office = Office::open("nobody");
+    let gpg = office.user();
+    gpg.generate(ALICE);
+    let mail = key_mail(&gpg, ALICE, &gpg.certificate(ALICE));
+    let place = office.site.gatepost.state().join("wks");
+    std::fs::write(&place, "no directory").unwrap();
+    let outcome = office.receive(ALICE, &mail);
+    assert!(outcome.end.is_temporary(), "{outcome:?}");
+    std::fs::remove_file(&place).unwrap();
+    // Without a key of its own the address can neither read nor answer.
+    let secrets = office.site.gatepost.state().join("secrets");
+    let aside = office.site.gatepost.state().join("aside");
+    std::fs::rename(&secrets, &aside).unwrap();
+    office.site.gatepost.restart();
+    let outcome = office.receive(ALICE, &mail);
+    assert!(outcome.end.is_temporary(), "{outcome:?}\n{}", office.site.gatepost.log());
+    assert!(office.site.postfix.mailbox("alice").is_empty());
+    std::fs::remove_dir_all(&secrets).unwrap();
+    std::fs::rename(&aside, &secrets).unwrap();
+    office.site.gatepost.restart();
+    assert!(office.receive(ALICE, &mail).accepted());
+    office.site.postfix.wait_mail("alice", 1);
 }
 
 #[test]
