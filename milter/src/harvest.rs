@@ -66,7 +66,9 @@ pub fn glean(
     verdict: &Verdict,
     here: Option<&Unsealed>,
 ) -> Vec<Gleaning> {
-    let Some(section) = config.discovery.as_ref().filter(|section| section.harvest) else { return Vec::new() };
+    let Some(section) = config.discovery.as_ref().filter(|section| section.harvest) else {
+        return Vec::new();
+    };
     let message = &transaction.message;
     let outside = !transaction.originating && !transaction.is_second_pass();
     let bounce = transaction.envelope.reverse_path.is_empty();
@@ -236,7 +238,8 @@ mod tests {
         let good = "Autocrypt: addr=A@b.example;\r\n keydata=AA\r\n AA\r\n";
         let other = "Autocrypt: addr=c@b.example; keydata=AAAA\r\n";
         let wrong = "Autocrypt: addr=a@b.example; critical=1; keydata=AAAA\r\n";
-        let count = |fields: &str| autocrypt(message(fields).header(), "a@b.example").map(|one| one.bytes.len());
+        let count =
+            |fields: &str| autocrypt(message(fields).header(), "a@b.example").map(|one| one.bytes.len());
         assert_eq!(count(good), Some(3));
         assert_eq!(count(&[good, other, wrong].concat()), Some(3));
         assert_eq!(count(&[good, good].concat()), None);

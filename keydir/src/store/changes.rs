@@ -56,6 +56,15 @@ impl Store {
         })
     }
 
+    /// Empties the write-ahead log, so that what was removed is not left there.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub fn scrub(&self) -> Result<(), StoreError> {
+        self.lock().connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+
     /// How far the store has come.
     pub(crate) fn journal(&self) -> Result<Journal, StoreError> {
         let inner = self.lock();

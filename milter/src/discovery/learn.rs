@@ -71,9 +71,8 @@ impl Pace {
 impl DiscoveryRoom {
     /// Takes in what came with a message, in the background. `now` in Unix seconds.
     pub fn harvest(self: &Arc<Self>, gleaned: Vec<Gleaning>, now: i64) {
-        let admitted = |one: &Gleaning| {
-            self.barn.pace.lock().unwrap_or_else(PoisonError::into_inner).admits(one, now)
-        };
+        let admitted =
+            |one: &Gleaning| self.barn.pace.lock().unwrap_or_else(PoisonError::into_inner).admits(one, now);
         let Ok(permit) = self.barn.room.clone().try_acquire_owned() else { return };
         let gleaned: Vec<Gleaning> = gleaned.into_iter().filter(admitted).collect();
         if gleaned.is_empty() {
@@ -96,7 +95,8 @@ impl DiscoveryRoom {
                 tracing::warn!("a revocation that came with mail was not stored: {why}");
             }
         }
-        let what = |fingerprint: &str| format!("certificate {fingerprint} of {subject}, from {}", carrier.name());
+        let what =
+            |fingerprint: &str| format!("certificate {fingerprint} of {subject}, from {}", carrier.name());
         match found.outcome {
             Outcome::Found(candidate) => {
                 let fingerprint = &candidate.fingerprint;
