@@ -341,7 +341,10 @@ mod tests {
     #[tokio::test]
     async fn the_body_of_an_answer_to_a_submission_counts_whatever_its_status() {
         for (answer, expected) in [
-            ("HTTP/1.1 409 Conflict\r\nContent-Type: text/x.tlog.size\r\nContent-Length: 3\r\n\r\n42\n", "42\n"),
+            (
+                "HTTP/1.1 409 Conflict\r\nContent-Type: text/x.tlog.size\r\nContent-Length: 3\r\n\r\n42\n",
+                "42\n",
+            ),
             ("HTTP/1.1 204 No Content\r\n\r\nx", ""),
         ] {
             let (near, mut far) = tokio::io::duplex(1 << 20);

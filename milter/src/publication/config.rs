@@ -9,7 +9,10 @@ use keydir::{PublicationRules, Who};
 use mail::Address;
 use net::dns::a_labels;
 use policy::{Located, Section};
+use tlog::key::VerifierKey;
 
+use super::cosigning::config::Witnesses;
+use super::witness;
 use crate::config::{GatewayConfig, absolute, host_name};
 
 /// Most bytes of the file of aliases.
@@ -40,6 +43,10 @@ pub struct KeydirConfig {
     pub endorse: bool,
     /// Every change goes into the key log first.
     pub log: bool,
+    /// Who cosigns the key log.
+    pub witnesses: Option<Witnesses>,
+    /// The keys of partners' logs that we cosign.
+    pub witness_for: Vec<VerifierKey>,
     /// Mail that leaves has its author's certificate in an `Autocrypt` field.
     pub autocrypt: bool,
     /// Users are told when keys that are published for them change.
@@ -68,6 +75,8 @@ impl KeydirConfig {
             submission_address: take_submission_address(section, gateway),
             endorse: section.take_boolean("endorse").is_none_or(value),
             log: section.take_boolean("log").is_none_or(value),
+            witnesses: Witnesses::take(section),
+            witness_for: witness::take(section),
             autocrypt: section.take_boolean("autocrypt").is_some_and(value),
             notify_users: section.take_boolean("notify_users").is_some_and(value),
             tell: section.take_parsed("tell", mail_address).map(value),
