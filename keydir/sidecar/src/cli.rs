@@ -34,6 +34,12 @@ pub enum Command {
     ExportDns(crate::export_dns::ExportDns),
     /// Bring OPENPGPKEY and SMIMEA records up to date by dynamic update (RFC 2136, TSIG).
     UpdateDns(crate::dns_update::UpdateDns),
+    /// Prove what the key log says, verify such a proof, audit a whole log.
+    Log {
+        /// What to do.
+        #[command(subcommand)]
+        what: crate::log_commands::LogCommand,
+    },
     /// Print the completion script of a shell.
     Completion {
         /// The shell.

@@ -35,6 +35,7 @@ fn execute(cli: Cli) -> Result<(), Exit> {
         Command::ExportWkd(options) => export_wkd::run(&path, &options),
         Command::ExportDns(options) => export_dns::run(&path, &options),
         Command::UpdateDns(options) => dns_update::run(&path, &options),
+        Command::Log { what } => what.run(),
         Command::CheckConfig => check_config::run(&path),
         Command::Completion { shell } => manual::completion(shell),
         Command::Manual { dir } => manual::pages(&dir),
