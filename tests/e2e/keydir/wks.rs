@@ -1,6 +1,13 @@
 //! Keys by mail: users send theirs to the submission address, with GnuPG's own client and without; and whoever looks
 //! for the key then finds it, and nobody else's.
 
+use std::fs::Permissions;
+use std::io::BufRead;
+use std::io::BufReader;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 
@@ -27,16 +34,21 @@ const KEYS: &str = "key-submission@alpha.world";
 /// A site that takes keys by mail.
 struct Office {
     site: Site,
-    /// Where the client is logged in.
+    /// Where clients log in.
     login: u16,
     publication: tempfile::TempDir,
+    /// Holds the socket at which Postfix asks who may log in.
+    _logins: tempfile::TempDir,
 }
 
 impl Office {
-    /// `login` is who is logged in at the port for that.
+    /// `login` is as whom Postfix's own SASL takes every client that gives a password.
     fn open(login: &str) -> Self {
         let publication = directory("publication");
         let place = publication.path().join("public");
+        let logins = directory("sasl");
+        let socket = logins.path().join("auth");
+        let_in(&socket, login);
         let port = free_port();
         let mut plan = SitePlan::new("alpha.world").policy(&format!(
             "[keydir]\npublication = \"{}\"\nsubmission_address = \"{KEYS}\"\n",
@@ -45,14 +57,17 @@ impl Office {
         plan.postfix = plan.postfix.user("key-submission").service(&format!(
             "127.0.0.1:{port} inet n - n - - smtpd
     -o milter_macro_daemon_name=ORIGINATING
-    -o milter_macro_defaults={{auth_authen}}={login}
-    -o smtpd_relay_restrictions=permit_mynetworks,reject
-"
+    -o smtpd_sasl_auth_enable=yes
+    -o smtpd_sasl_type=dovecot
+    -o smtpd_sasl_path={}
+    -o smtpd_relay_restrictions=permit_sasl_authenticated,reject
+",
+            socket.display()
         ));
         let mut site = plan.prepare();
         site.gatepost.generate(&["--user", KEYS]);
         site.gatepost.start();
-        Self { site, login: port, publication }
+        Self { site, login: port, publication, _logins: logins }
     }
 
     /// A user's GnuPG that knows the key of the submission address.
@@ -71,7 +86,11 @@ impl Office {
     #[track_caller]
     fn submit_logged_in(&self, from: &str, message: &[u8]) -> Outcome {
         let message = messages::crlf(&String::from_utf8_lossy(message));
-        SmtpClient::connect(self.login).send(from, &[KEYS], &message)
+        let mut client = SmtpClient::connect(self.login);
+        // In base64: NUL somebody NUL secret.
+        let reply = client.command("AUTH PLAIN AHNvbWVib2R5AHNlY3JldA==");
+        assert_eq!(reply.code, 235, "{reply}\n{}", self.site.postfix.log());
+        client.send(from, &[KEYS], &message)
     }
 
     /// What the store says about a mailbox.
@@ -83,6 +102,31 @@ impl Office {
     #[track_caller]
     fn story(&self, outcome: &Outcome) -> String {
         self.site.gatepost.notary(&outcome.queue_id()).to_string()
+    }
+}
+
+/// Answers what Postfix asks by the protocol of Dovecot's authentication server: whoever gives a password is `login`.
+fn let_in(socket: &Path, login: &str) {
+    let listener = UnixListener::bind(socket).unwrap();
+    std::fs::set_permissions(socket, Permissions::from_mode(0o666)).unwrap();
+    let login = login.to_owned();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let login = login.clone();
+            std::thread::spawn(move || serve_logins(&stream, &login));
+        }
+    });
+}
+
+fn serve_logins(mut stream: &UnixStream, login: &str) {
+    let hello = "VERSION\t1\t1\nMECH\tPLAIN\tplaintext\nSPID\t1\nCUID\t1\n\
+                 COOKIE\t00000000000000000000000000000000\nDONE\n";
+    stream.write_all(hello.as_bytes()).unwrap();
+    for line in BufReader::new(stream).lines().map_while(Result::ok) {
+        let words: Vec<&str> = line.split('\t').collect();
+        if words[0] == "AUTH" {
+            stream.write_all(format!("OK\t{}\tuser={login}\n", words[1]).as_bytes()).unwrap();
+        }
     }
 }
 
