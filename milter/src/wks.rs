@@ -3,7 +3,8 @@
 //!
 //! A key is published only for the mailbox in From, and only once its holder proved that both are his: by a login that
 //! speaks for the mailbox, or by the nonce of a challenge that was sent there, encrypted to the key. The mail itself
-//! goes nowhere. Whatever is wrong with it is told in the reply to its sender's own mail server, never by a mail of ours.
+//! goes nowhere. Whatever is wrong with it is told in the reply to its sender's own mail server, never by a mail of
+//! ours.
 
 pub mod answer;
 mod certificate;

@@ -151,7 +151,26 @@ fn content(part: &Entity<'_>, spill: &Spill) -> Result<Vec<u8>, LetterError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_an_answer_or_refused_and_an_answer_reads_back(
+            lines in proptest::collection::vec(
+                "(type|address|nonce|Nonce|sender|x)(:|: |)(confirmation-response|[a-z0-9]{14,20}|.{0,12})(\n|\r\n|\r|)",
+                0..6,
+            ),
+        ) {
+            let text = format!("type: confirmation-response\n{}", lines.concat());
+            if let Ok(Response { address, nonce }) = Response::read(text.as_bytes()) {
+                prop_assert!(NONCE.contains(&nonce.len()) && nonce.bytes().all(|b| b.is_ascii_alphanumeric()));
+                let again = format!("type: confirmation-response\r\naddress: {address}\r\nnonce: {nonce}\r\n");
+                prop_assert_eq!(Response::read(again.as_bytes()), Ok(Response { address, nonce }));
+            }
+        }
+    }
 
     fn read(text: &str) -> Result<Letter, LetterError> {
         Letter::read(&Message::parse(text.replace('\n', "\r\n").as_bytes()), &Spill::default())
