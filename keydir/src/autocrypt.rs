@@ -105,7 +105,7 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     let text: String = text.chars().filter(|c| !matches!(c, ' ' | '\t' | '\r' | '\n')).collect();
     let data = text.trim_end_matches('=');
     let proper = data.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/');
-    if !proper || data.is_empty() || text.len() % 4 != 0 || text.len() - data.len() > 2 {
+    if !proper || data.is_empty() || !text.len().is_multiple_of(4) || text.len() - data.len() > 2 {
         return None;
     }
     let bytes = base64::decode_block(&text).ok()?;
