@@ -11,8 +11,8 @@ pub mod gate;
 mod log;
 mod submissions;
 pub mod tasks;
-pub mod witness;
 mod watch;
+pub mod witness;
 
 use std::fs;
 use std::io;
@@ -20,17 +20,17 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use keylog::writer::KeyLog;
 use keydir::{AliasSigner, PublicationError, Publisher, Summary};
 use keydir::{AuthorityError, Custody, Filter, Import, LocalAuthority, Scheme, StoreError, Subject, Trust};
 use keylog::ledger::{LedgerError, Watched};
+use keylog::writer::KeyLog;
 use sealing::custody::CustodyError;
 use sealing::openpgp::{Cert, add_user_id};
 
 pub use self::log::{LogKeys, LogTrouble};
 
-pub use self::book::CommitTrouble;
 use self::book::Book;
+pub use self::book::CommitTrouble;
 use self::endorsement::Endorsers;
 use self::log::Log;
 use crate::authority::{self, AuthorityRoom};
@@ -104,7 +104,8 @@ impl PublicationRoom {
             })),
             false => None,
         };
-        let book = log.as_ref().map(|log| Book::open(&config.gateway.state.join(BOOK), &log.directory, &log.keys));
+        let book =
+            log.as_ref().map(|log| Book::open(&config.gateway.state.join(BOOK), &log.directory, &log.keys));
         let book = book.transpose()?;
         Ok(Some(Arc::new(Self { directory, publisher: Mutex::new(publisher), keys, log, book })))
     }

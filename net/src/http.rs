@@ -350,7 +350,8 @@ mod tests {
             let (near, mut far) = tokio::io::duplex(1 << 20);
             let served = async {
                 let mut request = vec![0; 1024];
-                far.read(&mut request).await.unwrap();
+                let length = far.read(&mut request).await.unwrap();
+                assert!(request[..length].starts_with(b"POST / HTTP/1.1\r\nHost: a.example\r\n"));
                 far.write_all(answer.as_bytes()).await.unwrap();
                 drop(far);
             };

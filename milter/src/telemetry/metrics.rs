@@ -168,9 +168,15 @@ impl UpkeepMetrics {
         let help = "When the first of our own certificates in use expires, by profile; 0 when there is none.";
         let certificate_expiry = gauges(registry, name, help, "profile")?;
         let name = "gatepost_key_log_strange";
-        let key_log_strange = gauge(registry, name, "What the key log holds and this gateway did not write.")?;
-        let this =
-            Self { reload_successful, reload_timestamp, accounts_failed, certificate_expiry, key_log_strange };
+        let key_log_strange =
+            gauge(registry, name, "What the key log holds and this gateway did not write.")?;
+        let this = Self {
+            reload_successful,
+            reload_timestamp,
+            accounts_failed,
+            certificate_expiry,
+            key_log_strange,
+        };
         this.accounts_synced(None);
         this.certificates_expire(&BTreeMap::new());
         Ok(this)
@@ -190,7 +196,12 @@ impl UpkeepMetrics {
     }
 }
 
-pub(super) fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
+pub(super) fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec> {
     let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
     registry.register(Box::new(counters.clone()))?;
     Ok(counters)
