@@ -17,6 +17,7 @@
 mod answer;
 mod assess;
 mod authority;
+mod autocrypt;
 mod candidate;
 #[cfg(test)]
 mod forge;
@@ -48,6 +49,7 @@ pub use authority::SignatureAlgorithm;
 pub use authority::Signs;
 pub use authority::SignsError;
 pub use authority::requested_key;
+pub use autocrypt::Autocrypt;
 pub use candidate::Offered;
 pub use candidate::Screening;
 pub use candidate::screen_openpgp;

@@ -33,6 +33,7 @@ pub use change::Change;
 pub use change::Summary;
 pub use change::key_set_digest;
 pub use error::PublicationError;
+pub(crate) use minimise::smallest;
 pub use publisher::Publisher;
 pub use reader::Counts;
 pub use reader::Publication;

@@ -78,6 +78,8 @@ words! {
         Ldap = "ldap",
         /// Received from another gateway.
         Peer = "peer",
+        /// Sent by a user of ours who proved that both its key and the mailbox are his.
+        Submitted = "submitted",
     }
 }
 
@@ -129,7 +131,7 @@ pub struct Record {
     pub subjects: Vec<Subject>,
     /// Those of `subjects` that the administrator assigned; they hold whatever the User IDs say.
     pub assigned: Vec<Subject>,
-    /// How it came to us first.
+    /// How it came to us first, or that its holder proved it to be his.
     pub origin: Origin,
     /// What the administrator thinks of it.
     pub trust: Trust,

@@ -3,6 +3,7 @@
 mod cache;
 mod certificates;
 mod changes;
+mod confirm;
 mod error;
 mod look_up;
 mod prune;

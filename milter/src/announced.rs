@@ -84,6 +84,7 @@ mod tests {
                 capabilities: Capabilities { gcm: true, oaep: false },
                 certificate: None,
             }),
+            brought: Vec::new(),
             part: None,
             why: None,
             malleable: false,

@@ -11,8 +11,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use keydir::{
-    AuthorityError, AuthoritySettings, Certificate, Custody, Import, Issued, LeafRequest, LocalAuthority,
-    Origin, Profile, PublishedCrl, RevocationReason, SignsError, StoreError, Subject, Trust,
+    AuthorityError, AuthoritySettings, Certificate, Custody, Filter, Import, Issued, LeafRequest, LocalAuthority,
+    Origin, Profile, PublishedCrl, RevocationReason, Scheme, SignsError, StoreError, Subject, Trust,
 };
 use openssl::pkey::{PKey, Private};
 use sealing::custody::{CustodyError, KeyKind, SigningKey, generate_key};
@@ -56,6 +56,24 @@ impl AuthorityRoom {
     /// The file cannot be opened.
     pub fn open(state: &Path, keys: Arc<KeyRing>) -> Result<Self, RoomError> {
         Ok(Self { authority: LocalAuthority::open(&state.join(FILE))?, keys, issuing: Mutex::default() })
+    }
+
+    /// Takes addresses that lost their owner from all OpenPGP certificates: whoever gets one of them next inherits no key,
+    /// and nobody else is shown one. The certificates and their secret keys stay, for old mail.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
+    pub fn disown(&self, addresses: &[&str]) -> Result<(), RoomError> {
+        for subject in addresses.iter().filter_map(|address| Subject::address(address)) {
+            let filter = Filter { subject: Some(subject.clone()), ..Filter::default() };
+            for listed in self.keys.store.list(&filter, 0)? {
+                if listed.record.scheme == Scheme::Openpgp {
+                    self.keys.store.unbind(&listed.record.fingerprint, &subject)?;
+                    tracing::warn!("OpenPGP certificate {} is no longer for {subject}", listed.record.fingerprint);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether there may be an authority here.

@@ -184,6 +184,19 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Where users send their own keys, if they may.
+    pub fn submission_address(&self) -> Option<keydir::Subject> {
+        let address = self.keydir.as_ref()?.submission_address.as_ref()?;
+        keydir::Subject::address(address)
+    }
+
+    /// Whether the bodies of messages are needed.
+    pub fn needs_body(&self) -> bool {
+        self.policy.needs_body() || self.submission_address().is_some()
+    }
+}
+
 impl GatewayConfig {
     /// True when the domain is one of ours.
     pub fn is_own(&self, domain: &str) -> bool {

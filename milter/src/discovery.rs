@@ -2,6 +2,7 @@
 //! and the sources, which know the rest.
 
 pub mod config;
+mod learn;
 pub mod partner_log;
 pub mod tasks;
 
@@ -42,6 +43,7 @@ pub struct DiscoveryRoom {
     /// Fingerprint and subject of what was stored, with the digest of the certificate.
     stored: Mutex<HashMap<(String, Subject), [u8; 32]>>,
     held: mpsc::Sender<Hold>,
+    barn: learn::Barn,
 }
 
 /// Certificates that are held, to be told.
@@ -82,7 +84,8 @@ impl DiscoveryRoom {
             .map_err(|error| Exit::unavailable("cannot look for certificates of strangers", error))?;
         let (held, told) = mpsc::channel(UNTOLD);
         let stored = Mutex::default();
-        let room = Self { discovery, keys, deadline: section.deadline, stored, held };
+        let barn = learn::Barn::default();
+        let room = Self { discovery, keys, deadline: section.deadline, stored, held, barn };
         Ok(Some((Arc::new(room), told)))
     }
 
@@ -139,7 +142,7 @@ impl DiscoveryRoom {
         let answer = match found.outcome {
             Outcome::Found(candidate) => {
                 match self.store(&candidate, subject.clone(), Trust::Accepted, now).await {
-                    Ok(()) => None,
+                    Ok(_) => None,
                     Err(why) => Some(KeyAnswer::CouldNotTell { why }),
                 }
             }
@@ -177,18 +180,18 @@ impl DiscoveryRoom {
         asked.unwrap_or_else(|_| Lookup::failed(&[kind], "the look-up ended abnormally"))
     }
 
-    /// Keeps a candidate in the store, bound to whom it was looked for and to nobody else.
+    /// Keeps a candidate in the store, bound to whom it was looked for and to nobody else. Gives whether it was written.
     async fn store(
         &self,
         candidate: &Candidate,
         subject: Subject,
         trust: Trust,
         now: i64,
-    ) -> Result<(), String> {
+    ) -> Result<bool, String> {
         let key = (candidate.fingerprint.clone(), subject.clone());
         let digest = openssl::sha::sha256(&candidate.bytes);
         if self.remembered().get(&key) == Some(&digest) {
-            return Ok(());
+            return Ok(false);
         }
         let (keys, bytes) = (self.keys.clone(), candidate.bytes.clone());
         let (scheme, origin) = (candidate.scheme, candidate.origin);
@@ -199,7 +202,7 @@ impl DiscoveryRoom {
             remembered.clear();
         }
         remembered.insert(key, digest);
-        Ok(())
+        Ok(true)
     }
 
     /// Adds what is new, a revocation above all, to a certificate that the store has.

@@ -12,6 +12,7 @@ use crate::keyring::chain;
 use crate::reply::{Answer, Refusal};
 use crate::telemetry::{Event, MessageEvent, Telemetry, Unprotected, verdict_name};
 use crate::transaction::Transaction;
+use crate::wks::{KeyMail, Step};
 use crate::workshop::Form;
 
 /// The outcome of a message.
@@ -31,6 +32,8 @@ pub struct Disposition {
     pub cause: Option<String>,
     /// Names of the copies, see [`crate::spool::Spool::answered`].
     pub idempotency: Vec<String>,
+    /// What became of a mail to the submission address.
+    pub key_mail: Option<KeyMail>,
 }
 
 /// What the MTA is told.
@@ -59,7 +62,7 @@ impl Disposition {
     /// From what judging gave.
     pub fn from_judged(transaction: &Transaction, judged: Result<Judgement, Box<Stopped>>) -> Self {
         match judged {
-            Ok(Judgement { facts, plan, forms, received, announced: _ }) => {
+            Ok(Judgement { facts, plan, forms, received, announced: _, gleaned: _ }) => {
                 let outcome = match (&plan.verdict, Refusal::of_verdict(&plan.verdict)) {
                     (_, Some(refusal)) => Outcome::Refused(refusal),
                     (Verdict::Discard, None) => Outcome::Discard,
@@ -89,6 +92,11 @@ impl Disposition {
         Self { outcome: Outcome::Returned { copy: copy.to_owned(), edits, hold }, ..Self::empty() }
     }
 
+    /// A mail to the submission address, which goes nowhere.
+    pub fn key_mail(facts: Facts, mail: KeyMail) -> Self {
+        Self { facts: Some(facts), key_mail: Some(mail), outcome: Outcome::Discard, ..Self::empty() }
+    }
+
     /// Nothing was decided, because of a failure.
     pub fn failed(failure: Failure) -> Self {
         let mut disposition = Self::empty();
@@ -105,6 +113,7 @@ impl Disposition {
             outcome: Outcome::Pass,
             cause: None,
             idempotency: Vec::new(),
+            key_mail: None,
         }
     }
 
@@ -114,6 +123,10 @@ impl Disposition {
         self.cause = Some(chain(&failure));
         self.forms.clear();
         self.idempotency.clear();
+        if let Some(mail) = &mut self.key_mail {
+            mail.story.step = Step::Refused;
+            mail.deed = None;
+        }
     }
 
     /// Recipients that get a copy instead of the original.
@@ -195,6 +208,9 @@ impl Disposition {
     /// Writes the log line and counts.
     pub fn emit(&self, transaction: &Transaction, telemetry: &Telemetry, took: Duration) {
         let message_id = transaction.message_id();
+        if let Some(KeyMail { story, .. }) = &self.key_mail {
+            tracing::info!("{}: {story}", transaction.log_id());
+        }
         let refusal = match &self.outcome {
             Outcome::Refused(refusal) => {
                 Some(self.cause.as_ref().map_or(refusal.to_string(), |cause| format!("{refusal} ({cause})")))

@@ -292,7 +292,7 @@ impl Draft {
         let transaction = Transaction {
             id: self.id,
             queue_id: self.queue_id,
-            body_seen: self.config.policy.needs_body(),
+            body_seen: self.config.needs_body(),
             peer: self.peer,
             authenticated: self.authenticated,
             originating: self.originating,

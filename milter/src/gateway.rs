@@ -8,27 +8,29 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use mail::{Failure, Spill};
 use notary::Notary;
-use policy::Policy;
 use tokio::sync::Notify;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
+use crate::announced::Announcement;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::copies;
 use crate::discovery::DiscoveryRoom;
 use crate::disposition::Disposition;
 use crate::draft::{Completed, Draft, wait_all};
+use crate::harvest::Gleaning;
 use crate::judge::{Judgement, Stopped, judge};
 use crate::keyring::{KeyRing, Lookup, chain};
 use crate::record;
 use crate::relay::room::RelayRoom;
 use crate::reply::Answer;
 use crate::results;
-use crate::spool::Spool;
+use crate::spool::{Copy, Prepared, Spool};
 use crate::telemetry::Telemetry;
 use crate::token::{Binding, FIELD, Tokens};
 use crate::transaction::Transaction;
+use crate::wks;
 
 /// Everything a message passes through. One for the process; nothing in it is global.
 #[derive(Debug)]
@@ -69,12 +71,12 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// What this rule book needs.
-    pub fn of(policy: &Policy) -> Self {
+    /// What this configuration needs.
+    pub fn of(config: &Config) -> Self {
         Self {
-            body: policy.needs_body(),
-            quarantine: policy.may_quarantine(),
-            recipient_reply: policy.may_refuse_recipients(),
+            body: config.needs_body(),
+            quarantine: config.policy.may_quarantine(),
+            recipient_reply: config.policy.may_refuse_recipients(),
         }
     }
 
@@ -126,20 +128,53 @@ impl Gateway {
         let mut judged = match (stored, &returned) {
             (Err(failure), _) => Err(Box::new(Stopped { failure, facts: None, plan: None })),
             (Ok(()), Some(Ok(copy))) => return self.pass_copy(&config, &transaction, copy, started).await,
+            (Ok(()), _) if wks::is_addressed(&config, &transaction) => {
+                return self.take_key(&config, &transaction, claim, started).await;
+            }
             // 2 open, 3 examine (no screening room yet), 4 facts, 5 decide, 6 seal
             (Ok(()), _) => self.judge(&config, &transaction, lookups, returned.is_some()).await,
         };
-        let announced = judged.as_mut().map(|judged| take(&mut judged.announced)).unwrap_or_default();
+        let learnt = |judged: &mut Judgement| (take(&mut judged.announced), take(&mut judged.gleaned));
+        let (announced, gleaned) = judged.as_mut().map(learnt).unwrap_or_default();
         let mut disposition = Disposition::from_judged(&transaction, judged);
         // 7 record: copies are on disk, then the record, and only then is there an answer
         if let Err(failure) = self.make_durable(&config, &transaction, &mut disposition, claim).await {
             disposition.fail(failure);
             self.record_refusal(&config, &transaction, &disposition).await;
-        } else if !announced.is_empty() {
+        } else {
+            self.learn(announced, gleaned);
+        }
+        self.announce(&transaction, &disposition, started.elapsed());
+        disposition
+    }
+
+    /// Takes in what the message teaches about its author; nobody waits for that.
+    fn learn(&self, announced: Vec<Announcement>, gleaned: Vec<Gleaning>) {
+        if !announced.is_empty() {
             let keys = self.keys.clone();
             spawn_blocking(move || keys.learn(&announced));
         }
-        self.announce(&transaction, &disposition, started.elapsed());
+        if let (Some(room), false) = (&self.discovery, gleaned.is_empty()) {
+            room.harvest(gleaned, self.now());
+        }
+    }
+
+    /// A mail to the submission address goes nowhere; what is to be done about it follows the record.
+    async fn take_key(
+        &self,
+        config: &Arc<Config>,
+        transaction: &Arc<Transaction>,
+        claim: &Claim,
+        started: Instant,
+    ) -> Disposition {
+        let (c, keys, t, now) = (config.clone(), self.keys.clone(), transaction.clone(), self.now());
+        let work = spawn_blocking(move || wks::receive(&c, &keys, &t, now));
+        let mut disposition = work.await.unwrap_or_else(|error| Disposition::failed(internal(error)));
+        if let Err(failure) = self.make_durable(config, transaction, &mut disposition, claim).await {
+            disposition.fail(failure);
+            self.record_refusal(config, transaction, &disposition).await;
+        }
+        self.announce(transaction, &disposition, started.elapsed());
         disposition
     }
 
@@ -169,15 +204,14 @@ impl Gateway {
         let (config, keys, transaction) = (config.clone(), self.keys.clone(), transaction.clone());
         let work = spawn_blocking(move || judge(&config, &keys, &transaction, &lookups, forged_token, now));
         work.await.unwrap_or_else(|error| {
-            let failure = Failure::temporary((3, 0), "internal error in the mail gateway").because(error);
-            Err(Box::new(Stopped { failure, facts: None, plan: None }))
+            Err(Box::new(Stopped { failure: internal(error), facts: None, plan: None }))
         })
     }
 
     /// Writes copies and record in the order of the second and fifth law.
     async fn make_durable(
         &self,
-        config: &Config,
+        config: &Arc<Config>,
         transaction: &Transaction,
         disposition: &mut Disposition,
         claim: &Claim,
@@ -189,10 +223,30 @@ impl Gateway {
         }
         let copies = copies::of(disposition, transaction, &self.spool, &config.gateway.name, self.now())?;
         disposition.idempotency = copies.idempotency;
-        let copies = copies.to_spool;
+        let mut copies = copies.to_spool;
+        let mut deed = disposition.key_mail.as_mut().and_then(|mail| mail.deed.take());
+        copies.extend(deed.iter_mut().flat_map(|deed| take(&mut deed.copies)));
+        let prepared = self.prepare(config, copies).await?;
+        claim.commit()?;
+        self.record(config, transaction, disposition).await?;
+        if let Some(deed) = deed {
+            let (config, keys, now) = (config.clone(), self.keys.clone(), self.now());
+            spawn_blocking(move || deed.effect.apply(&config, &keys, now)).await.map_err(internal)??;
+        }
+        if let Some(prepared) = prepared {
+            spawn_blocking(move || prepared.commit())
+                .await
+                .map_err(|error| spool_failure().because(error))?
+                .map_err(|error| spool_failure().because(error))?;
+            self.bell.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Writes copies to the spool, not yet to be sent; `None` if there are none.
+    async fn prepare(&self, config: &Config, copies: Vec<Copy>) -> Result<Option<Prepared>, Failure> {
         if copies.is_empty() {
-            claim.commit()?;
-            return self.record(config, transaction, disposition).await;
+            return Ok(None);
         }
         if config.gateway.reinject.is_none() {
             let text = "recipients need different treatment, and the gateway has no re-injection listener";
@@ -200,17 +254,8 @@ impl Gateway {
         }
         let spool = self.spool.clone();
         let prepared = spawn_blocking(move || spool.prepare(&copies)).await;
-        let prepared = prepared
-            .map_err(|error| spool_failure().because(error))?
-            .map_err(|error| spool_failure().because(error))?;
-        claim.commit()?;
-        self.record(config, transaction, disposition).await?;
-        spawn_blocking(move || prepared.commit())
-            .await
-            .map_err(|error| spool_failure().because(error))?
-            .map_err(|error| spool_failure().because(error))?;
-        self.bell.notify_one();
-        Ok(())
+        let prepared = prepared.map_err(|error| spool_failure().because(error))?;
+        prepared.map(Some).map_err(|error| spool_failure().because(error))
     }
 
     async fn record(
@@ -305,7 +350,7 @@ impl Gateway {
 
     /// What to negotiate with the MTA.
     pub fn needs(&self) -> Needs {
-        Needs::of(&self.config.load().policy)
+        Needs::of(&self.config.load())
     }
 
     /// Now, in unix seconds.
@@ -337,6 +382,10 @@ impl Gateway {
     pub fn answered(&self, idempotency: &[String]) {
         self.spool.answered(idempotency);
     }
+}
+
+fn internal(error: JoinError) -> Failure {
+    Failure::temporary((3, 0), "internal error in the mail gateway").because(error)
 }
 
 fn too_slow() -> Failure {

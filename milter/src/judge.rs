@@ -8,6 +8,7 @@ use sealing::{Form, FormKind, Recognised};
 use crate::announced::{Announcement, announcements};
 use crate::config::Config;
 use crate::facts::{HEADER_MISMATCH, finding, gather, header_facts, layer_facts, protection};
+use crate::harvest::{Gleaning, glean};
 use crate::hashing::digest;
 use crate::keyring::{Audience, KeyRing, KeysAt, Lookup, Noted};
 use crate::transaction::{Transaction, domain_of};
@@ -27,6 +28,8 @@ pub struct Judgement {
     pub received: Option<[u8; 32]>,
     /// What the author's side announced in the message, to be learnt once it is recorded.
     pub announced: Vec<Announcement>,
+    /// Certificates that came with the message, to be looked at once it is recorded.
+    pub gleaned: Vec<Gleaning>,
 }
 
 /// A failure, with the facts and the plan as far as they were known.
@@ -81,6 +84,7 @@ pub fn judge(
     let plan = config.policy.decide(&facts);
     let announced = here.as_ref().filter(|_| !facts.originating);
     let announced = announced.map_or_else(Vec::new, |here| announcements(&here.opened.layers));
+    let gleaned = glean(config, transaction, &plan.verdict, here.as_ref());
     let workshop = Workshop {
         config,
         keys,
@@ -99,7 +103,7 @@ pub fn judge(
         Ok((forms, received.map_err(storage)?))
     });
     match made {
-        Ok((forms, received)) => Ok(Judgement { facts, plan, forms, received, announced }),
+        Ok((forms, received)) => Ok(Judgement { facts, plan, forms, received, announced, gleaned }),
         Err(failure) => Err(Box::new(Stopped { failure, facts: Some(facts), plan: Some(plan) })),
     }
 }

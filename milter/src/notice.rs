@@ -1,6 +1,7 @@
 //! What we write to senders: when the MTA refuses a copy for good, a delivery status notification
 //! (RFC 3462, RFC 3464); when a password was made for a message, the password.
 
+use keylog::ledger::OwnChange;
 use mail::Message;
 
 use crate::discovery::Hold;
@@ -165,6 +166,78 @@ pub fn held(hold: &Hold, to: &str, name: &str, now: i64) -> Copy {
         new = hold.new,
         origin = hold.origin,
         why = hold.why,
+    );
+    Copy {
+        ticket: Ticket {
+            idempotency: id.clone(),
+            transaction: id.clone(),
+            queue_id: "NOQUEUE".to_owned(),
+            id,
+            reverse_path: String::new(),
+            parameters: Vec::new(),
+            recipients: vec![(format!("<{to}>"), Vec::new())],
+            hold: None,
+            notice: true,
+            created: now,
+        },
+        message: Message::parse(text.as_bytes()),
+    }
+}
+
+/// Tells the administrator of entries in the key log that we did not make.
+pub fn strange_log(what: &[String], to: &str, name: &str, now: i64) -> Copy {
+    let text = format!(
+        "The key log of this gateway holds what the gateway did not write:\r\n\
+         \r\n\
+         \u{20} {}\r\n\
+         \r\n\
+         Somebody else signs with the key of the log, or has changed its files. Users may be shown keys that are not\r\n\
+         theirs. Find out who before you do anything else; the log keeps the proof.\r\n",
+        what.join("\r\n  ")
+    );
+    plain("ALARM: the key log", &text, to, name, now)
+}
+
+/// Tells a user that other keys are published for him than before.
+pub fn keys_changed(change: &OwnChange, name: &str, now: i64) -> Copy {
+    let list = |names: &str| match names {
+        "" => "(none)".to_owned(),
+        names => names.replace('\n', "\r\n  "),
+    };
+    let text = format!(
+        "For your address {} other keys are published than before. Until now:\r\n\
+         \r\n\
+         \u{20} {}\r\n\
+         \r\n\
+         From now on:\r\n\
+         \r\n\
+         \u{20} {}\r\n\
+         \r\n\
+         Strangers encrypt to them what they write to you. If you do not know why they changed, ask your\r\n\
+         administrator, and not by answering this mail.\r\n",
+        change.mailbox,
+        list(&change.before),
+        list(&change.names),
+    );
+    plain("Your published keys have changed", &text, &change.mailbox, name, now)
+}
+
+/// A notice of some lines of text.
+fn plain(subject: &str, text: &str, to: &str, name: &str, now: i64) -> Copy {
+    let id = new_id();
+    let text = format!(
+        "From: Mail gateway <MAILER-DAEMON@{name}>\r\n\
+         To: <{to}>\r\n\
+         Subject: {subject}\r\n\
+         Date: {date}\r\n\
+         Message-ID: <{id}@{name}>\r\n\
+         Auto-Submitted: auto-generated\r\n\
+         MIME-Version: 1.0\r\n\
+         Content-Type: text/plain; charset=utf-8\r\n\
+         Content-Transfer-Encoding: 8bit\r\n\
+         \r\n\
+         {text}",
+        date = date(now),
     );
     Copy {
         ticket: Ticket {

@@ -1,13 +1,18 @@
 //! What strangers may see of us: written here, by the process that has the secrets; served by `gatepost-keydir`, which
 //! has none.
 
+mod book;
 mod ca_files;
 pub mod config;
+pub mod cosigning;
 mod endorsement;
+pub mod erasure;
 pub mod gate;
 mod log;
 mod submissions;
 pub mod tasks;
+mod watch;
+pub mod witness;
 
 use std::fs;
 use std::io;
@@ -17,11 +22,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use keydir::{AliasSigner, PublicationError, Publisher, Summary};
 use keydir::{AuthorityError, Custody, Filter, Import, LocalAuthority, Scheme, StoreError, Subject, Trust};
+use keylog::ledger::{LedgerError, Watched};
+use keylog::writer::KeyLog;
 use sealing::custody::CustodyError;
 use sealing::openpgp::{Cert, add_user_id};
 
 pub use self::log::{LogKeys, LogTrouble};
 
+use self::book::Book;
+pub use self::book::CommitTrouble;
 use self::endorsement::Endorsers;
 use self::log::Log;
 use crate::authority::{self, AuthorityRoom};
@@ -42,6 +51,8 @@ const CA: &str = "ca";
 const SUBMISSIONS: &str = "submissions";
 /// Where the last checkpoint is remembered, in the state directory.
 const MEMORY: &str = "key-log.checkpoint";
+/// What we know to have written into the log, in the state directory.
+const BOOK: &str = "key-log.db";
 
 /// Writes the publication of one gateway.
 #[derive(Debug)]
@@ -49,7 +60,8 @@ pub struct PublicationRoom {
     directory: PathBuf,
     publisher: Mutex<Publisher>,
     keys: Arc<KeyRing>,
-    log: Option<Log>,
+    log: Option<Arc<Log>>,
+    book: Option<Book>,
 }
 
 /// Why the publication is not up to date.
@@ -85,19 +97,31 @@ impl PublicationRoom {
         let publisher = Publisher::open(&directory.join(PUBLICATION))
             .map_err(|error| Exit::unavailable("cannot open the publication", error))?;
         let log = match section.log {
-            true => Some(Log {
+            true => Some(Arc::new(Log {
                 directory: directory.join(LOG),
                 memory: config.gateway.state.join(MEMORY),
                 keys: LogKeys::derive(&rooms::master_key(&config.gateway)?, &config.gateway)?,
-            }),
+            })),
             false => None,
         };
-        Ok(Some(Arc::new(Self { directory, publisher: Mutex::new(publisher), keys, log })))
+        let book =
+            log.as_ref().map(|log| Book::open(&config.gateway.state.join(BOOK), &log.directory, &log.keys));
+        let book = book.transpose()?;
+        Ok(Some(Arc::new(Self { directory, publisher: Mutex::new(publisher), keys, log, book })))
     }
 
     /// The keys of the key log, if there is one.
     pub fn log_keys(&self) -> Option<&LogKeys> {
         self.log.as_ref().map(|log| &log.keys)
+    }
+
+    /// Lets the log go on that a witness has stopped, and gives how many entries that witness claimed to have seen.
+    ///
+    /// # Errors
+    /// There is no log, or it cannot be written.
+    pub fn absolve_log(&self) -> Result<Option<u64>, LogTrouble> {
+        let Some(log) = &self.log else { return Ok(None) };
+        Ok(KeyLog::absolve(&log.directory, log.keys.signer()?.verifier())?)
     }
 
     /// Where the socket for the sidecar is.
@@ -135,13 +159,24 @@ impl PublicationRoom {
         }
         let mut session = self.log.as_ref().map(|log| log.session(now));
         let summary = self.publisher().refresh(&self.keys.store, &rules, now, &mut |changes| {
-            session.as_mut().map_or(Ok(()), |session| session.append(changes))
+            if let (Some(log), Some(book)) = (&self.log, &self.book) {
+                book.enter(&log.keys, changes)?;
+            }
+            session.as_mut().map_or(Ok(()), |session| Ok::<(), CommitTrouble>(session.append(changes)?))
         })?;
         if let Some(session) = session {
             session.finish().map_err(|error| PublicationError::Log(Box::new(error)))?;
         }
         self.write_ca(config)?;
         Ok(summary)
+    }
+
+    /// Looks at the key log as it is published; nothing if there is none. Blocking.
+    ///
+    /// # Errors
+    /// It cannot be told now.
+    pub fn watch(&self) -> Result<Option<Watched>, LedgerError> {
+        self.book.as_ref().map(Book::watch).transpose()
     }
 
     /// The certificate of a domain is found under the mailboxes of its authorities too (RFC 3183 section 3.1.1): that is

@@ -14,6 +14,7 @@ use crate::disposition::{Disposition, Outcome, action_word};
 use crate::facts::direction;
 use crate::hashing::digest;
 use crate::transaction::Transaction;
+use crate::wks::Story;
 
 /// Name of the event: the gateway has given its verdict. It is not "delivered", and not even
 /// "accepted": the MTA may still fail after our answer.
@@ -97,10 +98,14 @@ fn public(config: &Config, transaction: &Transaction, disposition: &Disposition)
         "submission": submission,
         "forms": forms,
     });
-    match public {
+    let mut map = match public {
         Value::Object(map) => map,
         _ => Map::new(),
+    };
+    if let Some(mail) = &disposition.key_mail {
+        map.insert("key_submission".to_owned(), json!(mail.story.step));
     }
+    map
 }
 
 fn layer(layer: &LayerFacts) -> Value {
@@ -149,6 +154,8 @@ struct Private<'r> {
     cause: Option<&'r str>,
     copies: &'r [String],
     returned_copy: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_submission: Option<&'r Story>,
 }
 
 #[derive(Serialize)]
@@ -202,6 +209,7 @@ impl<'r> Private<'r> {
             cause: disposition.cause.as_deref(),
             copies: &disposition.idempotency,
             returned_copy,
+            key_submission: disposition.key_mail.as_ref().map(|mail| &mail.story),
         }
     }
 }

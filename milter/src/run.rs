@@ -24,7 +24,9 @@ use crate::keyring::chain;
 use crate::listen::Listeners;
 use crate::publication;
 use crate::publication::PublicationRoom;
+use crate::publication::cosigning::Cosigning;
 use crate::publication::gate::{self, Gate};
+use crate::publication::witness::WitnessRoom;
 use crate::reinject::Reinjector;
 use crate::relay::serve::take_demands;
 use crate::relay::tasks::RelayTasks;
@@ -171,9 +173,17 @@ fn publish(
     let path = room.gate();
     let listener = gate::bind(&path)
         .map_err(|error| Exit::unavailable(format!("cannot listen on {}", path.display()), error))?;
-    let gate = Gate { publication: room.clone(), authority, clock: gateway.clock.clone() };
+    let witness = WitnessRoom::open(config)?.map(Arc::new);
+    let gate = Gate {
+        publication: room.clone(),
+        authority,
+        witness: witness.clone(),
+        telemetry: gateway.telemetry.clone(),
+        clock: gateway.clock.clone(),
+    };
     tokio::spawn(gate::serve(listener, gate));
-    tokio::spawn(publication::tasks::keep(gateway.clone(), room));
+    let cosigning = Cosigning::open(gateway, &room)?;
+    tokio::spawn(publication::tasks::keep(gateway.clone(), room, cosigning, witness));
     Ok(())
 }
 

@@ -168,7 +168,7 @@ fn mail(cx: &mut Context<Session>, args: &[CString]) -> Status {
     // MAIL did not come by SMTP (sendmail(1), a bounce), and must not be refused at RCPT.
     draft.no_smtp_client = queue_id.is_some() && mta.is_some_and(|mta| mta.starts_with("Postfix"));
     draft.queue_id = queue_id;
-    if !session.granted.cover(Needs::of(&draft.config.policy)) {
+    if !session.granted.cover(Needs::of(&draft.config)) {
         // A body that was not asked for would look empty, and a refusal at RCPT would not be heard.
         let text = "the mail gateway was reconfigured, try again on a new connection";
         draft.fail(Failure::temporary((3, 0), text));

@@ -6,6 +6,7 @@
 
 mod event;
 mod metrics;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,6 +17,7 @@ use prometheus::{Encoder, Registry, TextEncoder};
 
 pub use self::event::{Event, MessageEvent, Unprotected};
 use self::metrics::{CopyMetrics, KeyMetrics, MailMetrics, NotaryMetrics, UpkeepMetrics};
+use self::witness::WitnessMetrics;
 use crate::relay::metrics::RelayMetrics;
 
 /// Counters, gauges and the log.
@@ -27,6 +29,7 @@ pub struct Telemetry {
     keys: KeyMetrics,
     notary: NotaryMetrics,
     upkeep: UpkeepMetrics,
+    witness: WitnessMetrics,
     /// Those of the relay room.
     pub relay: RelayMetrics,
 }
@@ -44,6 +47,7 @@ impl Telemetry {
             keys: KeyMetrics::register(&registry)?,
             notary: NotaryMetrics::register(&registry)?,
             upkeep: UpkeepMetrics::register(&registry)?,
+            witness: WitnessMetrics::register(&registry)?,
             relay: RelayMetrics::register(&registry)?,
             registry,
         })
@@ -172,9 +176,33 @@ impl Telemetry {
         self.upkeep.accounts_synced(failed);
     }
 
+    /// How many entries of the key log are not ours.
+    pub fn key_log_watched(&self, strange: u64) {
+        self.upkeep.key_log_strange.set(i64::try_from(strange).unwrap_or(i64::MAX));
+    }
+
     /// When the first of our own certificates of each profile expires, Unix seconds.
     pub fn certificates_expire(&self, expiries: &BTreeMap<Profile, i64>) {
         self.upkeep.certificates_expire(expiries);
+    }
+
+    /// A witness that was asked to cosign our key log answered; one of the results of the metric.
+    pub fn witness_answered(&self, result: &str) {
+        self.witness.asked.with_label_values(&[result]).inc();
+    }
+
+    /// The newest checkpoint of our key log has a quorum of cosignatures, the oldest of them of this time in unix
+    /// seconds; or it has none.
+    pub fn key_log_cosigned(&self, time: Option<i64>) {
+        self.witness.quorum.set(i64::from(time.is_some()));
+        if let Some(time) = time {
+            self.witness.cosigned.set(time as f64);
+        }
+    }
+
+    /// As a witness we answered with this status.
+    pub fn witness_gave(&self, status: u16) {
+        self.witness.given.with_label_values(&[&status.to_string()]).inc();
     }
 
     /// All metrics in the Prometheus text format.

@@ -1,5 +1,7 @@
 //! Step 6 of the path: the forms of a message, one for each group of the plan.
 
+mod introduction;
+
 use mail::{Edit, Failure, Message, Spill, apply};
 use policy::{
     ContentCipher, Direction, Facts, Group, KeyChoice, KeyKind, KeyTransport, Nesting, PasswordForm,
@@ -100,7 +102,7 @@ impl Workshop<'_> {
             Some(source) => self.seal_with_password(&dressed, treatment, &source)?,
             None => (self.seal(&dressed, treatment, Extent::Content)?, None),
         };
-        let message = self.put_to_rest(sealed, treatment)?;
+        let message = self.introduce(self.put_to_rest(sealed, treatment)?, &group.recipients)?;
         self.check_size(message.len())?;
         let body_changed = opened.is_some() || !treatment.is_pass();
         Ok(Form {

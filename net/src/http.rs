@@ -24,7 +24,7 @@ pub struct Response {
     pub media_type: Option<String>,
     /// The value of Location, as sent.
     pub location: Option<String>,
-    /// Empty unless the status is 200.
+    /// Empty unless the status is 200, or the answer is to [`submit`].
     pub body: Vec<u8>,
 }
 
@@ -60,7 +60,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let request = format!("GET {path} HTTP/1.1\r\n{}", fields(host, accept));
-    exchange(stream, format!("{request}\r\n").as_bytes(), limit).await
+    exchange(stream, format!("{request}\r\n").as_bytes(), limit, Bodies::OfSuccess).await
 }
 
 /// Sends a body of a media type to `path` at `host` (host or host:port), and wants `accept` back, at most
@@ -79,6 +79,36 @@ pub async fn post<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let request = post_request(host, path, (media_type, content), accept);
+    exchange(stream, &request, limit, Bodies::OfSuccess).await
+}
+
+/// The same, for protocols in which the body counts whatever the status says.
+///
+/// # Errors
+/// As [`get`].
+pub async fn submit<S>(
+    stream: S,
+    host: &str,
+    path: &str,
+    content: (&str, &[u8]),
+    accept: &str,
+    limit: usize,
+) -> Result<Response, HttpError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    exchange(stream, &post_request(host, path, content, accept), limit, Bodies::OfAll).await
+}
+
+/// Which bodies are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bodies {
+    OfAll,
+    OfSuccess,
+}
+
+fn post_request(host: &str, path: &str, (media_type, content): (&str, &[u8]), accept: &str) -> Vec<u8> {
     let mut request = format!(
         "POST {path} HTTP/1.1\r\n{}Content-Type: {media_type}\r\nContent-Length: {}\r\n\r\n",
         fields(host, accept),
@@ -86,7 +116,7 @@ where
     )
     .into_bytes();
     request.extend_from_slice(content);
-    exchange(stream, &request, limit).await
+    request
 }
 
 fn fields(host: &str, accept: &str) -> String {
@@ -96,7 +126,7 @@ fn fields(host: &str, accept: &str) -> String {
     )
 }
 
-async fn exchange<S>(stream: S, request: &[u8], limit: usize) -> Result<Response, HttpError>
+async fn exchange<S>(stream: S, request: &[u8], limit: usize, bodies: Bodies) -> Result<Response, HttpError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -112,7 +142,9 @@ where
         head = Head::read(&mut stream, &mut budget).await?;
     }
     let (status, media_type, location) = (head.status, head.media_type.clone(), head.location.clone());
-    let body = if status == 200 { body(&mut stream, &head, limit, &mut budget).await? } else { Vec::new() };
+    // RFC 9110 section 6.4.1: some never have one.
+    let wanted = status == 200 || bodies == Bodies::OfAll && !matches!(status, 204 | 304);
+    let body = if wanted { body(&mut stream, &head, limit, &mut budget).await? } else { Vec::new() };
     Ok(Response { status, media_type, location, body })
 }
 
@@ -304,6 +336,29 @@ mod tests {
         assert!(request.starts_with("POST /ocsp HTTP/1.1\r\nHost: a.example:81\r\n"), "{request}");
         assert!(request.contains("\r\nContent-Type: application/ocsp-request\r\nContent-Length: 8\r\n"));
         assert!(request.ends_with("\r\n\r\nquestion"), "{request}");
+    }
+
+    #[tokio::test]
+    async fn the_body_of_an_answer_to_a_submission_counts_whatever_its_status() {
+        for (answer, expected) in [
+            (
+                "HTTP/1.1 409 Conflict\r\nContent-Type: text/x.tlog.size\r\nContent-Length: 3\r\n\r\n42\n",
+                "42\n",
+            ),
+            ("HTTP/1.1 204 No Content\r\n\r\nx", ""),
+        ] {
+            let (near, mut far) = tokio::io::duplex(1 << 20);
+            let served = async {
+                let mut request = vec![0; 1024];
+                let length = far.read(&mut request).await.unwrap();
+                assert!(request[..length].starts_with(b"POST / HTTP/1.1\r\nHost: a.example\r\n"));
+                far.write_all(answer.as_bytes()).await.unwrap();
+                drop(far);
+            };
+            let asked = submit(near, "a.example", "/", ("text/plain", b"x"), "*/*", 20);
+            let (said, ()) = tokio::join!(asked, served);
+            assert_eq!(said.unwrap().body, expected.as_bytes(), "{answer}");
+        }
     }
 
     #[tokio::test]

@@ -86,6 +86,7 @@ pub fn open(
         let opened = layers.iter().any(|layer: &Layer| layer.state == LayerState::Opened);
         let (mut new, inner) = step(&found, opened, &questions)?;
         session.compare(&found, &new, inner.as_ref());
+        session.hear(&found, &new, inner.as_ref());
         let part = session.sections.of(&current, &found, limits);
         new.iter_mut().for_each(|layer| layer.part.clone_from(&part));
         session.decrypted |= new.iter().any(|layer| layer.state == LayerState::Opened);
@@ -105,7 +106,7 @@ pub fn open(
     }
     let edits = session.edits();
     let message = (!edits.is_empty()).then_some(current);
-    Ok(Opened { edits, message, layers, mismatches: session.mismatches() })
+    Ok(Opened { edits, message, layers, mismatches: session.mismatches(), gossip: session.gossip })
 }
 
 /// Handles one form: the layers it has, and what takes its place, if anything does.
@@ -208,6 +209,8 @@ struct Session<'m> {
     /// Forms that were looked at and stay.
     done: Vec<(Vec<usize>, FormKind)>,
     sections: Sections,
+    /// What the header of encrypted content gossips.
+    gossip: Vec<Vec<u8>>,
 }
 
 impl<'m> Session<'m> {
@@ -221,6 +224,7 @@ impl<'m> Session<'m> {
             mismatches: Vec::new(),
             done: Vec::new(),
             sections: Sections::default(),
+            gossip: Vec::new(),
         }
     }
 
@@ -275,6 +279,14 @@ impl<'m> Session<'m> {
             (_, None) => None,
         };
         self.mismatches = protected.map_or_else(Vec::new, |p| p.mismatches(self.original.header()));
+    }
+
+    /// Takes what stands in the header of the whole message as it was encrypted, and nowhere else.
+    fn hear(&mut self, found: &Found<'_>, layers: &[Layer], inner: Option<&Inner>) {
+        let opened = layers.iter().any(|layer| layer.state == LayerState::Opened);
+        if let (true, true, Some(inner)) = (opened, found.path.is_empty(), inner) {
+            self.gossip.clone_from(&inner.gossip);
+        }
     }
 
     /// Takes the protected header fields from a signed part that came out of an encrypted one and stays as it

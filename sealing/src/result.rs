@@ -72,6 +72,8 @@ pub struct Layer {
     pub decrypted_with: Option<String>,
     /// What a valid signer announced in the signature.
     pub announced: Option<Announced>,
+    /// Certificates to encrypt to that came with a valid signature of S/MIME, the one its signer prefers first.
+    pub brought: Vec<Brought>,
     /// The part of the message that holds the layer, as RFC 7281 section 3.2.1 names it: `2`, or `1/2` inside of
     /// what was opened.
     pub part: Option<String>,
@@ -80,6 +82,16 @@ pub struct Layer {
     /// The layer was opened, but its encryption does not show whether anybody changed the content: CBC
     /// (RFC 8551 section 6, known as EFAIL). Only a valid signature inside does.
     pub malleable: bool,
+}
+
+/// A certificate to encrypt to that came with a valid signature. It speaks for the author as the signer's does, and it
+/// chains to an anchor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Brought {
+    /// The certificate.
+    pub certificate: keydir::Certificate,
+    /// The authorities above it, without the anchor.
+    pub above: Vec<keydir::Certificate>,
 }
 
 /// What a signer of S/MIME says to be able to read, and where.
@@ -108,6 +120,7 @@ impl Layer {
             signed_at: None,
             decrypted_with: None,
             announced: None,
+            brought: Vec::new(),
             part: None,
             why: None,
             malleable: false,
@@ -194,4 +207,9 @@ pub struct Opened {
     /// Names of header fields that are not what the sender protected (RFC 9788): changed on the road, or added.
     /// Of an encrypted message the protected ones are shown, but never an author whose address is another one.
     pub mismatches: Vec<String>,
+    /// Raw values of `Autocrypt-Gossip` fields from the header of what was encrypted; at most [`MAX_GOSSIP`].
+    pub gossip: Vec<Vec<u8>>,
 }
+
+/// So many gossip fields of one message are looked at.
+pub const MAX_GOSSIP: usize = 32;

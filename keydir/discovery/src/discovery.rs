@@ -133,6 +133,22 @@ impl Discovery {
         self.engine.approve(&Question { asked, scheme }, certificate).await
     }
 
+    /// Forgets an address: what was seen for it, what is held, and what sources said of it.
+    ///
+    /// # Errors
+    /// In words: the memory cannot be written.
+    pub async fn forget(&self, address: &str) -> Result<(), String> {
+        let asked = Asked::new(address).ok_or_else(|| format!("{address} is no address"))?;
+        for scheme in [Scheme::Openpgp, Scheme::Smime] {
+            let question = Question { asked: asked.clone(), scheme };
+            let keys: Vec<String> =
+                self.engine.config.sources.iter().map(|source| question.key(source)).collect();
+            let forgotten = self.engine.shelf.forget(&question.who(), &keys).await;
+            forgotten.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
     /// Keeps the memory small and refreshes what is used and about to end; to be called every few minutes.
     ///
     /// # Errors

@@ -102,6 +102,8 @@ pub(crate) trait Shelf: fmt::Debug + Send + Sync {
     fn hold<'a>(&'a self, who: &'a str, fingerprint: &'a str, now: i64) -> Doing<'a, bool>;
     /// Forgets that any certificate of `who` is held.
     fn release<'a>(&'a self, who: &'a str) -> Doing<'a, ()>;
+    /// Forgets everything about `who`, and the answers under these keys.
+    fn forget<'a>(&'a self, who: &'a str, keys: &'a [String]) -> Doing<'a, ()>;
     /// Removes answers that nobody may use any more, and the oldest above the limit.
     fn purge(&self, now: i64) -> Doing<'_, ()>;
 }

@@ -38,7 +38,8 @@ impl Rules {
             | Origin::Peer
             | Origin::Wkd
             | Origin::Dane
-            | Origin::Ldap => FirstContact::Tofu,
+            | Origin::Ldap
+            | Origin::Submitted => FirstContact::Tofu,
         }
     }
 }
@@ -46,7 +47,7 @@ impl Rules {
 /// The rank of an origin; the lesser is trusted more. Local, partner, WKD, DANE, LDAP, harvested, key server.
 pub fn rank(origin: Origin) -> u8 {
     match origin {
-        Origin::Generated | Origin::Imported => 0,
+        Origin::Generated | Origin::Imported | Origin::Submitted => 0,
         Origin::Peer => 1,
         Origin::Wkd => 2,
         Origin::Dane => 3,

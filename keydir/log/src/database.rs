@@ -146,6 +146,11 @@ impl Database {
         Ok(())
     }
 
+    pub(crate) fn resume(&self) -> Result<(), IndexError> {
+        self.0.execute("DELETE FROM halt", [])?;
+        Ok(())
+    }
+
     pub(crate) fn opening(&self, number: u64) -> Result<Option<Opening>, IndexError> {
         let mut statement = self.0.prepare_cached("SELECT salt, keys FROM openings WHERE number = ?1")?;
         let row =

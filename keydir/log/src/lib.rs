@@ -6,6 +6,7 @@ pub mod entry;
 mod hex;
 pub mod index;
 pub mod keyset;
+pub mod ledger;
 pub mod mailbox;
 mod memory;
 pub mod monitor;

@@ -315,13 +315,37 @@ impl KeyLog {
                 note.add(signature).map_err(|error| TilesError::Sign(error.into()))?;
                 self.cosigned(&note)
             }
-            Err(CosignError::Answer(AnswerError::Ahead { known, size })) => {
-                self.halted = Some(Halt::RolledBack { size, known });
-                self.database.halt(known)?;
-                Err(KeyLogError::RolledBack { size, known })
-            }
+            Err(CosignError::Answer(AnswerError::Ahead { known, .. })) => self.outpaced(known),
             Err(error) => Err(KeyLogError::Witness { name: witness.name().into(), source: Box::new(error) }),
         }
+    }
+
+    /// A witness that was asked while the log was closed says that it has seen `known` entries. If that is more
+    /// than there are this log is an old copy, and signs nothing from then on, also after a restart.
+    ///
+    /// # Errors
+    /// [`KeyLogError::RolledBack`] if it is more.
+    pub fn outpaced(&mut self, known: u64) -> Result<(), KeyLogError> {
+        let size = self.tiles.size();
+        if known <= size {
+            return Ok(());
+        }
+        self.halted = Some(Halt::RolledBack { size, known });
+        self.database.halt(known)?;
+        Err(KeyLogError::RolledBack { size, known })
+    }
+
+    /// Lets a log go on that a witness's answer has stopped. Only who found out that the witness erred, or lied,
+    /// may do this: no answer of that kind is signed. Gives how many entries the witness claimed to have seen.
+    ///
+    /// # Errors
+    /// If the log is written to, or its database cannot be.
+    pub fn absolve(directory: &Path, log: &VerifierKey) -> Result<Option<u64>, KeyLogError> {
+        let _locked = tiles::Writer::open(directory, log)?;
+        let database = Database::open(&directory.join(database::FILE))?;
+        let known = database.halted()?;
+        database.resume()?;
+        Ok(known)
     }
 
     fn keys_of(&self, label: &Label) -> Result<Option<KeySet>, KeyLogError> {

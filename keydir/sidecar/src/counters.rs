@@ -24,6 +24,8 @@ pub enum Door {
     Submission,
     /// Nothing that is here.
     Unknown,
+    /// Checkpoints of partners' key logs, to be cosigned.
+    Witness,
     /// The Web Key Directory.
     Wkd,
 }
@@ -45,7 +47,7 @@ pub enum Class {
 
 impl Door {
     /// All of them, in the order of their names.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Authority,
         Self::Hkp,
         Self::Hkp2,
@@ -55,6 +57,7 @@ impl Door {
         Self::Page,
         Self::Submission,
         Self::Unknown,
+        Self::Witness,
         Self::Wkd,
     ];
 
@@ -70,6 +73,7 @@ impl Door {
             Self::Page => "page",
             Self::Submission => "submission",
             Self::Unknown => "unknown",
+            Self::Witness => "witness",
             Self::Wkd => "wkd",
         }
     }
@@ -223,7 +227,7 @@ mod tests {
         assert!(text.contains("gatepost_keydir_requests_total{door=\"wkd\",answer=\"found\"} 1\n"), "{text}");
         assert!(text.contains("{door=\"wkd\",answer=\"nothing\"} 1\n"), "{text}");
         assert!(text.contains("{door=\"hkp\",answer=\"refused\"} 1\n"), "{text}");
-        assert_eq!(text.matches("gatepost_keydir_requests_total{").count(), 50);
+        assert_eq!(text.matches("gatepost_keydir_requests_total{").count(), 55);
         for (index, door) in Door::ALL.into_iter().enumerate() {
             assert_eq!(door as usize, index);
         }

@@ -31,6 +31,7 @@ pub mod percent;
 pub mod progress;
 pub mod serve;
 pub mod tls;
+pub mod witness;
 pub mod wkd;
 
 pub use directory::Directory;

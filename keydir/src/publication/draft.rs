@@ -52,6 +52,8 @@ impl Request<'_> {
     fn chosen(&self, record: &Record) -> bool {
         match record.trust {
             Trust::Own => true,
+            // Whoever submits a key wants it to be found.
+            Trust::Verified if record.origin == Origin::Submitted => true,
             Trust::Verified => {
                 self.rules.rules.who == Who::OwnAndVerified && record.origin != Origin::Harvested
             }

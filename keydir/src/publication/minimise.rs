@@ -6,6 +6,7 @@
 //! exported; and in the unhashed part of signatures, where anybody can write, only what is needed to check them.
 
 use sequoia_openpgp::Cert;
+use sequoia_openpgp::Fingerprint;
 use sequoia_openpgp::KeyHandle;
 use sequoia_openpgp::Packet;
 use sequoia_openpgp::cert::amalgamation::UserIDAmalgamation;
@@ -83,6 +84,24 @@ pub(super) fn minimise(cert: &Cert, named: Named<'_>, endorsers: &[Cert], now: i
         }
     }
     Some(packets)
+}
+
+/// The least with which one can encrypt to a mailbox (as [`Subject::key`](crate::Subject) writes it), in octets: primary
+/// key, one User ID, one subkey, the newest signature on each.
+pub(crate) fn smallest(cert: &Cert, mailbox: &str, subkey: &Fingerprint, now: i64) -> Option<Vec<u8>> {
+    let packets = minimise(cert, Named::Mailbox(mailbox), &[], now)?;
+    let small = Cert::from_packets(packets.into_iter()).ok()?;
+    let policy = assess::lenient_policy(assess::system_time(now));
+    let valid = small.with_policy(&policy, assess::system_time(now)).ok()?;
+    let uid = valid.userids().find(|uid| Named::Mailbox(mailbox).is(uid.userid()))?;
+    let mut least: Vec<Packet> = vec![small.primary_key().key().clone().into()];
+    least.extend(valid.direct_key_signature().ok().cloned().map(Packet::from));
+    least.push(uid.userid().clone().into());
+    least.push(uid.binding_signature().clone().into());
+    let key = valid.keys().subkeys().find(|key| key.key().fingerprint() == *subkey)?;
+    least.push(Packet::PublicSubkey(key.key().clone()));
+    least.push(key.binding_signature().clone().into());
+    bytes(&least).ok()
 }
 
 /// The certificate in octets.

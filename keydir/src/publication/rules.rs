@@ -26,7 +26,8 @@ pub type AliasSigner =
 /// Whose certificates are published.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Who {
-    /// Those that are ours ([`Trust::Own`](crate::Trust::Own)).
+    /// Those that are ours ([`Trust::Own`](crate::Trust::Own)), and those that users submitted to be published and
+    /// proved to be theirs ([`Origin::Submitted`](crate::Origin::Submitted)).
     #[default]
     Own,
     /// Also those whose holder the administrator checked ([`Trust::Verified`](crate::Trust::Verified)), unless

@@ -56,6 +56,15 @@ impl Store {
         })
     }
 
+    /// Empties the write-ahead log, so that what was removed is not left there.
+    ///
+    /// # Errors
+    /// If the database cannot be written.
+    pub fn scrub(&self) -> Result<(), StoreError> {
+        self.lock().connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+
     /// How far the store has come.
     pub(crate) fn journal(&self) -> Result<Journal, StoreError> {
         let inner = self.lock();
@@ -136,7 +145,12 @@ fn keys(connection: &Connection, fingerprint: &str) -> Result<Vec<String>, Store
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn unbind(transaction: &Transaction<'_>, fingerprint: &str, subject: &Subject) -> Result<usize, StoreError> {
+/// Takes a subject from a certificate, and gives how many rows that changed.
+pub(super) fn unbind(
+    transaction: &Transaction<'_>,
+    fingerprint: &str,
+    subject: &Subject,
+) -> Result<usize, StoreError> {
     let key = subject.key();
     let removed = transaction
         .execute("DELETE FROM subject WHERE key = ?1 AND fingerprint = ?2", [key.as_str(), fingerprint])?;

@@ -27,6 +27,9 @@ pub enum StoreError {
     /// The database reported an error.
     #[error("the certificate store cannot be used")]
     Database(#[source] rusqlite::Error),
+    /// The administrator distrusts the certificate.
+    #[error("certificate {0} is distrusted")]
+    Distrusted(String),
     /// Others than its owner can read or write the file.
     #[error("{}: mode {mode:04o} lets others in; it must be 0600", path.display())]
     Exposed {
@@ -69,6 +72,9 @@ pub enum StoreError {
     /// The signature given does not revoke the certificate.
     #[error("this is no revocation of {0}")]
     NotARevocation(String),
+    /// The input holds no or several certificates where one is needed.
+    #[error("the input is not exactly one certificate")]
+    NotOne,
     /// The file or its directory is read-only.
     #[error("the certificate store is read-only")]
     ReadOnly(#[source] rusqlite::Error),

@@ -95,6 +95,8 @@ const STEPS: &[&str] = &[
 /// Brings the database up to date and sets what each connection needs.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "foreign_keys", true)?;
+    // What is removed is gone from the file.
+    connection.pragma_update(None, "secure_delete", true)?;
     let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
     let found = version(connection)?;
     if found > known {

@@ -123,6 +123,8 @@ impl Desk<'_> {
         until: Option<Instant>,
         told: &mut dyn FnMut(Step<'_>),
     ) -> Result<Outcome, AccountsError> {
+        // Keys that the authority did not issue go with their owner, too; if this is the last thing done, it is done again.
+        self.room.disown(&plan.vacated())?;
         // Before anything is done: what must be done is known, whatever happens now.
         plan.next.save(&self.notes())?;
         let mut outcome = Outcome::default();

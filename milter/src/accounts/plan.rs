@@ -113,6 +113,20 @@ pub enum What {
     Replace,
 }
 
+impl Plan {
+    /// Addresses that are nobody's any more, or somebody else's.
+    pub fn vacated(&self) -> Vec<&str> {
+        self.changes
+            .iter()
+            .filter_map(|change| match &change.what {
+                What::Remove | What::Replace => Some(change.address.as_str()),
+                What::Rename { from } => Some(from.as_str()),
+                What::Complete | What::Create | What::Disable | What::Enable | What::Rekey => None,
+            })
+            .collect()
+    }
+}
+
 /// A certificate to revoke.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Revocation {

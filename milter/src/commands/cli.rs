@@ -361,8 +361,29 @@ pub enum Keys {
         #[arg(long)]
         json: bool,
     },
+    /// Print the public keys of the key log and of this gateway as a witness, for partners.
+    Log {
+        /// Let the log go on that a witness has stopped, because it was the witness that erred.
+        #[arg(long)]
+        resume: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Bring what the key directory publishes up to date, as the daemon does by itself.
     Publish {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Forget a mailbox: its certificates in the store and in what is published, what was learnt of it, and what opens its
+    /// entries in the key log. Remove its account first, or it gets new ones.
+    Erase {
+        /// The address.
+        address: String,
+        /// Destroy its secret keys as well. Mail that was encrypted to them can never be read again.
+        #[arg(long)]
+        secrets: bool,
         /// Print JSON.
         #[arg(long)]
         json: bool,

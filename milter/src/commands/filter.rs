@@ -21,6 +21,7 @@ use crate::keyring::{KeyRing, Lookup};
 use crate::reply::Refusal;
 use crate::rooms;
 use crate::transaction::{Envelope, Peer, Recipient, Transaction, address_of_path, domain_of, new_id};
+use crate::wks;
 
 /// What the daemon would have done.
 struct Trial {
@@ -61,6 +62,8 @@ fn run(config: &Config, args: &TransactionArgs) -> Result<Trial, Exit> {
     let (lookups, refused) = recipients(config, &keys, &mut transaction, &args.to, now);
     let disposition = if transaction.envelope.recipients.is_empty() {
         Disposition::without_recipients(refused.first().map(|(_, refusal)| refusal.clone()))
+    } else if wks::is_addressed(config, &transaction) {
+        wks::receive(config, &keys, &transaction, now)
     } else {
         let judged = judge(config, &keys, &transaction, &lookups, false, now);
         Disposition::from_judged(&transaction, judged)
@@ -78,7 +81,7 @@ fn transaction(config: &Config, args: &TransactionArgs, message: Message) -> Tra
         peer,
         envelope: Envelope { reverse_path: address_of_path(&args.from), ..Envelope::default() },
         message,
-        body_seen: config.policy.needs_body(),
+        body_seen: config.needs_body(),
     }
 }
 
@@ -212,6 +215,7 @@ fn report(trial: &Trial, files: &[String]) -> Value {
         "rules": disposition.plan.as_ref().map(|plan| &plan.rules),
         "facts": disposition.facts,
         "plan": disposition.plan,
+        "key_submission": disposition.key_mail.as_ref().map(|mail| &mail.story),
     })
 }
 
@@ -237,6 +241,9 @@ fn in_words(trial: &Trial) -> String {
         && !plan.rules.is_empty()
     {
         lines.push(format!("Rules that matched: {}.", plan.rules.join(", ")));
+    }
+    if let Some(mail) = &disposition.key_mail {
+        lines.push(format!("It is for the submission address: {}.", mail.story));
     }
     lines.push(match &disposition.outcome {
         Outcome::Refused(refusal) => format!("The message is refused with: {refusal}"),

@@ -1,6 +1,8 @@
 //! `gatepost keys`.
 
+mod erase;
 mod introduce;
+mod log;
 mod lookup;
 mod publish;
 mod smime;
@@ -73,7 +75,9 @@ pub fn run(config: &Config, command: Keys) -> Result<(), Exit> {
             show(&[record], json)
         }
         Keys::Lookup { address, explain, json } => lookup::run(config, keys, &address, explain, json),
+        Keys::Erase { address, secrets, json } => erase::run(config, keys, &address, secrets, json, now),
         Keys::Introduce { address } => introduce::run(&keys, &address, now),
+        Keys::Log { resume, json } => log::run(config, keys, resume, json),
         Keys::Publish { json } => publish::run(config, keys, json, now),
         Keys::Rotate { json } => rotate(config, &keys, json, now),
         Keys::Trust { fingerprint, trust, json } => {

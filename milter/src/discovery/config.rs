@@ -47,6 +47,8 @@ pub struct DiscoveryConfig {
     pub logs: BTreeMap<String, PartnerLog>,
     /// Certificates that come with verified mail are learned at all.
     pub harvest: bool,
+    /// Autocrypt fields are read.
+    pub autocrypt: bool,
 }
 
 impl DiscoveryConfig {
@@ -66,6 +68,7 @@ impl DiscoveryConfig {
         let stale = section.take_integer("stale_hours", 0, 24 * 30).map_or(STALE, |hours| hours.value as u32);
         let reach = take_reach(section);
         let place = take_place(section, gateway);
+        let autocrypt = section.take_boolean("autocrypt").is_none_or(value);
         let tell = section.take_parsed("tell", address).map(value);
         let mut logs = BTreeMap::new();
         let sources = take_sources(section, &mut logs);
@@ -75,6 +78,7 @@ impl DiscoveryConfig {
         let lifetimes = Lifetimes { stale: HOUR * stale, ..Lifetimes::default() };
         Some(Self {
             harvest: rules.harvested != FirstContact::Off,
+            autocrypt,
             sources: Sources { sources, reach, lifetimes, rules, place, ..Sources::default() },
             dns: own_resolver.then_some((dns, validation)),
             deadline,

@@ -6,9 +6,13 @@ use std::path::{Path, PathBuf};
 
 use keydir::Subject;
 use keydir::{PublicationRules, Who};
+use mail::Address;
 use net::dns::a_labels;
 use policy::{Located, Section};
+use tlog::key::VerifierKey;
 
+use super::cosigning::config::Witnesses;
+use super::witness;
 use crate::config::{GatewayConfig, absolute, host_name};
 
 /// Most bytes of the file of aliases.
@@ -39,6 +43,16 @@ pub struct KeydirConfig {
     pub endorse: bool,
     /// Every change goes into the key log first.
     pub log: bool,
+    /// Who cosigns the key log.
+    pub witnesses: Option<Witnesses>,
+    /// The keys of partners' logs that we cosign.
+    pub witness_for: Vec<VerifierKey>,
+    /// Mail that leaves has its author's certificate in an `Autocrypt` field.
+    pub autocrypt: bool,
+    /// Users are told when keys that are published for them change.
+    pub notify_users: bool,
+    /// Who is told when the key log holds what we did not write.
+    pub tell: Option<Address>,
 }
 
 impl KeydirConfig {
@@ -61,6 +75,11 @@ impl KeydirConfig {
             submission_address: take_submission_address(section, gateway),
             endorse: section.take_boolean("endorse").is_none_or(value),
             log: section.take_boolean("log").is_none_or(value),
+            witnesses: Witnesses::take(section),
+            witness_for: witness::take(section),
+            autocrypt: section.take_boolean("autocrypt").is_some_and(value),
+            notify_users: section.take_boolean("notify_users").is_some_and(value),
+            tell: section.take_parsed("tell", mail_address).map(value),
         };
         (section.mistakes() == before).then_some(config)
     }
@@ -94,6 +113,10 @@ impl KeydirConfig {
     }
 }
 
+fn mail_address(text: &str) -> Result<Address, String> {
+    Address::parse(text).map_err(|error| format!("`{text}`: {error}"))
+}
+
 fn take_catch_all(section: &mut Section, gateway: Option<&GatewayConfig>) -> Vec<String> {
     let mut domains = Vec::new();
     for domain in section.take_parsed_list("catch_all", host_name).unwrap_or_default() {
@@ -115,6 +138,10 @@ fn take_submission_address(section: &mut Section, gateway: Option<&GatewayConfig
     let own = |name: &String| a_labels(name).is_ok_and(|name| name == domain);
     if gateway.is_some_and(|gateway| !gateway.domains.iter().any(own)) {
         let message = format!("{domain} is not among the `domains` of [gateway]");
+        section.reject(located.at, "submission_address", message);
+    }
+    if gateway.is_some_and(|gateway| gateway.reinject.is_none()) {
+        let message = "answers need the `reinject` listener of [gateway]".to_owned();
         section.reject(located.at, "submission_address", message);
     }
     Some(located.value)

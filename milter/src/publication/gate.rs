@@ -2,7 +2,8 @@
 //! labels of mailboxes that have no certificate, which a secret key makes.
 //!
 //! HTTP/1.1 on a unix socket. `POST /ocsp`: an OCSP request, answered as RFC 6960 says. `POST /label`: a mailbox as
-//! text, answered with the 80 octets of the proof; the label follows from it.
+//! text, answered with the 80 octets of the proof; the label follows from it. `POST /add-checkpoint`: as C2SP tlog-witness
+//! says, if we are a witness.
 
 use std::fs;
 use std::io;
@@ -17,12 +18,15 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use keylog::mailbox::Mailbox;
+use tlog::witness::MAX_BODY;
 use tokio::net::UnixListener;
 use tokio::task::spawn_blocking;
 
 use super::PublicationRoom;
+use super::witness::WitnessRoom;
 use crate::authority::AuthorityRoom;
 use crate::clock::Clock;
+use crate::telemetry::Telemetry;
 
 /// The socket's name in the publication directory.
 pub const SOCKET: &str = "gate.sock";
@@ -36,6 +40,10 @@ pub struct Gate {
     pub publication: Arc<PublicationRoom>,
     /// Answers OCSP requests, if there is an authority.
     pub authority: Option<Arc<AuthorityRoom>>,
+    /// Cosigns, if there are partners to cosign for.
+    pub witness: Option<Arc<WitnessRoom>>,
+    /// Counts what the witness answers.
+    pub telemetry: Arc<Telemetry>,
     /// The time.
     pub clock: Clock,
 }
@@ -62,6 +70,7 @@ pub async fn serve(listener: UnixListener, gate: Gate) -> io::Result<()> {
     let router = Router::new()
         .route("/ocsp", post(ocsp))
         .route("/label", post(label))
+        .route("/add-checkpoint", post(add_checkpoint).layer(DefaultBodyLimit::max(MAX_BODY)))
         .layer(DefaultBodyLimit::max(LIMIT))
         .with_state(gate);
     axum::serve(listener, router).await
@@ -74,6 +83,17 @@ async fn ocsp(State(gate): State<Gate>, request: Bytes) -> Response {
         Ok(answer) => ([(header::CONTENT_TYPE, "application/ocsp-response")], answer).into_response(),
         Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
+}
+
+async fn add_checkpoint(State(gate): State<Gate>, request: Bytes) -> Response {
+    let Some(witness) = gate.witness else { return StatusCode::NOT_FOUND.into_response() };
+    let now = gate.clock.seconds();
+    let Ok(answer) = spawn_blocking(move || witness.add_checkpoint(&request, now)).await else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    gate.telemetry.witness_gave(answer.status());
+    let status = StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    (status, [(header::CONTENT_TYPE, answer.content_type())], answer.body()).into_response()
 }
 
 async fn label(State(gate): State<Gate>, mailbox: String) -> Response {

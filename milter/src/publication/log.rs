@@ -82,6 +82,16 @@ impl LogKeys {
         Ok(format!("{keys}\n"))
     }
 
+    /// Keys that everybody knows.
+    #[cfg(test)]
+    pub(super) fn scripted(origin: &str) -> Self {
+        Self {
+            origin: origin.to_owned(),
+            signer: zeroize::Zeroizing::new([1; 32]),
+            vrf: VrfKey::from_bytes(&[2; 32]),
+        }
+    }
+
     fn vrf(&self) -> VrfKey {
         VrfKey::from_bytes(&self.vrf.to_bytes())
     }
@@ -107,7 +117,7 @@ pub enum LogTrouble {
     Key(#[from] KeyError),
     /// The log.
     #[error("the key log cannot be written")]
-    Log(#[from] KeyLogError),
+    Log(#[source] KeyLogError),
     /// Something is published for what is no mailbox.
     #[error("{mailbox} has no label")]
     Mailbox {
@@ -116,9 +126,25 @@ pub enum LogTrouble {
         /// What is wrong.
         source: MailboxError,
     },
+    /// It is an older copy of itself. Not to be repaired by us.
+    #[error(
+        "the key log signs nothing any more, for that would be a second history. Stop the gateway and bring its \
+         directory back as it was last; if that is lost, begin a log with a new name; if it was a witness that erred, run \
+         `gatepost keys log --resume`. See \"Roll-back\" in docs/key-log.md"
+    )]
+    RolledBack(#[source] KeyLogError),
     /// More certificates than a key set holds.
     #[error("{0} has too many certificates for the key log")]
     TooMany(String),
+}
+
+impl From<KeyLogError> for LogTrouble {
+    fn from(error: KeyLogError) -> Self {
+        match error {
+            KeyLogError::RolledBack { .. } | KeyLogError::Forked { .. } => Self::RolledBack(error),
+            error => Self::Log(error),
+        }
+    }
 }
 
 impl Log {
@@ -161,7 +187,7 @@ impl Session<'_> {
     }
 
     /// The daemon and a command take turns.
-    fn wait_for_log(&self) -> Result<KeyLog, LogTrouble> {
+    pub(super) fn wait_for_log(&self) -> Result<KeyLog, LogTrouble> {
         let Log { directory, memory, keys } = self.log;
         let patience = Instant::now() + PATIENCE;
         loop {

@@ -35,7 +35,7 @@ pub(super) fn take(keys: &KeyRing, config: &Config, dir: &Path, now: i64) -> Res
 }
 
 /// Plain files whose name does not begin with a dot; the others are still being written.
-fn waiting(dir: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn waiting(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir)?.take(10 * ROUND) {
         let entry = entry?;
@@ -48,7 +48,7 @@ fn waiting(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(LIMIT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LIMIT {

@@ -4,20 +4,39 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
-use tokio::time::interval;
+use tokio::time::{interval, timeout};
 
-use super::PublicationRoom;
+use super::cosigning::Cosigning;
+use super::witness::WitnessRoom;
+use super::{PublicationRoom, watch};
 use crate::gateway::Gateway;
 use crate::keyring::chain;
 
 /// How often it is looked whether something changed; looking costs little where nothing did.
 const PAUSE: Duration = Duration::from_secs(15);
+/// So long publishing waits for witnesses after the start.
+const FIRST_WORD: Duration = Duration::from_secs(15);
 
-/// Keeps the publication up to date until the process ends.
-pub async fn keep(gateway: Arc<Gateway>, room: Arc<PublicationRoom>) {
+/// Keeps the publication up to date until the process ends. Witnesses are asked before anything is signed: if the log
+/// is an old copy, they know.
+pub async fn keep(
+    gateway: Arc<Gateway>,
+    room: Arc<PublicationRoom>,
+    cosigning: Option<Cosigning>,
+    witness: Option<Arc<WitnessRoom>>,
+) {
+    if let Some(mut cosigning) = cosigning {
+        if timeout(FIRST_WORD, cosigning.round()).await.is_err() {
+            tracing::warn!("the witnesses of the key log do not answer; publishing goes on without them");
+        }
+        tokio::spawn(cosigning.keep(gateway.clone()));
+    }
     let mut tick = interval(PAUSE);
     loop {
         tick.tick().await;
+        if let Some(witness) = &witness {
+            witness.follow(&gateway.config());
+        }
         let (gateway, room) = (gateway.clone(), room.clone());
         if spawn_blocking(move || round(&gateway, &room)).await.is_err() {
             tracing::error!("publishing certificates ended abnormally");
@@ -51,4 +70,5 @@ fn round(gateway: &Gateway, room: &PublicationRoom) {
         Ok(_) => {}
         Err(error) => tracing::error!("the publication is not up to date: {}", chain(&error)),
     }
+    watch::look(gateway, room);
 }

@@ -145,6 +145,7 @@ pub(super) struct UpkeepMetrics {
     pub(super) reload_timestamp: Gauge,
     accounts_failed: IntGaugeVec,
     certificate_expiry: IntGaugeVec,
+    pub(super) key_log_strange: IntGauge,
 }
 
 impl UpkeepMetrics {
@@ -166,7 +167,16 @@ impl UpkeepMetrics {
         let name = "gatepost_certificate_expiry_timestamp_seconds";
         let help = "When the first of our own certificates in use expires, by profile; 0 when there is none.";
         let certificate_expiry = gauges(registry, name, help, "profile")?;
-        let this = Self { reload_successful, reload_timestamp, accounts_failed, certificate_expiry };
+        let name = "gatepost_key_log_strange";
+        let key_log_strange =
+            gauge(registry, name, "What the key log holds and this gateway did not write.")?;
+        let this = Self {
+            reload_successful,
+            reload_timestamp,
+            accounts_failed,
+            certificate_expiry,
+            key_log_strange,
+        };
         this.accounts_synced(None);
         this.certificates_expire(&BTreeMap::new());
         Ok(this)
@@ -186,7 +196,12 @@ impl UpkeepMetrics {
     }
 }
 
-fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
+pub(super) fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec> {
     let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
     registry.register(Box::new(counters.clone()))?;
     Ok(counters)
@@ -198,13 +213,13 @@ fn gauges(registry: &Registry, name: &str, help: &str, label: &str) -> Result<In
     Ok(gauges)
 }
 
-fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge> {
+pub(super) fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge> {
     let gauge = IntGauge::new(name, help)?;
     registry.register(Box::new(gauge.clone()))?;
     Ok(gauge)
 }
 
-fn timestamp(registry: &Registry, name: &str, help: &str) -> Result<Gauge> {
+pub(super) fn timestamp(registry: &Registry, name: &str, help: &str) -> Result<Gauge> {
     let gauge = Gauge::new(name, help)?;
     registry.register(Box::new(gauge.clone()))?;
     Ok(gauge)

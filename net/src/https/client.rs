@@ -9,6 +9,8 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::Host;
@@ -83,13 +85,29 @@ impl Https {
             .unwrap_or(Err(FetchError::Deadline(wish.deadline)))
     }
 
+    /// Sends a body of a media type to a URL. No redirection is followed, whatever is wished, and the answer
+    /// has its body whatever its status.
+    ///
+    /// # Errors
+    /// As [`Https::get`].
+    pub async fn post(
+        &self,
+        url: &Url,
+        content: (&str, &[u8]),
+        wish: &Wish<'_>,
+    ) -> Result<Response, FetchError> {
+        tokio::time::timeout(wish.deadline, self.ask(url, wish, wish.configured, Some(content)))
+            .await
+            .unwrap_or(Err(FetchError::Deadline(wish.deadline)))
+    }
+
     async fn follow(&self, url: &Url, wish: &Wish<'_>) -> Result<Fetched, FetchError> {
         let mut url = url.clone();
         let mut redirected = 0;
         loop {
             // What the administrator named is one server, not the next one that it names.
             let configured = wish.configured && redirected == 0;
-            let response = self.ask(&url, wish, configured).await?;
+            let response = self.ask(&url, wish, configured, None).await?;
             let moved = matches!(response.status, 301 | 302 | 303 | 307 | 308);
             let Redirects::Within(domain) = wish.redirects else {
                 return Ok(Fetched { response, url, redirected });
@@ -106,19 +124,20 @@ impl Https {
         }
     }
 
-    async fn ask(&self, url: &Url, wish: &Wish<'_>, configured: bool) -> Result<Response, FetchError> {
+    async fn ask(
+        &self,
+        url: &Url,
+        wish: &Wish<'_>,
+        configured: bool,
+        content: Option<(&str, &[u8])>,
+    ) -> Result<Response, FetchError> {
         let target = if configured { named(url)? } else { self.strangers(url)? };
         let addresses = self.addresses(&target, configured).await?;
         let host = &target.text;
         let tcp = self.connect(host, addresses, configured).await?;
         let failed = |source: HttpError| FetchError::Http { host: host.clone(), source };
-        let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
-        let authority = match url.port() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.clone(),
-        };
         if url.scheme() == "http" {
-            return http::get(tcp, &authority, path, wish.accept, wish.limit).await.map_err(failed);
+            return exchange(tcp, url, &target, wish, content).await.map_err(failed);
         }
         let name = ServerName::try_from(target.name.clone())
             .map_err(|_| FetchError::Url("its host cannot be named in TLS"))?;
@@ -126,7 +145,7 @@ impl Https {
             .connect(name, tcp)
             .await
             .map_err(|source| FetchError::Tls { host: host.clone(), source })?;
-        http::get(stream, &authority, path, wish.accept, wish.limit).await.map_err(failed)
+        exchange(stream, url, &target, wish, content).await.map_err(failed)
     }
 
     fn strangers(&self, url: &Url) -> Result<Target, FetchError> {
@@ -169,6 +188,28 @@ impl Https {
             }
         }
         Err(FetchError::Connect { host: host.to_owned(), source: last })
+    }
+}
+
+/// One request over a connection: to send the content, or to ask if there is none.
+async fn exchange<S>(
+    stream: S,
+    url: &Url,
+    target: &Target,
+    wish: &Wish<'_>,
+    content: Option<(&str, &[u8])>,
+) -> Result<Response, HttpError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
+    let host = match url.port() {
+        Some(port) => format!("{}:{port}", target.text),
+        None => target.text.clone(),
+    };
+    match content {
+        Some(content) => http::submit(stream, &host, path, content, wish.accept, wish.limit).await,
+        None => http::get(stream, &host, path, wish.accept, wish.limit).await,
     }
 }
 

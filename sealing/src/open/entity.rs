@@ -11,6 +11,7 @@ use mail::Spill;
 use crate::header::Protected;
 use crate::header::legacy_display;
 use crate::parts;
+use crate::result::MAX_GOSSIP;
 use crate::splice;
 use crate::splice::ContentField;
 use crate::transfer::Base64Writer;
@@ -26,12 +27,14 @@ pub(crate) struct Inner {
     pub(crate) protected: Option<Protected>,
     /// The protected entity stays where it is; only its header is wanted.
     pub(crate) stays: bool,
+    /// Values of `Autocrypt-Gossip` in its header.
+    pub(crate) gossip: Vec<Vec<u8>>,
 }
 
 impl Inner {
     /// An entity without protected header fields.
     pub(crate) fn new(fields: Vec<ContentField>, content: Body) -> Inner {
-        Inner { fields, content, protected: None, stays: false }
+        Inner { fields, content, protected: None, stays: false, gossip: Vec::new() }
     }
 
     /// Reads decrypted content. Some senders encrypt a bare text without any header.
@@ -45,7 +48,7 @@ impl Inner {
         }
         let start = head.len() - head.body().len();
         let inner = Inner::new(fields, content.slice(start..content.len()));
-        Ok(Inner { protected: Protected::of(header), ..inner })
+        Ok(Inner { protected: Protected::of(header), gossip: gossip(header), ..inner })
     }
 
     /// A bare CMS object, dressed as the entity that it would be in a message (RFC 8551 section 3.2).
@@ -92,6 +95,10 @@ fn head_of(content: &Body, spill: &Spill) -> io::Result<Message> {
         return Message::read(&mut { long }, spill);
     }
     Ok(head)
+}
+
+fn gossip(header: &mail::HeaderSection) -> Vec<Vec<u8>> {
+    header.find_all("Autocrypt-Gossip").take(MAX_GOSSIP).map(|(_, field)| field.unfolded()).collect()
 }
 
 fn starts_with_blank_line(content: &Body) -> io::Result<bool> {

@@ -5,6 +5,7 @@
 //! only address in From (RFC 8551 section 4.4.1, RFC 3183 section 4.1).
 
 use keydir::Answer;
+use keydir::Authority;
 use keydir::Certificate;
 use keydir::ChainError;
 use keydir::Speaks;
@@ -15,10 +16,12 @@ use super::naming;
 use super::step::Question;
 use crate::author::Author;
 use crate::cms::Expansion;
+use crate::cms::RecipientId;
 use crate::cms::SignerResult;
 use crate::cms::Verified;
 use crate::result::Announced;
 use crate::result::Binding;
+use crate::result::Brought;
 use crate::result::Layer;
 use crate::result::LayerKind;
 use crate::result::LayerState;
@@ -26,6 +29,8 @@ use crate::result::OpenError;
 
 /// A signature may be dated so far ahead of our clock, seconds.
 const CLOCK_SKEW: i64 = 5 * 60;
+/// So many certificates that came along are looked at.
+const MAX_BROUGHT: usize = 8;
 
 /// One layer for each signer, in the order in which they stand; one that is not valid if there is none.
 pub(crate) fn layers(verified: &Verified, question: &Question<'_>) -> Result<Vec<Layer>, OpenError> {
@@ -99,7 +104,10 @@ fn layer(
             let why = "the signature of a mailing list that expanded the message";
             Ok(Layer { state: LayerState::List, ..layer }.because(why))
         }
-        LayerState::Valid => Ok(Layer { announced: announced(signer), ..layer }),
+        LayerState::Valid => {
+            let brought = brought(signer, certificate, enclosed, &layer, question);
+            Ok(Layer { announced: announced(signer), brought, ..layer })
+        }
         _ => Ok(layer),
     }
 }
@@ -108,6 +116,47 @@ fn announced(signer: &SignerResult) -> Option<Announced> {
     let capabilities = signer.capabilities;
     let certificate = signer.encryption_certificate.clone();
     (capabilities.gcm || capabilities.oaep).then_some(Announced { capabilities, certificate })
+}
+
+/// The certificates to encrypt to among those that came along. The signature covers none of them but by the signer's
+/// preference (RFC 8551 section 2.5.3): where there is one, no other counts.
+fn brought(
+    signer: &SignerResult,
+    own: &Certificate,
+    enclosed: &[Certificate],
+    layer: &Layer,
+    question: &Question<'_>,
+) -> Vec<Brought> {
+    let Some(address) = &layer.signer_subject else { return Vec::new() };
+    let meant = |certificate: &&Certificate| match &signer.encryption_certificate {
+        Some(RecipientId::IssuerSerial { issuer, serial }) => {
+            certificate.issuer_der() == issuer && certificate.serial() == serial
+        }
+        Some(RecipientId::KeyId(id)) => certificate.subject_key_id() == Some(id),
+        None => true,
+    };
+    let speaks = |certificate: &&Certificate| match layer.binding {
+        Some(Binding::User) => certificate.speaks_for(address) == Some(Speaks::User),
+        Some(Binding::Domain) => is_confidentiality_authority(certificate, address),
+        None => false,
+    };
+    let others = enclosed.iter().take(MAX_BROUGHT).filter(|certificate| *certificate != own);
+    let anchors = question.keys.anchors();
+    let chained = |certificate: &Certificate| {
+        let chain = anchors.verify(certificate, enclosed, question.now, Use::Encrypt).ok()?;
+        let above = chain.intermediates().to_vec();
+        Some(Brought { certificate: certificate.clone(), above })
+    };
+    std::iter::once(own).chain(others).filter(meant).filter(speaks).filter_map(chained).collect()
+}
+
+/// Whether it is to what mail for the whole domain of an address is encrypted (RFC 3183 section 3.1.1).
+fn is_confidentiality_authority(certificate: &Certificate, address: &str) -> bool {
+    let domain = address.rsplit_once('@').map(|(_, domain)| domain);
+    match (certificate.authority(), domain) {
+        (Some((Authority::Confidentiality, name)), Some(domain)) => name.eq_ignore_ascii_case(domain),
+        _ => false,
+    }
 }
 
 /// Checks the certificate for the time of the signature and for now.

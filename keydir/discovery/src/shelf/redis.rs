@@ -226,6 +226,29 @@ impl Shelf for RedisShelf {
         })
     }
 
+    fn forget<'a>(&'a self, who: &'a str, keys: &'a [String]) -> Doing<'a, ()> {
+        let answers = keys.iter().map(|key| self.key("answer", key));
+        let all: Vec<String> =
+            ["seen", "held"].map(|kind| self.key(kind, who)).into_iter().chain(answers).collect();
+        let due = self.key("due", "");
+        Box::pin(async move {
+            let () = self
+                .run(|mut connection| {
+                    let all = all.clone();
+                    async move { connection.del(all).await }
+                })
+                .await?;
+            if keys.is_empty() {
+                return Ok(());
+            }
+            self.run(|mut connection| {
+                let (due, keys) = (due.clone(), keys.to_vec());
+                async move { connection.zrem(due, keys).await }
+            })
+            .await
+        })
+    }
+
     fn purge(&self, _now: i64) -> Doing<'_, ()> {
         // The server does.
         Box::pin(async { Ok(()) })

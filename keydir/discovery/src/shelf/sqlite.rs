@@ -85,6 +85,7 @@ impl SqliteShelf {
     fn with(connection: Connection, most: usize) -> Result<Self, rusqlite::Error> {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+        connection.pragma_update(None, "secure_delete", true)?;
         // Answers can be asked for again; sightings that are lost with the power are seen again.
         connection.pragma_update(None, "synchronous", "normal")?;
         connection.execute_batch(TABLES)?;
@@ -200,6 +201,25 @@ impl Shelf for SqliteShelf {
         let who = who.to_owned();
         self.run(move |connection| {
             connection.execute("DELETE FROM held WHERE who = ?", [who])?;
+            Ok(())
+        })
+    }
+
+    fn forget<'a>(&'a self, who: &'a str, keys: &'a [String]) -> Doing<'a, ()> {
+        let (who, keys) = (who.to_owned(), keys.to_vec());
+        self.run(move |connection| {
+            let transaction = connection.transaction()?;
+            transaction.execute("DELETE FROM sighting WHERE who = ?", [&who])?;
+            transaction.execute("DELETE FROM held WHERE who = ?", [&who])?;
+            // Of sources that are configured no more, too, and however the address was written.
+            let sql = "DELETE FROM answer WHERE key = ?1 OR lower(substr(key, -length(?2))) = lower(?2)";
+            let behind_source = format!(" {who}");
+            for key in keys.iter().map(String::as_str).chain([""]) {
+                transaction.execute(sql, [key, &behind_source])?;
+            }
+            transaction.commit()?;
+            // Not in the journal either.
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
             Ok(())
         })
     }

@@ -55,6 +55,13 @@ async fn promises(shelf: &dyn Shelf) {
     assert!(shelf.hold("a@b", "B", 2).await.unwrap());
     shelf.release("a@b").await.unwrap();
     assert!(shelf.hold("a@b", "A", 3).await.unwrap());
+
+    shelf.put("wkd c@d", &kept(9_000, some()), 0).await.unwrap();
+    shelf.hold("c@d", "A", 1).await.unwrap();
+    shelf.forget("c@d", &["wkd c@d".to_owned()]).await.unwrap();
+    assert_eq!(shelf.get("wkd c@d").await.unwrap(), None);
+    assert!(shelf.hold("c@d", "A", 2).await.unwrap());
+    assert!(!shelf.hold("a@b", "A", 4).await.unwrap(), "of others nothing is forgotten");
 }
 
 #[tokio::test]

@@ -78,7 +78,7 @@ impl Prove {
 
     /// The proof of the label of a mailbox that is published.
     fn published(&self, mailbox: &Mailbox) -> Result<Vec<u8>, Exit> {
-        let publication = Publication::open(&self.directory);
+        let publication = Publication::open(&self.directory.join("publication.db"));
         let found = publication.and_then(|publication| publication.mailbox(mailbox.as_str()));
         let found = found.map_err(|error| Exit::unavailable("cannot read the publication", error))?;
         // An alias is answered with the certificates of another mailbox; that has another label.

@@ -37,6 +37,7 @@ pub fn router(directory: &Arc<Directory>) -> Router {
         doors.push((Door::Hkp2, hkp::router_v2(directory.clone())));
         doors.push((Door::Submission, hkp::submission::router(directory.clone())));
     }
+    doors.push((Door::Witness, crate::witness::router(directory.clone())));
     let mut routes = Router::new().fallback(async || answer::nothing());
     routes = guard(directory, Door::Unknown, routes);
     for (door, its) in doors {
