@@ -11,8 +11,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use keydir::{
-    AuthorityError, AuthoritySettings, Certificate, Custody, Filter, Import, Issued, LeafRequest, LocalAuthority,
-    Origin, Profile, PublishedCrl, RevocationReason, Scheme, SignsError, StoreError, Subject, Trust,
+    AuthorityError, AuthoritySettings, Certificate, Custody, Filter, Import, Issued, LeafRequest,
+    LocalAuthority, Origin, Profile, PublishedCrl, RevocationReason, Scheme, SignsError, StoreError, Subject,
+    Trust,
 };
 use openssl::pkey::{PKey, Private};
 use sealing::custody::{CustodyError, KeyKind, SigningKey, generate_key};
@@ -69,7 +70,10 @@ impl AuthorityRoom {
             for listed in self.keys.store.list(&filter, 0)? {
                 if listed.record.scheme == Scheme::Openpgp {
                     self.keys.store.unbind(&listed.record.fingerprint, &subject)?;
-                    tracing::warn!("OpenPGP certificate {} is no longer for {subject}", listed.record.fingerprint);
+                    tracing::warn!(
+                        "OpenPGP certificate {} is no longer for {subject}",
+                        listed.record.fingerprint
+                    );
                 }
             }
         }

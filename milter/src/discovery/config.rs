@@ -206,7 +206,7 @@ fn take_log(section: &mut Section, source: Option<&Source>, logs: &mut BTreeMap<
         return section.reject(policy.at, "log_policy", message);
     }
     for domain in &source.domains {
-        logs.insert(domain.clone(), PartnerLog { policy: policy.value.clone(), vrf: vrf.value.clone() });
+        logs.insert(domain.clone(), PartnerLog { policy: policy.value.clone(), vrf: vrf.value });
     }
 }
 

@@ -109,10 +109,8 @@ mod tests {
         drop(log);
         let (label, proof) = vrf.prove(&mailbox);
         let proof = LogReader::open(&place).unwrap().prove(&label, Some(proof)).unwrap();
-        let known = PartnerLog {
-            policy: Arc::new(Policy::parse(policy.as_bytes()).unwrap()),
-            vrf: vrf.public().clone(),
-        };
+        let known =
+            PartnerLog { policy: Arc::new(Policy::parse(policy.as_bytes()).unwrap()), vrf: *vrf.public() };
         let logs = BTreeMap::from([("beta.example".to_owned(), known)]);
         let text = openssl::base64::encode_block(&proof.to_bytes());
         (PartnerLogs { logs, clock: Clock::fixed(NOW + 60) }, format!("\"{text}\""))
@@ -148,7 +146,7 @@ mod tests {
         let (_, proof) = announced(b"certificate");
         let known = PartnerLog {
             policy: Arc::new(Policy::parse(policy.as_bytes()).unwrap()),
-            vrf: logs.logs.values().next().unwrap().vrf.clone(),
+            vrf: logs.logs.values().next().unwrap().vrf,
         };
         let fooled =
             PartnerLogs { logs: BTreeMap::from([("beta.example".to_owned(), known)]), clock: logs.clock };

@@ -1,8 +1,9 @@
 //! The key log of the gateway: every change of what is published stands in it before anybody can see the change.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use keydir::Change as Published;
 use keydir::Scheme;
@@ -18,6 +19,8 @@ use super::ca_files::put;
 use crate::config::GatewayConfig;
 use crate::exit::Exit;
 
+/// A checkpoint older than this is signed again although nothing has changed, seconds. Verifiers take one of a day.
+const STALE: u64 = 6 * 3600;
 /// How long one writer waits for another.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -177,10 +180,14 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// The log exists from the first refresh on, so that it proves absence too; beside it lie its keys.
+    /// The log exists from the first refresh on, so that it proves absence too, and says now and then that nothing
+    /// has changed, so that its proofs do not look stale; beside it lie its keys.
     pub(super) fn finish(mut self) -> Result<(), LogTrouble> {
-        if !self.log.directory.join("checkpoint").exists() {
-            self.log()?;
+        let now = self.now;
+        match signed_at(&self.log.directory.join("checkpoint")) {
+            None => drop(self.log()?),
+            Some(at) if now.abs_diff(at) > STALE => drop(self.log()?.refresh(now)?),
+            Some(_) => {}
         }
         let keys = self.log.keys.document()?;
         Ok(put(&self.log.directory.join(KEYS), keys.as_bytes())?)
@@ -205,6 +212,12 @@ impl Session<'_> {
         // Just opened, if it was not.
         self.open.as_mut().ok_or(LogTrouble::Log(KeyLogError::Interrupted))
     }
+}
+
+/// When a file was written, Unix seconds; nothing if there is none.
+fn signed_at(path: &Path) -> Option<u64> {
+    let written = fs::metadata(path).and_then(|about| about.modified()).ok()?;
+    written.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
 fn mailbox(text: &str) -> Result<Mailbox, LogTrouble> {

@@ -82,7 +82,7 @@ fn nothing_is_left_of_an_erased_mailbox_and_every_proof_stays_valid() {
     let public = VrfPublic::from_bytes(&vrf_key.parse::<Label>().unwrap().0).unwrap();
     let label = public.verify(&Mailbox::parse(ALICE).unwrap(), &vrf).unwrap();
     let (old, new) = (scratch.path().join("old"), scratch.path().join("new"));
-    prove(&place, &label, vrf.clone(), &old);
+    prove(&place, &label, vrf, &old);
     let look_up = |file: &Path, expected: &str| {
         python(&["lookup", file.to_str().unwrap(), ALICE, &log_key, &vrf_key, "--expect", expected])
             .success();
