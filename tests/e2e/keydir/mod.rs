@@ -15,6 +15,7 @@ mod limits;
 mod log_doors;
 mod lookup;
 mod monitor;
+mod openpgpjs;
 mod page;
 mod rotation;
 mod strangers;
