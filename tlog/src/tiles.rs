@@ -1,10 +1,12 @@
 //! A log as static files (C2SP tlog-tiles): any web server can serve it, any client can prove from it.
 //!
-//!     checkpoint                the signed size and root; replaced last
-//!     tile/L/N[.p/W]            up to 256 hashes of level L, side by side
-//!     tile/entries/N[.p/W]      up to 256 entries, each after its length in two bytes
-//!     .sealed                   the last checkpoint that was signed, maybe not published yet
-//!     .lock                     held by the one writer
+//! ```text
+//! checkpoint                the signed size and root; replaced last
+//! tile/L/N[.p/W]            up to 256 hashes of level L, side by side
+//! tile/entries/N[.p/W]      up to 256 entries, each after its length in two bytes
+//! .sealed                   the last checkpoint that was signed, maybe not published yet
+//! .lock                     held by the one writer
+//! ```
 //!
 //! [`Writer`] makes such a directory, [`Reader`] computes roots and proofs from it, from wherever
 //! [`Source`] has the files. The reader believes no tile: each hash is checked up to the root.
