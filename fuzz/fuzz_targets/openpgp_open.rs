@@ -40,10 +40,6 @@ impl Keys for OneKey {
     fn authorised(&self, _: &Fingerprint, _: &Address) -> Answer<Binding> {
         Answer::Found(Binding::User)
     }
-
-    fn cover(&self, _: &[KeyHandle]) -> Answer<()> {
-        Answer::Found(())
-    }
 }
 
 static KEYS: LazyLock<OneKey> = LazyLock::new(|| {
