@@ -83,22 +83,11 @@ pub fn password_receipt(
     name: &str,
     now: i64,
 ) -> Copy {
-    let id = new_id();
     let sender = &transaction.envelope.reverse_path;
     let subject: String =
         transaction.message.subject().chars().filter(|c| !c.is_control()).take(120).collect();
     let text = format!(
-        "From: Mail gateway <MAILER-DAEMON@{name}>\r\n\
-         To: <{sender}>\r\n\
-         Subject: The password of your message\r\n\
-         Date: {date}\r\n\
-         Message-ID: <{id}@{name}>\r\n\
-         Auto-Submitted: auto-generated\r\n\
-         MIME-Version: 1.0\r\n\
-         Content-Type: text/plain; charset=utf-8\r\n\
-         Content-Transfer-Encoding: 8bit\r\n\
-         \r\n\
-         Your message\r\n\
+        "Your message\r\n\
          \r\n\
          \u{20} {subject}\r\n\
          \r\n\
@@ -111,46 +100,23 @@ pub fn password_receipt(
          \u{20} {password}\r\n\
          \r\n\
          Tell it to them by telephone or another way, not by mail.\r\n",
-        date = date(now),
         to = recipients.join("\r\n  "),
         password = password.reveal(),
     );
-    Copy {
-        ticket: Ticket {
-            idempotency: id.clone(),
-            id,
-            transaction: transaction.id.clone(),
-            queue_id: transaction.log_id().to_owned(),
-            reverse_path: String::new(),
-            parameters: Vec::new(),
-            recipients: vec![(format!("<{sender}>"), Vec::new())],
-            hold: None,
-            notice: true,
-            created: now,
-        },
-        message: Message::parse(text.as_bytes()),
-    }
+    let mut copy = plain("The password of your message", &text, sender, name, now);
+    copy.ticket.transaction.clone_from(&transaction.id);
+    copy.ticket.queue_id = transaction.log_id().to_owned();
+    copy
 }
 
 /// Tells the administrator of a certificate that is not used until somebody approves it.
 pub fn held(hold: &Hold, to: &str, name: &str, now: i64) -> Copy {
-    let id = new_id();
     let before = match &hold.old {
         Some(old) => format!("Until now this one was used:\r\n\r\n\u{20} {old}"),
         None => "None was used before.".to_owned(),
     };
     let text = format!(
-        "From: Mail gateway <MAILER-DAEMON@{name}>\r\n\
-         To: <{to}>\r\n\
-         Subject: A certificate waits for your approval\r\n\
-         Date: {date}\r\n\
-         Message-ID: <{id}@{name}>\r\n\
-         Auto-Submitted: auto-generated\r\n\
-         MIME-Version: 1.0\r\n\
-         Content-Type: text/plain; charset=utf-8\r\n\
-         Content-Transfer-Encoding: 8bit\r\n\
-         \r\n\
-         For {subject} there is a certificate that is not used yet:\r\n\
+        "For {subject} there is a certificate that is not used yet:\r\n\
          \r\n\
          \u{20} {new} ({origin})\r\n\
          \r\n\
@@ -161,27 +127,12 @@ pub fn held(hold: &Hold, to: &str, name: &str, now: i64) -> Copy {
          Ask its holder for the fingerprint, by telephone or another way, not by mail. If it is the same:\r\n\
          \r\n\
          \u{20} gatepost keys trust {new} accepted\r\n",
-        date = date(now),
         subject = hold.subject,
         new = hold.new,
         origin = hold.origin,
         why = hold.why,
     );
-    Copy {
-        ticket: Ticket {
-            idempotency: id.clone(),
-            transaction: id.clone(),
-            queue_id: "NOQUEUE".to_owned(),
-            id,
-            reverse_path: String::new(),
-            parameters: Vec::new(),
-            recipients: vec![(format!("<{to}>"), Vec::new())],
-            hold: None,
-            notice: true,
-            created: now,
-        },
-        message: Message::parse(text.as_bytes()),
-    }
+    plain("A certificate waits for your approval", &text, to, name, now)
 }
 
 /// Tells the administrator of entries in the key log that we did not make.

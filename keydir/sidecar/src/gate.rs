@@ -1,7 +1,8 @@
-//! What only the gateway can do, asked for on its socket in the publication: OCSP answers, which the authority signs, and
-//! labels of mailboxes that have no certificate, which a secret key makes.
+//! What only the gateway can do, asked for on its socket in the publication: OCSP answers, which the authority signs,
+//! labels of mailboxes that have no certificate, which a secret key makes, and cosignatures for partners' key logs.
 //!
-//! HTTP/1.1 on a unix socket: `POST /ocsp` and `POST /label`. The gateway need not run for anything else.
+//! HTTP/1.1 on a unix socket: `POST /ocsp`, `POST /label` and `POST /add-checkpoint`. The gateway need not run for
+//! anything else.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,25 +10,31 @@ use std::time::Duration;
 
 use keylog::mailbox::Mailbox;
 use keylog::vrf::VrfProof;
-use net::http::{HttpError, Response, post};
+use net::http::{HttpError, Response, post, submit};
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// The socket's name in the publication directory.
 const SOCKET: &str = "gate.sock";
-/// Questions that are asked at the same time.
+/// Questions of one kind that are asked at the same time.
 const AT_ONCE: usize = 16;
 /// For one question, the wait for its turn included.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Most bytes of an answer.
 const LIMIT: usize = 32 << 10;
+/// Most bytes of the answer to a checkpoint.
+const CHECKPOINT_LIMIT: usize = 16 << 10;
+/// What the gateway is called in requests.
+const HOST: &str = "gate";
 
 /// The gateway's socket.
 #[derive(Debug)]
 pub struct Gate {
     path: PathBuf,
     turns: Semaphore,
+    /// Of their own, so that partners and clients do not wait for each other.
+    checkpoints: Semaphore,
 }
 
 /// Why the gateway gave no answer.
@@ -53,7 +60,8 @@ pub enum GateError {
 impl Gate {
     /// The socket in this publication directory.
     pub fn new(publication: &Path) -> Self {
-        Self { path: publication.join(SOCKET), turns: Semaphore::new(AT_ONCE) }
+        let turns = || Semaphore::new(AT_ONCE);
+        Self { path: publication.join(SOCKET), turns: turns(), checkpoints: turns() }
     }
 
     /// The answer to an OCSP request, both DER.
@@ -75,19 +83,42 @@ impl Gate {
         Ok(VrfProof(proof.try_into().map_err(|_| GateError::Proof)?))
     }
 
+    /// The answer to a checkpoint that a partner wants cosigned (C2SP tlog-witness), with any status.
+    ///
+    /// # Errors
+    /// [`GateError`].
+    pub async fn add_checkpoint(&self, request: &[u8]) -> Result<Response, GateError> {
+        let content = ("text/plain; charset=utf-8", request);
+        self.exchange(&self.checkpoints, |stream| {
+            submit(stream, HOST, "/add-checkpoint", content, "*/*", CHECKPOINT_LIMIT)
+        })
+        .await
+    }
+
     async fn ask(&self, path: &str, content: (&str, &[u8]), accept: &str) -> Result<Vec<u8>, GateError> {
+        let asked = self.exchange(&self.turns, |stream| post(stream, HOST, path, content, accept, LIMIT));
+        match asked.await? {
+            Response { status: 200, body, .. } => Ok(body),
+            response => Err(GateError::Status(response.status)),
+        }
+    }
+
+    /// Waits for a turn and asks, both within the patience.
+    async fn exchange<F>(
+        &self,
+        turns: &Semaphore,
+        ask: impl FnOnce(UnixStream) -> F,
+    ) -> Result<Response, GateError>
+    where
+        F: Future<Output = Result<Response, HttpError>>,
+    {
         let asked = timeout(PATIENCE, async {
             // Never closed; if it were, that would be no turn either.
-            let _turn = self.turns.acquire().await.map_err(|_| GateError::Late)?;
+            let _turn = turns.acquire().await.map_err(|_| GateError::Late)?;
             let stream = UnixStream::connect(&self.path).await?;
-            Ok(post(stream, "gate", path, content, accept, LIMIT).await?)
+            Ok(ask(stream).await?)
         });
-        match asked.await {
-            Ok(Ok(Response { status: 200, body, .. })) => Ok(body),
-            Ok(Ok(response)) => Err(GateError::Status(response.status)),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(GateError::Late),
-        }
+        asked.await.map_err(|_| GateError::Late)?
     }
 }
 
