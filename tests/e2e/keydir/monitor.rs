@@ -73,7 +73,10 @@ fn an_entry_that_the_gateway_did_not_make_is_an_alarm() {
     // Somebody has a copy of everything, the keys of the log included, and gives Alice another key.
     let copy = scratch.path().join("copy");
     let state = alpha.gatepost.state();
+    // Whole, that is: not in the middle of a write.
+    alpha.gatepost.term();
     run(Command::new("cp").arg("-a").arg(&state).arg(&copy), b"").success();
+    alpha.gatepost.start();
     let text = std::fs::read_to_string(alpha.gatepost.config()).unwrap();
     let config = scratch.path().join("thief.toml");
     std::fs::write(&config, text.replace(state.to_str().unwrap(), copy.to_str().unwrap())).unwrap();
