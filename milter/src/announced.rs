@@ -2,10 +2,11 @@
 //! message was decided: the next one to them is encrypted accordingly. It is never taken back by a message.
 
 use keydir::{CertificateId, Subject};
+use program::chain;
 use sealing::smime::RecipientId;
 use sealing::{Binding, Layer, LayerState};
 
-use crate::keyring::{KeyRing, chain};
+use crate::keyring::KeyRing;
 
 /// What the signer of a message announced, in a signature that is valid for its author.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use mail::Spill;
 use policy::{ConfigErrors, Located, Policy, Section, parse_document};
+use program::{Exit, chain};
 
 use crate::accounts::config::AccountsConfig;
 use crate::authority::config::CaConfig;
@@ -98,6 +99,12 @@ pub enum LoadError {
     /// Mistakes in it; one line each.
     #[error("{0}")]
     Mistakes(ConfigErrors),
+}
+
+impl From<LoadError> for Exit {
+    fn from(error: LoadError) -> Self {
+        Self::config(chain(&error))
+    }
 }
 
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(240);

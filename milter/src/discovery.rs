@@ -15,6 +15,7 @@ use futures_util::future::join_all;
 use keydir::{Custody, Import, Origin, Record, Scheme, Subject, Trust};
 use net::dns::Dns;
 use policy::{KeyAnswer, KeyFacts, KeyKind};
+use program::{Exit, chain};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
@@ -22,8 +23,7 @@ use self::config::DiscoveryConfig;
 use self::partner_log::PartnerLogs;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::exit::Exit;
-use crate::keyring::{KeyRing, Lookup, chain};
+use crate::keyring::{KeyRing, Lookup};
 use crate::relay::room::{dns, dns_of};
 use crate::transaction::domain_of;
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use mail::{Edit, Failure, Spill, milter_actions};
 use policy::{Direction, Facts, LayerKind, Plan, RecipientPlan, Scheme, Treatment, Verdict};
+use program::chain;
 
 use crate::changes::changes;
 use crate::facts::direction;
 use crate::judge::{Judgement, Stopped};
-use crate::keyring::chain;
 use crate::reply::{Answer, Refusal};
 use crate::telemetry::{Event, MessageEvent, Telemetry, Unprotected, verdict_name};
 use crate::transaction::Transaction;

@@ -10,6 +10,7 @@ use keydir::{
     Usable, UsableCertificate,
 };
 use policy::{AdditionalKeyFacts, KeyAnswer, KeyFacts, KeyKind, PasswordSource};
+use program::chain;
 use sealing::custody::Custody;
 use sealing::smime::RecipientId;
 
@@ -224,16 +225,4 @@ impl KeyRing {
             Answer::CouldNotTell { why } => Answer::CouldNotTell { why },
         }
     }
-}
-
-/// An error and its causes in one line, for logs and records.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

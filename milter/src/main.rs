@@ -2,31 +2,17 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use clap::error::ErrorKind;
-use milter::commands::cli::{Cli, Command, Notary, Relay};
-use milter::commands::{accounts, ca, config, filter, keys, manual, notary, relay};
+use milter::commands::cli::{CHANGED, Cli, Command, Notary, Relay};
+use milter::commands::{accounts, ca, config, filter, keys, notary, relay};
 use milter::config::Config;
-use milter::exit::Exit;
-use milter::{logging, run};
+use milter::run;
+use program::{Exit, manual};
+
+/// The milter library warns of each body callback that does as [`milter::session`] has to do.
+const NOISY: Option<&str> = Some("indymilter");
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            let wanted = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            return ExitCode::from(if wanted { 0 } else { 64 });
-        }
-    };
-    logging::start();
-    match execute(cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(exit) => {
-            eprintln!("gatepost: {exit}");
-            ExitCode::from(exit.code)
-        }
-    }
+    program::run(NOISY, execute)
 }
 
 fn execute(cli: Cli) -> Result<(), Exit> {
@@ -45,7 +31,7 @@ fn execute(cli: Cli) -> Result<(), Exit> {
         Command::Relay { command } => relay::run(&Config::load(&path)?, &command),
         Command::Filter { transaction, out } => filter::filter(&Config::load(&path)?, &transaction, &out),
         Command::Explain { transaction, json } => filter::explain(&Config::load(&path)?, &transaction, json),
-        Command::Completion { shell } => manual::completion(shell),
-        Command::Manual { dir } => manual::pages(&dir),
+        Command::Completion { shell } => manual::completion::<Cli>(shell),
+        Command::Manual { dir } => manual::pages::<Cli>(&dir, CHANGED),
     }
 }

@@ -24,6 +24,7 @@ use keydir::{AliasSigner, PublicationError, Publisher, Summary};
 use keydir::{AuthorityError, Custody, Filter, Import, LocalAuthority, Scheme, StoreError, Subject, Trust};
 use keylog::ledger::{LedgerError, Watched};
 use keylog::writer::KeyLog;
+use program::Exit;
 use sealing::custody::CustodyError;
 use sealing::openpgp::{Cert, add_user_id};
 
@@ -35,7 +36,6 @@ use self::endorsement::Endorsers;
 use self::log::Log;
 use crate::authority::{self, AuthorityRoom};
 use crate::config::Config;
-use crate::exit::Exit;
 use crate::keyring::KeyRing;
 use crate::rooms;
 

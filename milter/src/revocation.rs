@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use keydir::{Anchors, Certificate, OcspQuestion};
+use program::chain;
 use tokio::runtime::{Builder, Handle};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, interval, timeout_at};
@@ -20,7 +21,6 @@ use tokio::time::{Instant, interval, timeout_at};
 use self::fetch::FetchError;
 use self::shelf::Shelf;
 use crate::gateway::Gateway;
-use crate::keyring::chain;
 
 /// How long all look-ups for one message may take together.
 pub const MESSAGE_TIME: Duration = Duration::from_secs(3);

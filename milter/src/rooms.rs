@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicUsize;
 use arc_swap::ArcSwap;
 use keydir::{Anchors, LocalAuthority, Store};
 use notary::{Notary, Options, Reader, system_clock};
+use program::Exit;
 use sealing::custody::{Custody, MasterKey, MasterKeyError};
 use tokio::sync::Notify;
 
@@ -16,7 +17,6 @@ use crate::authority::{self, AuthorityRoom};
 use crate::clock::Clock;
 use crate::config::{Config, GatewayConfig, MasterKeySource};
 use crate::discovery::{DiscoveryRoom, Holds};
-use crate::exit::Exit;
 use crate::gateway::Gateway;
 use crate::keyring::KeyRing;
 use crate::relay::room::RelayRoom;

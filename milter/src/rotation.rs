@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use keydir::{Custody, Import, Origin, Record, Scheme, StoreError, Subject, Trust};
 use policy::Section;
+use program::chain;
 use sealing::custody::CustodyError;
 use sealing::openpgp::{Epochs, RotateError, rotate};
 use serde::Serialize;
@@ -15,7 +16,7 @@ use tokio::time::interval;
 
 use crate::config::absolute;
 use crate::gateway::Gateway;
-use crate::keyring::{KeyRing, chain};
+use crate::keyring::KeyRing;
 
 /// How often it is looked whether an epoch began or ended.
 const PAUSE: Duration = Duration::from_secs(900);

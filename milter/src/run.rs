@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indymilter::Config as MilterConfig;
+use program::{Exit, chain};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -17,10 +18,8 @@ use crate::authority::config::CaConfig;
 use crate::authority::{self, AuthorityRoom};
 use crate::config::Config;
 use crate::discovery;
-use crate::exit::Exit;
 use crate::gateway::Gateway;
 use crate::http;
-use crate::keyring::chain;
 use crate::listen::Listeners;
 use crate::publication;
 use crate::publication::PublicationRoom;

@@ -10,6 +10,7 @@ const ALL: &[&str] = &[
     "gatepost-mail",
     "gatepost-net",
     "gatepost-tlog",
+    "gatepost-program",
     "gatepost-policy",
     "gatepost-keydir",
     "gatepost-keylog",
@@ -22,10 +23,11 @@ const ALL: &[&str] = &[
 ];
 
 /// Which of our packages each of them may use, also for its own tests.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("gatepost-mail", &[]),
     ("gatepost-net", &[]),
     ("gatepost-tlog", &[]),
+    ("gatepost-program", &[]),
     ("gatepost-policy", &["gatepost-mail"]),
     ("gatepost-keydir", &["gatepost-mail"]),
     ("gatepost-keylog", &["gatepost-tlog"]),
@@ -36,6 +38,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
             "gatepost-mail",
             "gatepost-net",
             "gatepost-tlog",
+            "gatepost-program",
             "gatepost-policy",
             "gatepost-keydir",
             "gatepost-keylog",
@@ -50,6 +53,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
             "gatepost-mail",
             "gatepost-net",
             "gatepost-tlog",
+            "gatepost-program",
             "gatepost-policy",
             "gatepost-keydir",
             "gatepost-keylog",
@@ -63,11 +67,13 @@ const ROOMS: [(&str, &[&str]); 13] = [
 ];
 
 /// Foreign packages that only some rooms may know. gatepost-tests may use all of them.
-const KNOWN_ONLY_BY: [(&str, &[&str]); 13] = [
+const KNOWN_ONLY_BY: [(&str, &[&str]); 16] = [
     ("indymilter", &["gatepost-milter"]),
     ("prometheus", &["gatepost-milter"]),
     ("axum", &["gatepost-milter", "gatepost-sidecar"]),
-    ("clap", &["gatepost-milter", "gatepost-sidecar"]),
+    ("clap", &["gatepost-milter", "gatepost-sidecar", "gatepost-program"]),
+    ("clap_complete", &["gatepost-program"]),
+    ("clap_mangen", &["gatepost-program"]),
     ("der", &["gatepost-keydir"]),
     ("ldap3", &["gatepost-milter", "gatepost-discovery"]),
     ("redis", &["gatepost-discovery"]),
@@ -96,6 +102,7 @@ const KNOWN_ONLY_BY: [(&str, &[&str]); 13] = [
     ),
     ("curve25519-dalek", &["gatepost-keylog"]),
     ("x509-cert", &["gatepost-keydir"]),
+    ("tracing-subscriber", &["gatepost-program"]),
     ("x509-ocsp", &["gatepost-keydir"]),
 ];
 

@@ -2,8 +2,8 @@
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use program::chain;
 
-use crate::exit::chain;
 use crate::limits::Wait;
 
 /// What there is nothing of: the same for everything that is not there, whatever the reason.

@@ -16,11 +16,11 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use axum::routing::{get, post};
 use base64_simd::STANDARD;
+use program::chain;
 use tokio::task::spawn_blocking;
 
 use crate::Directory;
 use crate::answer;
-use crate::exit::chain;
 use crate::percent;
 
 pub use recent::Recent;

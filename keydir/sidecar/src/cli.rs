@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use clap_complete::Shell;
+use program::manual::Shell;
+
+/// When the command line last changed in a way that its manual pages show.
+pub const CHANGED: &str = "2026-11-21";
 
 /// Gatepost's key directory: publishes the keys of our domains where strangers' software looks for them.
 #[derive(Debug, Parser)]

@@ -1,5 +1,3 @@
 //! The administrator's commands.
 
 pub mod check_config;
-pub mod manual;
-pub mod output;

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use policy::{ConfigErrors, Located, Section, parse_document};
+use program::{Exit, chain};
 
 pub use endpoint::{Endpoint, Place};
 pub use ldap::{LdapConfig, LdapEndpoint};
@@ -88,6 +89,12 @@ pub enum LoadError {
     /// Mistakes in it; one line each.
     #[error("{0}")]
     Mistakes(ConfigErrors),
+}
+
+impl From<LoadError> for Exit {
+    fn from(error: LoadError) -> Self {
+        Self::config(chain(&error))
+    }
 }
 
 impl Config {

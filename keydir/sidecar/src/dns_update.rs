@@ -15,14 +15,12 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use keydir::{Mailbox, Publication, zone_records};
+use keydir::{Publication, zone_records};
+use program::{Exit, output};
 use serde::Serialize;
 
-use crate::commands::output;
-use crate::exit::Exit;
 use crate::export::{self, Source};
 use crate::export_dns::Types;
-use crate::progress::Progress;
 use difference::{Difference, Step};
 use key::TsigKey;
 use server::Server;
@@ -125,9 +123,7 @@ fn update(
     server.transfer(&mut |owner, number, data| difference.is_there(owner, number, data))?;
     let mut updated = Updated { zone: zone.clone(), dry_run: options.dry_run, ..Updated::default() };
     let mut outbox = server.updates(options.ttl, options.dry_run);
-    let mut progress = Progress::new("mailboxes", publication.counts()?.mailboxes);
-    let mut each = |mailbox: Mailbox| -> Result<(), Exit> {
-        progress.step();
+    export::each_mailbox(publication, |mailbox| {
         if export::domain_of(&mailbox) != domain {
             return Ok(());
         }
@@ -147,9 +143,7 @@ fn update(
             }
         }
         Ok(())
-    };
-    publication.for_each(&mut each)?;
-    progress.end();
+    })?;
     for step in difference.left() {
         updated.removed += 1;
         tell(&step)?;

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use keydir::{Mailbox, Publication, PublicationError};
+use program::Exit;
 
 use crate::config::Config;
-use crate::exit::Exit;
+use crate::progress::Progress;
 
 /// What is exported, and from where.
 #[derive(Args, Clone, Debug, Default)]
@@ -68,13 +69,34 @@ pub fn domain_of(mailbox: &Mailbox) -> &str {
     mailbox.address.split_once('@').map_or("", |(_, domain)| domain)
 }
 
-/// Exit 75: the publication cannot be read now.
-pub fn unreadable(error: PublicationError) -> Exit {
-    Exit::later(crate::exit::chain(&error))
+/// Shows every mailbox of the publication to `each`, and the administrator how far that is.
+///
+/// # Errors
+/// Exit 75 if the publication cannot be read, and what `each` gives; then nothing further is read.
+pub fn each_mailbox(
+    publication: &Publication,
+    mut each: impl FnMut(Mailbox) -> Result<(), Exit>,
+) -> Result<(), Exit> {
+    let mut progress = Progress::new("mailboxes", publication.counts().map_err(unreadable)?.mailboxes);
+    let mut step = |mailbox| {
+        progress.step();
+        each(mailbox).map_err(Stopped)
+    };
+    publication.for_each(&mut step).map_err(|Stopped(exit)| exit)?;
+    progress.end();
+    Ok(())
 }
 
-impl From<PublicationError> for Exit {
+/// Carries an [`Exit`] through [`Publication::for_each`].
+struct Stopped(Exit);
+
+impl From<PublicationError> for Stopped {
     fn from(error: PublicationError) -> Self {
-        unreadable(error)
+        Self(unreadable(error))
     }
+}
+
+/// Exit 75: the publication cannot be read now.
+pub fn unreadable(error: PublicationError) -> Exit {
+    Exit::later(program::chain(&error))
 }

@@ -5,11 +5,10 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use keydir::{Mailbox, Publication, ZoneRecordType, zone_records};
+use keydir::{Publication, ZoneRecordType, zone_records};
+use program::Exit;
 
-use crate::exit::Exit;
 use crate::export::{self, Source};
-use crate::progress::Progress;
 
 /// Which records are meant.
 #[derive(Args, Clone, Copy, Debug, Default)]
@@ -88,12 +87,10 @@ pub fn write(publication: &Publication, options: &ExportDns, out: &mut dyn Write
     const MOST: usize = 100;
     let domains = options.source.domains(publication)?;
     let mut written = Written::default();
-    let mut progress = Progress::new("mailboxes", publication.counts()?.mailboxes);
     let unwritable = |error| Exit::output("cannot write the records", error);
     writeln!(out, "; Certificates of {}, by gatepost-keydir export-dns.", domains.join(", "))
         .map_err(unwritable)?;
-    let mut each = |mailbox: Mailbox| -> Result<(), Exit> {
-        progress.step();
+    export::each_mailbox(publication, |mailbox| {
         if !domains.iter().any(|domain| domain == export::domain_of(&mailbox)) {
             return Ok(());
         }
@@ -105,10 +102,8 @@ pub fn write(publication: &Publication, options: &ExportDns, out: &mut dyn Write
         let room = MOST.saturating_sub(written.warnings.len());
         written.warnings.extend(made.warnings.into_iter().take(room));
         Ok(())
-    };
-    publication.for_each(&mut each)?;
+    })?;
     out.flush().map_err(unwritable)?;
-    progress.end();
     Ok(written)
 }
 

@@ -7,12 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use keydir::{Mailbox, Publication, wkd_hash};
+use keydir::{Publication, wkd_hash};
+use program::{Exit, output};
 
-use crate::commands::output;
-use crate::exit::Exit;
 use crate::export::{self, Source};
-use crate::progress::Progress;
 use manifest::Manifest;
 use place::Layout;
 
@@ -80,9 +78,7 @@ pub fn export(publication: &Publication, options: &ExportWkd) -> Result<Exported
             about_domain(publication, &mut manifest, *layout, domain)?;
         }
     }
-    let mut progress = Progress::new("mailboxes", publication.counts()?.mailboxes);
-    let mut each = |mailbox: Mailbox| -> Result<(), Exit> {
-        progress.step();
+    export::each_mailbox(publication, |mailbox| {
         let domain = export::domain_of(&mailbox).to_owned();
         let (local, _) = mailbox.address.split_once('@').unwrap_or_default();
         // A file answers for one mailbox; the key of a whole domain needs the live directory.
@@ -95,9 +91,7 @@ pub fn export(publication: &Publication, options: &ExportWkd) -> Result<Exported
             manifest.put(&layout.file(&domain, &format!("hu/{}", wkd_hash(local))), &answer)?;
         }
         Ok(())
-    };
-    publication.for_each(&mut each)?;
-    progress.end();
+    })?;
     manifest.finish(&domains, !options.source.domains.is_empty())
 }
 
@@ -108,13 +102,13 @@ fn about_domain(
     layout: Layout,
     domain: &str,
 ) -> Result<(), Exit> {
-    let policy = publication.wkd_policy(domain)?.unwrap_or_default();
+    let policy = publication.wkd_policy(domain).map_err(export::unreadable)?.unwrap_or_default();
     manifest.put(&layout.file(domain, "policy"), policy.as_bytes())?;
     // gpg and others look whether there is a directory before they look for a file.
     let place = manifest.directory().join(layout.file(domain, "hu"));
     fs::create_dir_all(&place)
         .map_err(|error| Exit::output(format!("cannot make {}", place.display()), error))?;
-    if let Some(address) = publication.submission_address(domain)? {
+    if let Some(address) = publication.submission_address(domain).map_err(export::unreadable)? {
         manifest.put(&layout.file(domain, "submission-address"), format!("{address}\n").as_bytes())?;
     }
     Ok(())

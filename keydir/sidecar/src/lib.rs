@@ -3,6 +3,7 @@
 //! It reads the publication that the gateway writes ([`keydir::Publication`]) and shows it through doors: the Web
 //! Key Directory, key server look-ups, LDAP, the key log, the certification authority's files, and a page
 //! for people. All doors share one [`Directory`]. What is not there, whatever the reason, gets the same answer.
+//! No log line names a client, an address or a domain that was asked for.
 
 pub mod answer;
 pub mod authority;
@@ -14,7 +15,6 @@ pub mod config;
 pub mod counters;
 mod directory;
 pub mod dns_update;
-pub mod exit;
 pub mod export;
 pub mod export_dns;
 pub mod export_wkd;
@@ -24,7 +24,6 @@ pub mod ldap;
 pub mod limits;
 pub mod log;
 pub mod log_commands;
-pub mod logging;
 pub mod lookup;
 pub mod page;
 pub mod percent;

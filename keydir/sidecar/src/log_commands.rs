@@ -15,10 +15,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use keylog::vrf::VrfPublic;
+use program::Exit;
 use tlog::key::VerifierKey;
 use tlog::policy::Policy;
-
-use crate::exit::Exit;
 
 pub use audit::Audit;
 pub use prove::Prove;

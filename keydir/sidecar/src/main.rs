@@ -2,30 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use clap::error::ErrorKind;
-use sidecar::cli::{Cli, Command};
-use sidecar::commands::{check_config, manual};
-use sidecar::exit::Exit;
-use sidecar::{dns_update, export_dns, export_wkd, logging, serve};
+use program::{Exit, manual};
+use sidecar::cli::{CHANGED, Cli, Command};
+use sidecar::commands::check_config;
+use sidecar::{dns_update, export_dns, export_wkd, serve};
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            let wanted = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            return ExitCode::from(if wanted { 0 } else { 64 });
-        }
-    };
-    logging::start();
-    match execute(cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(exit) => {
-            eprintln!("gatepost-keydir: {exit}");
-            ExitCode::from(exit.code)
-        }
-    }
+    program::run(None, execute)
 }
 
 fn execute(cli: Cli) -> Result<(), Exit> {
@@ -37,7 +20,7 @@ fn execute(cli: Cli) -> Result<(), Exit> {
         Command::UpdateDns(options) => dns_update::run(&path, &options),
         Command::Log { what } => what.run(),
         Command::CheckConfig => check_config::run(&path),
-        Command::Completion { shell } => manual::completion(shell),
-        Command::Manual { dir } => manual::pages(&dir),
+        Command::Completion { shell } => manual::completion::<Cli>(shell),
+        Command::Manual { dir } => manual::pages::<Cli>(&dir, CHANGED),
     }
 }

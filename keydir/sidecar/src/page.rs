@@ -81,7 +81,7 @@ async fn page(
         Wanted::Address(address) => match directory.mailbox(&address).await {
             Ok(found) => answer_to(&directory, words, &address, found).await,
             Err(error) => {
-                tracing::error!("cannot read the publication: {}", crate::exit::chain(&error));
+                tracing::error!("cannot read the publication: {}", program::chain(&error));
                 shown(StatusCode::SERVICE_UNAVAILABLE, html::trouble_page(words, &address))
             }
         },

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use keydir::PublicationError;
+use program::{Exit, chain};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -21,7 +22,6 @@ use tokio::time::{interval, sleep, timeout};
 use crate::Directory;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::exit::{Exit, chain};
 use crate::ldap::{self, LdapDoor};
 use crate::tls::{Certificates, Stamp, TlsError};
 

@@ -9,11 +9,11 @@ use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use axum::routing::post;
 use net::http::HttpError;
+use program::chain;
 use tlog::witness::SIZE_TYPE;
 
 use crate::Directory;
 use crate::answer;
-use crate::exit::chain;
 use crate::gate::GateError;
 
 /// Where partners send checkpoints.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use keydir::AuthorityError;
+use program::chain;
 use serde::Serialize;
 
 use super::config::{AccountsConfig, UserProfile};
@@ -15,7 +16,6 @@ use super::{Accounts, AccountsError, notes, read};
 use crate::authority::{AuthorityRoom, RoomError, key_kind_of};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::keyring::chain;
 
 /// The accounts of one gateway and its authority.
 #[derive(Debug)]

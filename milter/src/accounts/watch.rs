@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use program::chain;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -15,7 +16,6 @@ use super::{AccountsError, check_loss};
 use crate::authority::AuthorityRoom;
 use crate::config::Config;
 use crate::gateway::Gateway;
-use crate::keyring::chain;
 
 /// Pause without an `[accounts]` section; a reload may bring one.
 const IDLE: Duration = Duration::from_secs(15);

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keydir::AuthorityError;
+use program::chain;
 use tokio::task::spawn_blocking;
 use tokio::time::interval;
 
 use super::{AuthorityRoom, RoomError};
 use crate::gateway::Gateway;
-use crate::keyring::chain;
 use crate::{rooms, trust};
 
 /// How often it looks; a revocation made by a command is in force after this time.

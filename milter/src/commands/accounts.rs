@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use program::{Exit, chain, output};
 use serde::Serialize;
 
 use crate::accounts::apply::{Desk, Outcome, Step};
@@ -16,10 +17,7 @@ use crate::accounts::{AccountsError, check_loss};
 use crate::authority::{AuthorityRoom, RoomError};
 use crate::clock::Clock;
 use crate::commands::cli::Accounts;
-use crate::commands::output;
 use crate::config::Config;
-use crate::exit::Exit;
-use crate::keyring::chain;
 use crate::rooms;
 
 /// Time for issuing before the source is read again: a revocation must not wait for thousands of keys.

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use keydir::{Certificate, Issued, Profile, RevocationReason};
+use program::{Exit, chain, output};
 use sealing::custody::{CustodyError, read_pkcs12};
 use serde::Serialize;
 
@@ -14,10 +15,8 @@ use super::keys::password;
 use crate::authority::{AuthorityRoom, RoomError, key_kind_of};
 use crate::clock::Clock;
 use crate::commands::cli::Ca;
-use crate::commands::output;
 use crate::config::Config;
-use crate::exit::Exit;
-use crate::keyring::{KeyRing, chain};
+use crate::keyring::KeyRing;
 use crate::rooms;
 
 /// Runs a command on the authority.

@@ -4,9 +4,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
 use keydir::{Profile, RevocationReason};
 use mail::Address;
+use program::manual::Shell;
+
+/// When the command line last changed in a way that its manual pages show.
+pub const CHANGED: &str = "2026-11-21";
 
 /// Gatepost, the Trusted Mail Gateway: signs, encrypts, decrypts and verifies the mail of whole domains.
 #[derive(Debug, Parser)]

@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::commands::output;
+use program::{Exit, output};
+
 use crate::config::Config;
-use crate::exit::Exit;
 use crate::relay::config::RelayConfig;
 use crate::relay::room;
 

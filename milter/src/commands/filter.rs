@@ -6,15 +6,15 @@ use std::path::Path;
 
 use mail::Message;
 use policy::{Facts, KeyFacts, KeyKind, RcptDecision, RecipientFacts};
+use program::{Exit, output};
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::commands::cli::TransactionArgs;
-use crate::commands::{output, relay};
+use crate::commands::relay;
 use crate::config::Config;
 use crate::disposition::{Disposition, Outcome, action_word};
 use crate::draft::is_originating;
-use crate::exit::Exit;
 use crate::facts::{direction, facts_at_rcpt, recipient_direction};
 use crate::judge::judge;
 use crate::keyring::{KeyRing, Lookup};

@@ -12,6 +12,7 @@ use std::io::Read;
 use std::path::Path;
 
 use keydir::{Custody, Filter, Import, Listed, Origin, Record, Store, Subject, Trust, split_secrets};
+use program::{Exit, chain, output};
 use sealing::custody::{Custody as CustodyRoom, CustodyError, MasterKey, Revocation};
 use sealing::openpgp::armor;
 use sealing::openpgp::{GenerateOptions, KeySuite, KeyVersion, generate};
@@ -19,10 +20,8 @@ use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::commands::cli::{Algorithm, Keys, Owner, Reason, TrustLevel};
-use crate::commands::output;
 use crate::config::{Config, MasterKeySource};
-use crate::exit::Exit;
-use crate::keyring::{KeyRing, chain};
+use crate::keyring::KeyRing;
 use crate::rooms;
 use crate::rotation;
 

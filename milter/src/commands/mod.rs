@@ -6,7 +6,5 @@ pub mod cli;
 pub mod config;
 pub mod filter;
 pub mod keys;
-pub mod manual;
 pub mod notary;
-pub mod output;
 pub mod relay;

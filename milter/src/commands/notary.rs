@@ -1,11 +1,10 @@
 //! `gatepost notary`: the story of a message, and the check of the whole log.
 
 use ::notary::{Reader, Story};
+use program::{Exit, output};
 use serde_json::{Value, json};
 
-use crate::commands::output;
 use crate::config::Config;
-use crate::exit::Exit;
 use crate::rooms;
 use crate::token::hex;
 

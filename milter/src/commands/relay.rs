@@ -11,12 +11,11 @@ use ::relay::socketmap::Answer;
 use ::relay::socketmap::policy::{Asking, for_postfix, for_sendmail};
 use ::relay::tls::{Matched, Tls};
 use policy::KeyAnswer;
+use program::{Exit, output};
 use serde_json::{Value, json};
 
 use crate::commands::cli::Relay;
-use crate::commands::output;
 use crate::config::Config;
-use crate::exit::Exit;
 use crate::relay::room;
 
 /// Runs one of the commands; `serve` is none of them.

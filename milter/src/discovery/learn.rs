@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ::discovery::{Held, Outcome};
 use keydir::{Certificate, Trust};
+use program::chain;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::DiscoveryRoom;
 use crate::harvest::{Carrier, Gleaning};
-use crate::keyring::chain;
 
 /// So many messages are harvested at one time; of more nothing is taken, their successors bring it again.
 const AT_ONCE: usize = 4;

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use keydir::{Anchors, Answer, Certificate, Known, Record, Rejected, Subject};
 use mail::Address;
+use program::chain;
 use sealing::Binding;
 use sealing::openpgp::{Cert, Fingerprint, KeyHandle, SecretCert};
 use sealing::smime::{RecipientId, SecretKey};
 use tokio::time::Instant;
 
-use super::{KeyRing, chain};
+use super::KeyRing;
 use crate::revocation::{MESSAGE_TIME, Revocation};
 use crate::transaction::domain_of;
 

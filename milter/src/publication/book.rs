@@ -7,10 +7,10 @@ use keydir::{Change, Published, Scheme};
 use keylog::keyset::{KeySet, Kind};
 use keylog::ledger::{Entered, Ledger, LedgerError, Watched};
 use keylog::mailbox::Mailbox;
+use program::Exit;
 use tlog::key::VerifierKey;
 
 use super::{LogKeys, LogTrouble};
-use crate::exit::Exit;
 
 /// The mailbox that stands for a whole domain (RFC 3183 section 3.1.1).
 const AUTHORITY: &str = "domain-confidentiality-authority";

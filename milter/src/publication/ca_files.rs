@@ -6,8 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use keydir::{LocalAuthority, Profile};
-
-use crate::keyring::chain;
+use program::chain;
 
 /// Writes what changed to `dir`: `NAME.crl`, `NAME.cer`, `NAME.pem` for each authority.
 ///

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use net::dns::{Dns, DnsConfig};
 use net::https::{FetchError, Https, Reach, Redirects, Wish};
+use program::{Exit, chain};
 use tlog::checkpoint::SignedCheckpoint;
 use tlog::note::Signature;
 use tlog::tiles::{Directory, Reader, TilesError};
@@ -27,9 +28,7 @@ use super::PublicationRoom;
 use super::log::{Log, LogTrouble};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::exit::Exit;
 use crate::gateway::Gateway;
-use crate::keyring::chain;
 use crate::relay::room::{dns, dns_of};
 use crate::telemetry::Telemetry;
 

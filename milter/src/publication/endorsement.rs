@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use keydir::{AliasSigner, Answer, Purpose, Scheme, Subject};
 use net::dns::a_labels;
+use program::chain;
 use sealing::custody::CustodyError;
 use sealing::openpgp::{Cert, SecretCert, endorse};
 
-use crate::keyring::{KeyRing, chain};
+use crate::keyring::KeyRing;
 
 /// A certification that nobody renews ends with the year.
 const VALIDITY: Duration = Duration::from_secs(366 * 86_400);

@@ -9,13 +9,14 @@ use std::time::Instant;
 use keydir::{Filter, Store, Subject};
 use keylog::mailbox::Mailbox;
 use keylog::writer::{Change, KeyLog, KeyLogError, KeyUpdate};
+use program::chain;
 use serde::Serialize;
 use tlog::tiles::TilesError;
 
 use super::log::Log;
 use super::{PublicationRoom, SUBMISSIONS, submissions};
 use crate::config::Config;
-use crate::keyring::{KeyRing, chain};
+use crate::keyring::KeyRing;
 
 /// How long the command waits for the daemon to finish with the log.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);

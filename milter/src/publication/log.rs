@@ -11,13 +11,13 @@ use keylog::keyset::{KeySet, Kind};
 use keylog::mailbox::{Mailbox, MailboxError};
 use keylog::vrf::VrfKey;
 use keylog::writer::{Change, KeyLog, KeyLogError, KeyUpdate};
+use program::Exit;
 use sealing::custody::MasterKey;
 use tlog::key::{KeyError, Signer};
 use tlog::tiles::TilesError;
 
 use super::ca_files::put;
 use crate::config::GatewayConfig;
-use crate::exit::Exit;
 
 /// A checkpoint older than this is signed again although nothing has changed, seconds. Verifiers take one of a day.
 const STALE: u64 = 6 * 3600;

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use keydir::{Custody, Import, Origin, Subject, Trust};
 use net::dns::a_labels;
+use program::chain;
 
 use crate::config::Config;
-use crate::keyring::{KeyRing, chain};
+use crate::keyring::KeyRing;
 
 /// Most bytes of one submission.
 const LIMIT: u64 = 2 << 20;

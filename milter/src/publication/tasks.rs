@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use program::chain;
 use tokio::task::spawn_blocking;
 use tokio::time::{interval, timeout};
 
@@ -10,7 +11,6 @@ use super::cosigning::Cosigning;
 use super::witness::WitnessRoom;
 use super::{PublicationRoom, watch};
 use crate::gateway::Gateway;
-use crate::keyring::chain;
 
 /// How often it is looked whether something changed; looking costs little where nothing did.
 const PAUSE: Duration = Duration::from_secs(15);

@@ -1,11 +1,11 @@
 //! Who is told what the key log says: the administrator of what is not ours, users of changes of their keys.
 
 use keylog::ledger::{OwnChange, Watched};
+use program::chain;
 
 use super::{AUTHORITIES, PublicationRoom};
 use crate::config::Config;
 use crate::gateway::Gateway;
-use crate::keyring::chain;
 use crate::notice;
 use crate::spool::{Copy, Prepared};
 

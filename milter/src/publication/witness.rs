@@ -13,13 +13,12 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use policy::Section;
+use program::{Exit, chain};
 use sealing::custody::MasterKey;
 use tlog::key::{Algorithm, Cosigner, VerifierKey};
 use tlog::witness::{Answer, Witness, WitnessError};
 
 use crate::config::{Config, GatewayConfig};
-use crate::exit::Exit;
-use crate::keyring::chain;
 use crate::rooms;
 
 /// What the key is derived for; the number follows.

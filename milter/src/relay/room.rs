@@ -15,11 +15,11 @@ use ::relay::tlsrpt::{Collector, Https, Reporter, Reporting, Signer};
 use mail::Failure;
 use net::dns::{Dns, DnsConfig, a_labels};
 use policy::{Encrypt, KeyAnswer, KeyKind, Plan};
+use program::Exit;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::config::Config;
-use crate::exit::Exit;
 use crate::relay::config::{RelayConfig, ReportsConfig, Validation};
 use crate::telemetry::Telemetry;
 use crate::transaction::domain_of;

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use notary::Notary;
+use program::{Exit, chain};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::exit::Exit;
 use crate::http;
-use crate::keyring::chain;
 use crate::relay::room::{self, RelayRoom};
 use crate::relay::tasks::RelayTasks;
 use crate::relay::witness::Recorder;

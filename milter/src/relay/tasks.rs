@@ -8,13 +8,12 @@ use ::relay::lmtp::{self, LmtpConfig, Relay};
 use ::relay::socketmap::{self, Listener, PolicyTables, TransportTable};
 use ::relay::tlsrpt::{Collector, PostfixSocket, Reporter};
 use net::dns::Health;
+use program::{Exit, chain};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{interval, timeout};
 
 use crate::config::GatewayConfig;
-use crate::exit::Exit;
-use crate::keyring::chain;
 use crate::relay::config::Validation;
 use crate::relay::listen;
 use crate::relay::room::RelayRoom;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use ::relay::lmtp::{Relayed, Witness};
 use ::relay::tlsrpt::Session;
 use notary::{Entry, Notary, Pending};
+use program::chain;
 
-use crate::keyring::chain;
 use crate::relay::record;
 use crate::relay::room::RelayRoom;
 

@@ -7,9 +7,9 @@ use keydir::{
     Usable,
 };
 use mail::Failure;
+use program::chain;
 
 use super::refusal;
-use crate::keyring::chain;
 
 /// Exactly one certificate, without what others signed.
 ///

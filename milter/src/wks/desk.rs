@@ -6,6 +6,7 @@ use keydir::{Answer, Purpose, Reason, Record, Scheme, Screening, Subject, Trust}
 use mail::{Class, Failure, Spill};
 use net::dns::a_labels;
 use policy::Facts;
+use program::chain;
 use sealing::openpgp::SecretCert;
 use sealing::{Layer, LayerKind, LayerState};
 
@@ -17,7 +18,7 @@ use super::pending::{self, MOST_BYTES, Pending, PendingError, PendingKeys, Redee
 use super::{Step, Story, is_automatic, login, refusal};
 use crate::config::Config;
 use crate::facts::{gather, layer_facts};
-use crate::keyring::{Audience, KeyRing, KeysAt, chain};
+use crate::keyring::{Audience, KeyRing, KeysAt};
 use crate::transaction::Transaction;
 
 /// Most bytes that come out of one layer of encryption.

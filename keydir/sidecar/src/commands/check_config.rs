@@ -4,9 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::commands::output;
+use program::{Exit, chain, output};
+
 use crate::config::{Config, Place, Submissions};
-use crate::exit::{Exit, chain};
 use crate::tls::Certificates;
 
 /// Checks the configuration file.

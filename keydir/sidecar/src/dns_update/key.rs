@@ -5,8 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use domain::base::name::Name;
-
-use crate::exit::Exit;
+use program::Exit;
 
 /// A key for TSIG with HMAC-SHA-256.
 #[derive(Clone)]

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use domain::base::message_builder::AuthorityBuilder;
 use domain::base::name::Name;
+use program::Exit;
 
 use super::key::TsigKey;
 use super::message;
 use super::tsig::Exchange;
-use crate::exit::Exit;
 
 /// For connecting, and for each message.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -5,10 +5,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Component, Path, PathBuf};
 
+use program::Exit;
 use sha2::{Digest, Sha256};
 
 use super::{Exported, place};
-use crate::exit::Exit;
 
 /// The list, in the exported directory and outside of any web server's root: one path a line.
 const NAME: &str = ".gatepost-export";

@@ -11,13 +11,13 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use axum::routing::post;
 use keydir::IntakeError;
+use program::chain;
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
 use crate::Directory;
 use crate::answer;
 use crate::config::Submissions;
-use crate::exit::chain;
 
 pub use form::{Form, keytext};
 use pending::Kept;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use program::chain;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -14,7 +15,6 @@ use tokio_rustls::TlsAcceptor;
 use crate::Directory;
 use crate::client::Client;
 use crate::counters::{Class, Door};
-use crate::exit::chain;
 use crate::limits::Ask;
 use crate::serve::Patient;
 

@@ -12,12 +12,12 @@ use keylog::mailbox::{Mailbox, MailboxError};
 use keylog::proof::{Finding, LookupProof, ProofError, Trust, Verdict, verify_lookup};
 use keylog::reader::{LogReader, ReadError};
 use keylog::vrf::{VrfProof, VrfPublic};
+use program::chain;
 use tlog::key::VerifierKey;
 use tlog::policy::Policy;
 use tokio::task::spawn_blocking;
 
 use crate::Directory;
-use crate::exit::chain;
 use crate::gate::GateError;
 
 use super::{DIRECTORY, KEYS, Keys, read};

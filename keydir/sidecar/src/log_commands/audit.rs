@@ -8,13 +8,12 @@ use clap::Args;
 use keylog::Label;
 use keylog::audit::{AuditError, Audited, audit};
 use keylog::entry::{State, Update};
+use program::{Exit, output};
 use serde_json::json;
 
 use super::bar::Bar;
 use super::source::{Place, RESOLVER};
 use super::{Believed, date};
-use crate::commands::output;
-use crate::exit::Exit;
 
 /// Read a whole log and compute every root of its index again.
 #[derive(Args, Debug)]

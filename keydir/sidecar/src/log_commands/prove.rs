@@ -10,10 +10,8 @@ use keylog::mailbox::Mailbox;
 use keylog::proof::{End, LookupProof};
 use keylog::reader::LogReader;
 use keylog::vrf::VrfProof;
+use program::{Exit, output};
 use serde_json::{Value, json};
-
-use crate::commands::output;
-use crate::exit::Exit;
 
 /// Prove what the log in a directory says of a mailbox.
 #[derive(Args, Debug)]

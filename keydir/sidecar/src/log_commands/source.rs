@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use net::dns::{Dns, DnsConfig};
 use net::https::{Https, Reach, Redirects, Wish};
+use program::Exit;
 use tlog::tiles::{Directory, Source};
 use tokio::runtime::{Builder, Runtime};
 use url::Url;
-
-use crate::exit::Exit;
 
 /// How long one file may take.
 const DEADLINE: Duration = Duration::from_secs(60);

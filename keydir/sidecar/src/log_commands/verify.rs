@@ -7,13 +7,12 @@ use keylog::Label;
 use keylog::keyset::{KeySet, Kind};
 use keylog::mailbox::Mailbox;
 use keylog::proof::{Finding, LookupProof, Trust, Verdict, verify_lookup};
+use program::{Exit, output};
 use serde_json::json;
 use tlog::checkpoint::Checkpoint;
 use tlog::note::Note;
 
 use super::{Believed, date, now, read, vrf_key};
-use crate::commands::output;
-use crate::exit::Exit;
 
 /// How far ahead of ours other clocks may be, in seconds.
 const SKEW: u64 = 300;
@@ -74,7 +73,7 @@ impl Verify {
         let Some(path) = &self.seen else { return Ok(None) };
         let wrong = |error: &dyn std::error::Error| Exit {
             code: 65,
-            message: format!("{}: {}", path.display(), crate::exit::chain(error)),
+            message: format!("{}: {}", path.display(), program::chain(error)),
         };
         let note = Note::parse(&read(path)?).map_err(|error| wrong(&error))?;
         Checkpoint::parse(note.text()).map(Some).map_err(|error| wrong(&error))

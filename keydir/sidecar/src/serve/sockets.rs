@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use program::Exit;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::config::{Endpoint, Place};
-use crate::exit::Exit;
 
 /// One listening socket.
 #[derive(Debug)]

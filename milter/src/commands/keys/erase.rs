@@ -4,12 +4,11 @@ use std::io::Error;
 use std::sync::Arc;
 
 use keydir::Subject;
+use program::{Exit, output};
 
 use crate::clock::Clock;
-use crate::commands::output;
 use crate::config::Config;
 use crate::discovery::DiscoveryRoom;
-use crate::exit::Exit;
 use crate::keyring::KeyRing;
 use crate::publication::PublicationRoom;
 use crate::publication::erasure::{Erased, forget_certificates};

@@ -1,10 +1,9 @@
 //! `gatepost keys introduce`.
 
 use keydir::{Answer, Purpose, Scheme, Subject, Usable};
+use program::{Exit, output};
 use sealing::openpgp::trust_domain;
 
-use crate::commands::output;
-use crate::exit::Exit;
 use crate::keyring::KeyRing;
 use crate::transaction::domain_of;
 

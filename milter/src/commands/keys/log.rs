@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
+use program::{Exit, output};
 use serde_json::json;
 
-use crate::commands::output;
 use crate::config::Config;
-use crate::exit::Exit;
 use crate::keyring::KeyRing;
 use crate::publication::{PublicationRoom, witness};
 use crate::rooms;

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use ::discovery::{Found, Outcome, Trace};
 use keydir::{Custody, Record, Scheme, Subject};
 use policy::{KeyAnswer, KeyFacts, PasswordSource};
+use program::{Exit, output};
 use serde::Serialize;
 use tokio::runtime::Runtime;
 
 use crate::clock::Clock;
-use crate::commands::output;
 use crate::config::Config;
 use crate::discovery::DiscoveryRoom;
-use crate::exit::Exit;
 use crate::keyring::{KeyRing, Lookup};
 
 /// What is printed with `--json`.

@@ -3,9 +3,9 @@
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
-use crate::commands::output;
+use program::{Exit, output};
+
 use crate::config::Config;
-use crate::exit::Exit;
 use crate::keyring::KeyRing;
 use crate::publication::PublicationRoom;
 

@@ -1,12 +1,12 @@
 //! `gatepost keys` for S/MIME: certificates as PEM, DER or PKCS#7, and PKCS#12 files with secret keys.
 
 use keydir::{Certificate, Custody, Import, Origin, Record, Store, Subject, Trust};
+use program::Exit;
 use sealing::custody::{Pkcs12Content, read_pkcs12};
 use zeroize::Zeroizing;
 
 use super::{custody_error, store_error};
 use crate::commands::cli::TrustLevel;
-use crate::exit::Exit;
 use crate::keyring::KeyRing;
 
 /// What a file of keys holds.

@@ -12,12 +12,11 @@ use ::relay::sts::StsCache;
 use ::relay::tlsrpt::{Day, Ledger, Report, Summary, intake, signers};
 use mail::Message;
 use net::dns::a_labels;
+use program::{Exit, output};
 use serde_json::{Value, json};
 
-use crate::commands::output;
 use crate::commands::relay::wait;
 use crate::config::Config;
-use crate::exit::Exit;
 use crate::relay::config::{OwnConfig, RelayConfig};
 use crate::relay::room;
 

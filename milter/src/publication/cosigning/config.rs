@@ -4,12 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use policy::{Position, Section};
+use program::chain;
 use tlog::key::{Algorithm, VerifierKey};
 use tlog::policy::{MAX_POLICY, Policy};
 use url::Url;
 
 use crate::config::absolute;
-use crate::keyring::chain;
 
 /// Most witnesses that are asked.
 const WITNESSES_MAX: usize = 32;

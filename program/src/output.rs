@@ -1,8 +1,19 @@
-//! Output of commands.
+//! Output of commands: text for people, JSON for programs.
 
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use crate::exit::Exit;
+
+/// Prints a value as pretty JSON.
+///
+/// # Errors
+/// Standard output is gone.
+pub fn json(value: &impl Serialize) -> Result<(), Exit> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Exit::data("cannot write JSON", error))?;
+    line(&text)
+}
 
 /// Prints one line.
 ///
@@ -20,7 +31,7 @@ pub fn bytes(bytes: &[u8]) -> Result<(), Exit> {
     let mut out = io::stdout().lock();
     let written = out.write_all(bytes).and_then(|()| out.flush());
     match written {
-        // `gatepost-keydir … | head` is no error.
+        // `gatepost … | head` is no error.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(|error| Exit::output("cannot write to standard output", error)),
     }
