@@ -10,9 +10,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ::discovery::{Candidate, Clock as SourceClock, Discovery, Found, Held, LogVerifier, Outcome};
+use ::discovery::{Candidate, Discovery, Found, Held, LogVerifier, Outcome};
 use futures_util::future::join_all;
 use keydir::{Custody, Import, Origin, Record, Scheme, Subject, Trust};
+use net::Clock;
 use net::dns::Dns;
 use policy::{KeyAnswer, KeyFacts, KeyKind};
 use program::{Exit, chain};
@@ -21,7 +22,6 @@ use tokio::task::spawn_blocking;
 
 use self::config::DiscoveryConfig;
 use self::partner_log::PartnerLogs;
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::keyring::{KeyRing, Lookup};
 use crate::relay::room::{dns, dns_of};
@@ -79,7 +79,6 @@ impl DiscoveryRoom {
         let dns = resolver(config, section)?;
         let logs = PartnerLogs { logs: section.logs.clone(), clock: clock.clone() };
         let verifier = Arc::new(logs) as Arc<dyn LogVerifier>;
-        let clock = SourceClock::from_fn(move || clock.seconds());
         let discovery = Discovery::open(section.sources.clone(), dns, None, clock, Some(verifier))
             .map_err(|error| Exit::unavailable("cannot look for certificates of strangers", error))?;
         let (held, told) = mpsc::channel(UNTOLD);

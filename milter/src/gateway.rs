@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use mail::{Failure, Spill};
+use net::Clock;
 use notary::Notary;
 use program::chain;
 use tokio::sync::Notify;
@@ -14,7 +15,6 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
 use crate::announced::Announcement;
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::copies;
 use crate::discovery::DiscoveryRoom;
@@ -356,7 +356,7 @@ impl Gateway {
 
     /// Now, in unix seconds.
     pub fn now(&self) -> i64 {
-        self.clock.seconds()
+        self.clock.now()
     }
 
     /// Certificates and secret keys.

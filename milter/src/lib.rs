@@ -6,7 +6,6 @@ pub mod accounts;
 pub mod announced;
 pub mod authority;
 pub mod changes;
-pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod copies;

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mail::Spill;
+use net::Clock;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, interval};
 
-use crate::clock::Clock;
 use crate::notice;
 use crate::smtp::{Outcome, RecipientOutcome, Submission, submit};
 use crate::spool::{Copy, Prepared, Spool, Ticket};
@@ -180,7 +180,7 @@ impl Reinjector {
 
     fn submission<'c>(&'c self, copy: &'c Copy) -> Submission<'c> {
         let id = copy.ticket.id.clone();
-        self.tokens.announce(&id, self.clock.seconds());
+        self.tokens.announce(&id, self.clock.now());
         Submission {
             hello: format!("{id}.{}", self.name),
             reverse_path: &copy.ticket.reverse_path,
@@ -193,7 +193,7 @@ impl Reinjector {
                     recipients: accepted.iter().map(|path| address_of_path(path)).collect(),
                     message: &copy.message,
                 };
-                let value = self.tokens.issue(&id, self.clock.seconds(), &binding)?;
+                let value = self.tokens.issue(&id, self.clock.now(), &binding)?;
                 Ok(format!("{FIELD}: {value}\r\n").into_bytes())
             }),
         }
@@ -205,7 +205,7 @@ impl Reinjector {
             Outcome::Answered(answers) => answers,
             Outcome::Later(reason) => vec![RecipientOutcome::Later(reason); ticket.recipients.len()],
         };
-        let too_old = self.clock.seconds() - ticket.created > LIFETIME_SECONDS;
+        let too_old = self.clock.now() - ticket.created > LIFETIME_SECONDS;
         let mut rest = Rest::default();
         let mut why = String::new();
         for ((path, parameters), answer) in ticket.recipients.iter().zip(answers) {
@@ -240,7 +240,7 @@ impl Reinjector {
         let undeliverable =
             !refused.is_empty() && (copy.ticket.notice || copy.ticket.reverse_path.is_empty());
         if !refused.is_empty() && !undeliverable {
-            rest.push(notice::undeliverable(copy, refused, &self.name, self.clock.seconds()));
+            rest.push(notice::undeliverable(copy, refused, &self.name, self.clock.now()));
         }
         let (spool, id) = (self.spool.clone(), copy.ticket.id.clone());
         let done = spawn_blocking(move || {

@@ -8,13 +8,13 @@ use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
 use keydir::{Anchors, LocalAuthority, Store};
+use net::Clock;
 use notary::{Notary, Options, Reader, system_clock};
 use program::Exit;
 use sealing::custody::{Custody, MasterKey, MasterKeyError};
 use tokio::sync::Notify;
 
 use crate::authority::{self, AuthorityRoom};
-use crate::clock::Clock;
 use crate::config::{Config, GatewayConfig, MasterKeySource};
 use crate::discovery::{DiscoveryRoom, Holds};
 use crate::gateway::Gateway;
@@ -39,7 +39,7 @@ pub fn open(config: Arc<Config>) -> Result<(Gateway, Option<Holds>), Exit> {
     let keys = Arc::new(open_keys(&config, telemetry.clone())?);
     let notary = open_notary(&config.gateway)?;
     let relay = RelayRoom::open(&config, telemetry.clone())?;
-    let discovery = DiscoveryRoom::open(&config, keys.clone(), Clock::System)?;
+    let discovery = DiscoveryRoom::open(&config, keys.clone(), Clock::system())?;
     let (discovery, holds) = discovery.unzip();
     let spool = Spool::open(&config.gateway.state.join("spool"))
         .map_err(|error| Exit::unavailable("cannot open the spool", error))?;
@@ -51,7 +51,7 @@ pub fn open(config: Arc<Config>) -> Result<(Gateway, Option<Holds>), Exit> {
         spool: Arc::new(spool),
         tokens: Arc::new(tokens),
         telemetry,
-        clock: Clock::System,
+        clock: Clock::system(),
         bell: Arc::new(Notify::new()),
         under_way: Arc::new(AtomicUsize::new(0)),
         relay,

@@ -6,6 +6,7 @@ use std::sync::PoisonError;
 use std::sync::RwLock;
 use std::time::Duration;
 
+use net::Clock;
 use tokio::task::JoinSet;
 
 use crate::decide;
@@ -16,7 +17,6 @@ use crate::dns::a_labels;
 use crate::flight::Flights;
 use crate::next_hop::NextHop;
 use crate::next_hop::Target;
-use crate::road::Clock;
 use crate::road::Demand;
 use crate::road::Route;
 use crate::road::RouteVerdict;

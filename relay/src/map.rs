@@ -15,13 +15,13 @@ use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use net::Clock;
 use rusqlite::Connection;
 use rusqlite::OpenFlags;
 use serde::Deserialize;
 use serde::Serialize;
 
 use crate::delivery::Report;
-use crate::road::Clock;
 use crate::road::Hop;
 use crate::road::Road;
 use crate::road::Route;

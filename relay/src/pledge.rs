@@ -12,11 +12,11 @@ use std::sync::PoisonError;
 use std::sync::RwLock;
 use std::time::Duration;
 
+use net::Clock;
 use rusqlite::Connection;
 
 use crate::delivery::Routes;
 use crate::engine::Engine;
-use crate::road::Clock;
 use crate::road::Hop;
 use crate::road::Road;
 use crate::road::Route;

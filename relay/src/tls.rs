@@ -8,6 +8,7 @@ mod verifier;
 use std::io;
 use std::sync::Arc;
 
+use net::Clock;
 use rustls::ClientConfig;
 use rustls::RootCertStore;
 use rustls::client::Resumption;
@@ -29,7 +30,6 @@ use tokio_rustls::client::TlsStream;
 use self::verifier::Check;
 use self::verifier::RoadVerifier;
 use crate::dane::DaneFault;
-use crate::road::Clock;
 use crate::road::Road;
 
 /// The client side of TLS for mail. Cheap to clone; holds no state of any connection.

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+use net::Clock;
 use relay::delivery::Courier;
 use relay::delivery::CourierConfig;
 use relay::delivery::Routes;
 use relay::lmtp;
 use relay::lmtp::LmtpConfig;
 use relay::lmtp::Relay;
-use relay::road::Clock;
 use relay::road::Demand;
 use relay::road::Hop;
 use relay::road::PolicyKind;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keydir::Scheme;
+use net::Clock;
 use net::dns::Dns;
 use net::flight::Flights;
 use net::https::Https;
 use rustls::RootCertStore;
 use tokio::sync::Semaphore;
 
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::Place;
 use crate::config::Source;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use keydir::Origin;
 use keydir::Scheme;
+use net::Clock;
 use net::flight::Flights;
 use tokio::sync::Semaphore;
 
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::Source;
 use crate::found::Candidate;

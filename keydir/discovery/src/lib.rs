@@ -8,7 +8,6 @@
 //! What strangers send is read by `keydir` only, which knows OpenPGP and X.509; what this room decides
 //! ([`trust::decide`]) is pure. Chains of S/MIME certificates are judged by the caller, who has the anchors.
 
-mod clock;
 mod config;
 mod discovery;
 mod engine;
@@ -20,7 +19,6 @@ mod tests;
 mod trace;
 pub mod trust;
 
-pub use clock::Clock;
 pub use config::Config;
 pub use config::Directory;
 pub use config::Lifetimes;

@@ -149,7 +149,7 @@ pub fn ocsp_in_path(path: &str) -> Option<Vec<u8>> {
 
 impl Responder {
     async fn ocsp(&self, request: &[u8], method: &Method) -> Response<Body> {
-        let now = self.directory.clock.seconds();
+        let now = self.directory.clock.now();
         let kept = self.recent.find(request, now);
         let answered = match kept {
             Some(kept) => kept,

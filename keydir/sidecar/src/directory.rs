@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use keydir::{Mailbox, Publication, PublicationError};
+use net::Clock;
 use tokio::task::spawn_blocking;
 
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::gate::Gate;

@@ -51,7 +51,7 @@ async fn look_up(
     match lookup.operation {
         Operation::Get => cacheable(KEYS, armor::armored(&bundle(&found)).into(), &headers),
         Operation::Index => {
-            let text = index::machine_readable(&found, directory.clock.seconds());
+            let text = index::machine_readable(&found, directory.clock.now());
             cacheable(TEXT, text.into(), &headers)
         }
     }

@@ -9,7 +9,6 @@ pub mod answer;
 pub mod authority;
 pub mod cli;
 pub mod client;
-pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod counters;

@@ -96,7 +96,7 @@ async fn answer_to(
 ) -> Response<Body> {
     let found = found.filter(|found| !found.openpgp.is_empty() || !found.smime.is_empty());
     let evidence = Evidence::gather(directory, address, found.as_ref()).await;
-    let now = directory.clock.seconds();
+    let now = directory.clock.now();
     let status = if found.is_some() { StatusCode::OK } else { StatusCode::NOT_FOUND };
     shown(status, html::result_page(words, address, found.as_ref(), &evidence, now))
 }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use keydir::PublicationError;
+use net::Clock;
 use program::{Exit, chain};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,7 +21,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{interval, sleep, timeout};
 
 use crate::Directory;
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::ldap::{self, LdapDoor};
 use crate::tls::{Certificates, Stamp, TlsError};
@@ -58,7 +58,7 @@ pub fn run(config_path: &Path) -> Result<(), Exit> {
 /// 69, with the remedy, if it is not there.
 pub fn open(config: Config) -> Result<Arc<Directory>, Exit> {
     let place = config.publication.display().to_string();
-    Directory::open(config, Clock::System).map_err(|error: PublicationError| {
+    Directory::open(config, Clock::system()).map_err(|error: PublicationError| {
         let hint = "the gateway writes it: run `gatepost keys publish` and give this process's group access";
         Exit::unavailable(format!("cannot open the publication in {place} ({hint})"), error)
     })
@@ -90,7 +90,7 @@ impl Server {
             tokio::spawn(metrics::serve(listener, self.directory.clone(), ready.clone()));
         }
         self.took_certificates(&certificates);
-        self.directory.counters.reloaded(true, self.directory.clock.seconds());
+        self.directory.counters.reloaded(true, self.directory.clock.now());
         tokio::spawn(watch_files(self.directory.clone(), certificates.clone(), stamp));
         ready.store(true, Ordering::Release);
         notify::tell("READY=1");
@@ -171,7 +171,7 @@ impl Server {
     }
 
     fn reload(&self, certificates: &Certificates) {
-        let now = self.directory.clock.seconds();
+        let now = self.directory.clock.now();
         let loaded = Config::load(&self.config_path).map_err(|error| chain(&error)).and_then(|config| {
             certificates.reload(&config.tls).map_err(|error| chain(&error))?;
             Ok(config)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use keydir::AuthorityError;
+use net::Clock;
 use program::chain;
 use serde::Serialize;
 
@@ -14,7 +15,6 @@ use super::source::{Reading, SourceError};
 use super::state::{State, lock};
 use super::{Accounts, AccountsError, notes, read};
 use crate::authority::{AuthorityRoom, RoomError, key_kind_of};
-use crate::clock::Clock;
 use crate::config::Config;
 
 /// The accounts of one gateway and its authority.
@@ -91,7 +91,7 @@ impl Desk<'_> {
     /// # Errors
     /// There is no authority yet, or its state cannot be read.
     pub fn certificates(&self, state: &State) -> Result<Vec<Certified>, AccountsError> {
-        let (authority, now) = (&self.room.authority, self.clock.seconds());
+        let (authority, now) = (&self.room.authority, self.clock.now());
         authority.root().map_err(RoomError::from)?;
         let issued = authority.issued(None).map_err(RoomError::from)?;
         let mut certificates: Vec<Certified> = issued.iter().filter_map(Certified::of).collect();
@@ -110,7 +110,7 @@ impl Desk<'_> {
     pub fn plan(&self, accounts: &Accounts) -> Result<Plan, AccountsError> {
         let state = self.state()?;
         let certificates = self.certificates(&state)?;
-        Ok(Plan::compute(accounts, &state, &certificates, self.profile(), self.clock.seconds()))
+        Ok(Plan::compute(accounts, &state, &certificates, self.profile(), self.clock.now()))
     }
 
     /// Carries a plan out, as far as there is time. Call it with the lock held.
@@ -129,13 +129,13 @@ impl Desk<'_> {
         plan.next.save(&self.notes())?;
         let mut outcome = Outcome::default();
         for (fingerprint, revocation) in &plan.revocations {
-            self.room.retire(fingerprint, revocation.reason, self.clock.seconds())?;
+            self.room.retire(fingerprint, revocation.reason, self.clock.now())?;
             outcome.revoked += 1;
             told(Step::Revoked(revocation, outcome.revoked, plan.revocations.len()));
         }
         let mut known = plan.next.clone();
         if !plan.revocations.is_empty() {
-            self.room.publish_due(self.clock.seconds())?;
+            self.room.publish_due(self.clock.now())?;
             known.retiring.clear();
             known.save(&self.notes())?;
         }
@@ -157,7 +157,7 @@ impl Desk<'_> {
     fn issue(&self, issue: &Issue, outcome: &mut Outcome) -> Result<(), AccountsError> {
         let kind = key_kind_of(issue.profile);
         let name = issue.name.as_deref();
-        match self.room.issue(issue.profile, &issue.address, name, kind, self.clock.seconds()) {
+        match self.room.issue(issue.profile, &issue.address, name, kind, self.clock.now()) {
             Ok(_) => outcome.issued += 1,
             // The fault of this account alone.
             Err(RoomError::Authority(

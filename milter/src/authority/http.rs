@@ -10,11 +10,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use keydir::{Issued, Profile};
+use net::Clock;
 use tokio::net::TcpListener;
 use tokio::task::spawn_blocking;
 
 use super::AuthorityRoom;
-use crate::clock::Clock;
 
 /// Most bytes of an OCSP request.
 const REQUEST_LIMIT: usize = 16 << 10;
@@ -53,7 +53,7 @@ async fn ocsp_get(State(serving): State<Serving>, Path(request): Path<String>) -
 }
 
 async fn answer(serving: Serving, request: Vec<u8>) -> Response {
-    let answered = spawn_blocking(move || serving.room.ocsp(&request, serving.clock.seconds())).await;
+    let answered = spawn_blocking(move || serving.room.ocsp(&request, serving.clock.now())).await;
     match answered {
         Ok(response) => ([(header::CONTENT_TYPE, "application/ocsp-response")], response).into_response(),
         Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),

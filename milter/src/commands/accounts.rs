@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use net::Clock;
 use program::{Exit, chain, output};
 use serde::Serialize;
 
@@ -15,7 +16,6 @@ use crate::accounts::source::SourceError;
 use crate::accounts::state::Stage;
 use crate::accounts::{AccountsError, check_loss};
 use crate::authority::{AuthorityRoom, RoomError};
-use crate::clock::Clock;
 use crate::commands::cli::Accounts;
 use crate::config::Config;
 use crate::rooms;
@@ -42,7 +42,7 @@ pub fn run(config: &Config, command: Accounts) -> Result<(), Exit> {
     let keys = Arc::new(rooms::open_keys(config, rooms::telemetry()?)?);
     let room = AuthorityRoom::open(&config.gateway.state, keys)
         .map_err(|error| Exit::unavailable("cannot open the local authority", error))?;
-    let desk = Desk { accounts, config, room: &room, clock: &Clock::System };
+    let desk = Desk { accounts, config, room: &room, clock: &Clock::system() };
     match command {
         Accounts::Plan { json } | Accounts::Sync { dry_run: true, json, .. } => plan(&desk, json),
         Accounts::Sync { dry_run: false, accept_loss, json } => sync(&desk, accept_loss, json),
@@ -212,7 +212,7 @@ struct Has<'a> {
 fn list(desk: &Desk<'_>, json: bool) -> Result<(), Exit> {
     let state = desk.state().map_err(|error| failed(&error))?;
     let certificates = desk.certificates(&state).map_err(|error| failed(&error))?;
-    let now = desk.clock.seconds();
+    let now = desk.clock.now();
     let mut by_address = std::collections::HashMap::<&str, Vec<&Certified>>::new();
     for certificate in certificates.iter().filter(|certificate| certificate.is_live(now)) {
         by_address.entry(&certificate.address).or_default().push(certificate);

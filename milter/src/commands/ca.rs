@@ -7,13 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use keydir::{Certificate, Issued, Profile, RevocationReason};
+use net::Clock;
 use program::{Exit, chain, output};
 use sealing::custody::{CustodyError, read_pkcs12};
 use serde::Serialize;
 
 use super::keys::password;
 use crate::authority::{AuthorityRoom, RoomError, key_kind_of};
-use crate::clock::Clock;
 use crate::commands::cli::Ca;
 use crate::config::Config;
 use crate::keyring::KeyRing;
@@ -26,7 +26,7 @@ use crate::rooms;
 pub fn run(config: &Config, command: Ca) -> Result<(), Exit> {
     let keys = Arc::new(rooms::open_keys(config, rooms::telemetry()?)?);
     let room = AuthorityRoom::open(&config.gateway.state, keys.clone()).map_err(|error| failed(&error))?;
-    let now = Clock::System.seconds();
+    let now = Clock::system().now();
     match command {
         Ca::Init { json } => {
             let settings = config.ca.settings(&config.gateway.domains);

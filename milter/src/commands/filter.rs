@@ -5,11 +5,11 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use mail::Message;
+use net::Clock;
 use policy::{Facts, KeyFacts, KeyKind, RcptDecision, RecipientFacts};
 use program::{Exit, output};
 use serde_json::{Value, json};
 
-use crate::clock::Clock;
 use crate::commands::cli::TransactionArgs;
 use crate::commands::relay;
 use crate::config::Config;
@@ -54,7 +54,7 @@ pub fn explain(config: &Config, args: &TransactionArgs, as_json: bool) -> Result
 }
 
 fn run(config: &Config, args: &TransactionArgs) -> Result<Trial, Exit> {
-    let now = Clock::System.seconds();
+    let now = Clock::system().now();
     let keys = rooms::open_keys(config, rooms::telemetry()?)?;
     let message = Message::read(&mut io::stdin().lock(), &config.gateway.spill())
         .map_err(|error| Exit::input("cannot read the message", error))?;

@@ -12,13 +12,13 @@ use std::io::Read;
 use std::path::Path;
 
 use keydir::{Custody, Filter, Import, Listed, Origin, Record, Store, Subject, Trust, split_secrets};
+use net::Clock;
 use program::{Exit, chain, output};
 use sealing::custody::{Custody as CustodyRoom, CustodyError, MasterKey, Revocation};
 use sealing::openpgp::armor;
 use sealing::openpgp::{GenerateOptions, KeySuite, KeyVersion, generate};
 use zeroize::Zeroizing;
 
-use crate::clock::Clock;
 use crate::commands::cli::{Algorithm, Keys, Owner, Reason, TrustLevel};
 use crate::config::{Config, MasterKeySource};
 use crate::keyring::KeyRing;
@@ -37,7 +37,7 @@ pub fn run(config: &Config, command: Keys) -> Result<(), Exit> {
         return init(config);
     }
     let keys = rooms::open_keys(config, rooms::telemetry()?)?;
-    let now = Clock::System.seconds();
+    let now = Clock::system().now();
     match command {
         Keys::Init => Ok(()),
         Keys::Generate { owner, algorithm, v6, aead, days, json } => {

@@ -10,9 +10,8 @@ use keylog::keyset::Kind;
 use keylog::mailbox::Mailbox;
 use keylog::proof::{Finding, LookupProof, Trust, verify_lookup};
 use keylog::vrf::VrfPublic;
+use net::Clock;
 use tlog::policy::Policy;
-
-use crate::clock::Clock;
 
 /// A checkpoint older than this says nothing about today, seconds.
 const MAX_AGE: u64 = 7 * 86_400;
@@ -59,7 +58,7 @@ impl PartnerLogs {
             policy: &log.policy,
             vrf: &log.vrf,
             seen: None,
-            now: Some(self.clock.seconds().unsigned_abs()),
+            now: Some(self.clock.now().unsigned_abs()),
             max_age: MAX_AGE,
             max_skew: MAX_SKEW,
         };

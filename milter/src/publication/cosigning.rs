@@ -12,6 +12,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use net::Clock;
 use net::dns::{Dns, DnsConfig};
 use net::https::{FetchError, Https, Reach, Redirects, Wish};
 use program::{Exit, chain};
@@ -26,7 +27,6 @@ use tokio::time::sleep;
 use self::config::{Asked, Witnesses};
 use super::PublicationRoom;
 use super::log::{Log, LogTrouble};
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::relay::room::{dns, dns_of};
@@ -140,7 +140,7 @@ impl Cosigning {
 
     /// All at the same time; each has a thread, because proofs are read from disk.
     async fn ask(&self, published: &Arc<SignedCheckpoint>) -> Vec<(usize, Said)> {
-        let now = self.clock.seconds();
+        let now = self.clock.now();
         let mut answers = Vec::new();
         for (index, (witness, standing)) in self.witnesses.asked.iter().zip(&self.standings).enumerate() {
             if standing.is_due(published.note().text(), now) {
@@ -174,7 +174,7 @@ impl Cosigning {
             Ok(_) => {
                 *standing = Standing {
                     cosigned: Some(published.note().text().to_owned()),
-                    at: self.clock.seconds(),
+                    at: self.clock.now(),
                     held: published.checkpoint().size(),
                     ..Standing::default()
                 };
@@ -201,7 +201,7 @@ impl Cosigning {
             return self.weigh(asked);
         }
         let (log, asked, witnesses, now) =
-            (self.log.clone(), asked.clone(), self.witnesses.clone(), self.clock.seconds());
+            (self.log.clone(), asked.clone(), self.witnesses.clone(), self.clock.now());
         let published =
             spawn_blocking(move || publish(&log, &asked, &witnesses, signatures, ahead, now)).await;
         match published {

@@ -18,6 +18,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use keylog::mailbox::Mailbox;
+use net::Clock;
 use tlog::witness::MAX_BODY;
 use tokio::net::UnixListener;
 use tokio::task::spawn_blocking;
@@ -25,7 +26,6 @@ use tokio::task::spawn_blocking;
 use super::PublicationRoom;
 use super::witness::WitnessRoom;
 use crate::authority::AuthorityRoom;
-use crate::clock::Clock;
 use crate::telemetry::Telemetry;
 
 /// The socket's name in the publication directory.
@@ -78,7 +78,7 @@ pub async fn serve(listener: UnixListener, gate: Gate) -> io::Result<()> {
 
 async fn ocsp(State(gate): State<Gate>, request: Bytes) -> Response {
     let Some(authority) = gate.authority else { return StatusCode::NOT_FOUND.into_response() };
-    let now = gate.clock.seconds();
+    let now = gate.clock.now();
     match spawn_blocking(move || authority.ocsp(&request, now)).await {
         Ok(answer) => ([(header::CONTENT_TYPE, "application/ocsp-response")], answer).into_response(),
         Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
@@ -87,7 +87,7 @@ async fn ocsp(State(gate): State<Gate>, request: Bytes) -> Response {
 
 async fn add_checkpoint(State(gate): State<Gate>, request: Bytes) -> Response {
     let Some(witness) = gate.witness else { return StatusCode::NOT_FOUND.into_response() };
-    let now = gate.clock.seconds();
+    let now = gate.clock.now();
     let Ok(answer) = spawn_blocking(move || witness.add_checkpoint(&request, now)).await else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };

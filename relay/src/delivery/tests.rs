@@ -5,13 +5,13 @@ mod hosts;
 mod roads;
 mod sender;
 
+use net::Clock;
 use rustls::RootCertStore;
 
 use super::*;
 use crate::dns::Tlsa;
 use crate::fixtures::certificates::Identity;
 use crate::fixtures::smtp_server::route;
-use crate::road::Clock;
 
 const HOST: &str = "mx.example.org";
 

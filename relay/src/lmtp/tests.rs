@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
+use net::Clock;
 use rustls::RootCertStore;
 use tokio::io::AsyncBufReadExt;
 use tokio::io::AsyncWriteExt;
@@ -21,7 +22,6 @@ use crate::delivery::CourierConfig;
 use crate::delivery::Routes;
 use crate::delivery::Times;
 use crate::fixtures::smtp_server::route;
-use crate::road::Clock;
 use crate::road::Hop;
 use crate::road::Route;
 use crate::road::RouteVerdict;

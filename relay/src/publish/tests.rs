@@ -2,13 +2,13 @@ use std::collections::HashMap;
 use std::process::Command;
 
 use domain::base::Rtype;
+use net::Clock;
 
 use super::*;
 use crate::dns::Tlsa;
 use crate::dns::script::Fault;
 use crate::dns::script::Script;
 use crate::fixtures::certificates::Identity;
-use crate::road::Clock;
 use crate::sts::Mode;
 use crate::sts::StsCache;
 use crate::sts::host::PolicyHost;

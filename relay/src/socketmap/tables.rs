@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use net::Clock;
 use tokio::sync::watch;
 
 use super::Answer;
@@ -15,7 +16,6 @@ use crate::dns::a_labels;
 use crate::engine::Engine;
 use crate::lmtp::next_hop_for;
 use crate::pledge::Pledges;
-use crate::road::Clock;
 use crate::road::Demand;
 use crate::road::Route;
 

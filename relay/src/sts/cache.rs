@@ -9,6 +9,7 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use net::Clock;
 use rustls::RootCertStore;
 
 use super::discovery::Discovered;
@@ -21,7 +22,6 @@ use super::policy::Mode;
 use super::policy::StsPolicy;
 use crate::dns::Dns;
 use crate::flight::Flights;
-use crate::road::Clock;
 use crate::road::Trouble;
 use crate::road::TroubleKind;
 use crate::shelf::Limit;

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering;
 
 use domain::base::Rtype;
+use net::Clock;
 
 use super::host::POLICY;
 use super::host::PolicyHost;
@@ -12,7 +13,6 @@ use super::*;
 use crate::dns::script::Fault;
 use crate::dns::script::Script;
 use crate::fixtures::certificates::Identity;
-use crate::road::Clock;
 use crate::road::TroubleKind;
 
 const DAY: i64 = 86_400;

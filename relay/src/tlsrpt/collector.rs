@@ -9,11 +9,12 @@ use std::sync::mpsc::Receiver;
 use std::sync::mpsc::SyncSender;
 use std::thread;
 
+use net::Clock;
+
 use super::day::Day;
 use super::ledger::Ledger;
 use super::ledger::LedgerError;
 use super::session::Session;
-use crate::road::Clock;
 
 /// So many sessions may wait for the disk; more are lost rather than waited for.
 const QUEUE: usize = 10_000;

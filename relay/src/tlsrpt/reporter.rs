@@ -8,6 +8,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use mail::Address;
+use net::Clock;
 use sha2::Digest;
 use sha2::Sha256;
 use tokio::task::JoinSet;
@@ -28,7 +29,6 @@ use super::report::Report;
 use super::submission;
 use crate::dns::Dns;
 use crate::dns::Lookup;
-use crate::road::Clock;
 
 /// How often there is a look whether anything is due.
 const INTERVAL: Duration = Duration::from_secs(60);

@@ -12,13 +12,13 @@ use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use discovery::Clock;
 use discovery::Config;
 use discovery::Discovery;
 use discovery::Found;
 use discovery::Outcome;
 use discovery::Place;
 use keydir::Scheme;
+use net::Clock;
 use net::dns::Dns;
 use net::dns::DnsConfig;
 use rustls::RootCertStore;

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use keydir::Scheme;
 use keydir::wkd_hash;
+use net::Clock;
 use net::dns::script::Script;
 use net::https::Reach;
 use net::https::script::Reply;
 use net::https::script::Web;
 use url::Url;
 
-use crate::Clock;
 use crate::Config;
 use crate::Discovery;
 use crate::Found;

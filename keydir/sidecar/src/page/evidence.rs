@@ -44,7 +44,7 @@ impl Evidence {
         };
         let shown: Vec<&Published> =
             found.iter().flat_map(|found| found.openpgp.iter().chain(&found.smime)).collect();
-        let attest = match directory.key_log.attest(&proved, &shown, directory.clock.seconds()) {
+        let attest = match directory.key_log.attest(&proved, &shown, directory.clock.now()) {
             Ok(attest) => attest,
             Err(error) => {
                 error.tell();

@@ -4,9 +4,9 @@ use std::io::Error;
 use std::sync::Arc;
 
 use keydir::Subject;
+use net::Clock;
 use program::{Exit, output};
 
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::discovery::DiscoveryRoom;
 use crate::keyring::KeyRing;
@@ -55,7 +55,7 @@ fn forget_discovered(config: &Config, keys: &Arc<KeyRing>, address: &str) -> Res
         .build()
         .map_err(|error| Exit::unavailable("cannot start the runtime", error))?;
     runtime.block_on(async {
-        let Some((room, _)) = DiscoveryRoom::open(config, keys.clone(), Clock::System)? else {
+        let Some((room, _)) = DiscoveryRoom::open(config, keys.clone(), Clock::system())? else {
             return Ok(());
         };
         room.sources()

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use ::discovery::{Found, Outcome, Trace};
 use keydir::{Custody, Record, Scheme, Subject};
+use net::Clock;
 use policy::{KeyAnswer, KeyFacts, PasswordSource};
 use program::{Exit, output};
 use serde::Serialize;
 use tokio::runtime::Runtime;
 
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::discovery::DiscoveryRoom;
 use crate::keyring::{KeyRing, Lookup};
@@ -63,7 +63,7 @@ pub(super) fn approve(config: &Config, keys: KeyRing, record: &Record) -> Result
         return Ok(());
     }
     runtime()?.block_on(async {
-        let Some((room, _)) = DiscoveryRoom::open(config, Arc::new(keys), Clock::System)? else {
+        let Some((room, _)) = DiscoveryRoom::open(config, Arc::new(keys), Clock::system())? else {
             return Ok(());
         };
         for subject in &record.subjects {
@@ -85,11 +85,11 @@ async fn look_up(
     explain: bool,
     json: bool,
 ) -> Result<(), Exit> {
-    let now = Clock::System.seconds();
+    let now = Clock::system().now();
     let kinds = policy::KeyKind::ALL.iter().copied().filter(|kind| kind.scheme().is_some());
     let kinds: Vec<_> = kinds.collect();
     let stored = keys.encryption(address, &kinds, &PasswordSource::Generated, now);
-    let room = DiscoveryRoom::open(config, keys, Clock::System)?;
+    let room = DiscoveryRoom::open(config, keys, Clock::system())?;
     let mut traces = Vec::new();
     let answer = match &room {
         None => stored.clone(),

@@ -7,10 +7,10 @@ use std::path::Path;
 use ::relay::publish::{
     Certificate, Finding, Key, Own, OwnHost, OwnSts, Published, Sightings, Verdict, judge, look,
 };
-use ::relay::road::Clock;
 use ::relay::sts::StsCache;
 use ::relay::tlsrpt::{Day, Ledger, Report, Summary, intake, signers};
 use mail::Message;
+use net::Clock;
 use net::dns::a_labels;
 use program::{Exit, output};
 use serde_json::{Value, json};

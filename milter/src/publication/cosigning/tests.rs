@@ -1,6 +1,5 @@
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicI64;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -77,7 +76,7 @@ fn cosigning(log: &Arc<Log>, quorum: usize, witnesses: &[(VerifierKey, u16)]) ->
         log: log.clone(),
         https: Https::new(Dns::new(DnsConfig::default()), None, Reach::default()).unwrap(),
         telemetry: Arc::new(Telemetry::new().unwrap()),
-        clock: Clock::Fixed(Arc::new(AtomicI64::new(NOW))),
+        clock: Clock::fixed(NOW),
         witnesses: Witnesses::parse(text.into_bytes()).unwrap(),
         standings: vec![Standing::default(); witnesses.len()],
         weighed: None,
@@ -117,8 +116,7 @@ async fn each_new_checkpoint_is_cosigned_by_those_who_are_there() {
     let before = checkpoint(&log);
     cosigning.round().await;
     assert_eq!(checkpoint(&log), before);
-    let Clock::Fixed(clock) = &cosigning.clock else { panic!("the clock is fixed") };
-    clock.store(NOW + RENEW, std::sync::atomic::Ordering::Relaxed);
+    cosigning.clock = Clock::fixed(NOW + RENEW);
     cosigning.round().await;
     assert!(self::metrics(&cosigning).contains("{result=\"cosigned\"} 8\n"));
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicI64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
+use net::Clock;
 use rustls::RootCertStore;
 use rustls::ServerConfig;
 use tempfile::TempDir;
@@ -23,7 +24,6 @@ use crate::dns::Dns;
 use crate::dns::Tlsa;
 use crate::dns::script::Script;
 use crate::fixtures::certificates::Identity;
-use crate::road::Clock;
 use crate::road::Demand;
 use crate::road::Hop;
 use crate::road::PolicyKind;

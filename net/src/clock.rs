@@ -17,6 +17,11 @@ impl Clock {
         })
     }
 
+    /// A clock that stands at `seconds`, Unix time.
+    pub fn fixed(seconds: i64) -> Self {
+        Self::from_fn(move || seconds)
+    }
+
     /// A clock that asks `now` for Unix seconds.
     pub fn from_fn(now: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
