@@ -10,6 +10,7 @@ use sequoia_openpgp::types::RevocationStatus;
 
 use crate::assess;
 use crate::subject::Subject;
+use crate::x509::Authority;
 
 /// Longest forward-path without angle brackets (RFC 5321, 4.5.3.1.3).
 const MAX_ADDRESS: usize = 254;
@@ -65,9 +66,9 @@ pub(crate) fn claimed(address: String) -> Vec<Subject> {
 /// The domain for which an address is the RFC 3183 authority, if it is one.
 fn authority_domain(address: &str) -> Option<&str> {
     let (local, domain) = address.split_once('@')?;
-    let authority = ["domain-confidentiality-authority", "domain-signing-authority"]
+    let authority = [Authority::Confidentiality, Authority::Signing]
         .iter()
-        .any(|name| local.eq_ignore_ascii_case(name));
+        .any(|authority| local.eq_ignore_ascii_case(authority.name()));
     authority.then_some(domain)
 }
 

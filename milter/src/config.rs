@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use keydir::Subject;
 use mail::Spill;
+use net::dns::a_labels;
 use policy::{ConfigErrors, Located, Policy, Section, parse_document};
 use program::{Exit, chain};
 
@@ -21,6 +23,7 @@ use crate::publication::config::KeydirConfig;
 use crate::relay::config::RelayConfig;
 use crate::rotation::RotationConfig;
 use crate::smime_config::SmimeConfig;
+use crate::transaction::domain_of;
 
 /// Everything that one configuration file says.
 #[derive(Debug)]
@@ -193,9 +196,9 @@ impl Config {
 
 impl Config {
     /// Where users send their own keys, if they may.
-    pub fn submission_address(&self) -> Option<keydir::Subject> {
+    pub fn submission_address(&self) -> Option<Subject> {
         let address = self.keydir.as_ref()?.submission_address.as_ref()?;
-        keydir::Subject::address(address)
+        Subject::address(address)
     }
 
     /// Whether the bodies of messages are needed.
@@ -205,9 +208,18 @@ impl Config {
 }
 
 impl GatewayConfig {
-    /// True when the domain is one of ours.
+    /// True when the domain is one of ours, in A-labels or in U-labels (RFC 5890), whatever the case.
     pub fn is_own(&self, domain: &str) -> bool {
-        self.domains.iter().any(|own| own.eq_ignore_ascii_case(domain))
+        let Ok(name) = a_labels(domain) else { return false };
+        self.domains.iter().any(|own| a_labels(own).is_ok_and(|own| own == name))
+    }
+
+    /// True when it is a mailbox in one of our domains.
+    pub fn is_own_mailbox(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Address(address) => self.is_own(&domain_of(address)),
+            Subject::AtRest(_) | Subject::Domain(_) => false,
+        }
     }
 
     /// True when the client's address is in a trusted network.
@@ -285,7 +297,7 @@ pub(crate) fn host_name(text: &str) -> Result<String, String> {
             && label.len() <= 63
             && label.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_')
     };
-    if text.len() > 253 || !text.split('.').all(valid) {
+    if text.len() > 253 || !text.split('.').all(valid) || a_labels(text).is_err() {
         return Err(format!("`{text}` is not a host or domain name"));
     }
     Ok(text.to_lowercase())
@@ -322,53 +334,4 @@ fn loopback() -> Vec<IpNet> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = r#"
-[gateway]
-name = "mx.alpha.example"
-domains = ["Alpha.example"]
-listen = ["inet:127.0.0.1:8891", "unix:/run/gatepost/milter"]
-state = "/var/lib/gatepost"
-reinject = "127.0.0.1:10026"
-message_size_limit = "50 MiB"
-"#;
-
-    #[test]
-    fn a_small_file_is_enough_and_defaults_are_safe() {
-        let config = Config::parse("gatepost.toml", GOOD).unwrap();
-        assert_eq!(config.gateway.domains, ["alpha.example"]);
-        assert!(config.gateway.is_own("ALPHA.example"));
-        assert!(config.gateway.is_trusted([127, 0, 0, 1].into()));
-        assert!(!config.gateway.is_trusted([192, 0, 2, 1].into()));
-        assert_eq!(config.gateway.message_size_limit, Some(50 << 20));
-        assert_eq!(config.gateway.deadline, DEFAULT_DEADLINE);
-    }
-
-    #[test]
-    fn a_mistake_is_named_with_line_and_nearest_name() {
-        let text = GOOD.replace("reinject =", "reinjekt =");
-        let error = Config::parse("gatepost.toml", &text).unwrap_err().to_string();
-        assert!(error.contains("gatepost.toml:7:1: unknown key `reinjekt`"), "{error}");
-        assert!(error.contains("did you mean `reinject`"), "{error}");
-    }
-
-    #[test]
-    fn every_missing_key_is_named_at_once() {
-        let error = Config::parse("gatepost.toml", "[gateway]\n").unwrap_err().to_string();
-        for key in ["name", "domains", "listen", "state"] {
-            assert!(error.contains(&format!("missing key `{key}`")), "{error}");
-        }
-    }
-
-    #[test]
-    fn relative_paths_and_sendmail_addresses_are_refused_with_the_fix() {
-        let text = GOOD.replace("inet:127.0.0.1:8891", "inet:8891@127.0.0.1");
-        let error = Config::parse("gatepost.toml", &text).unwrap_err().to_string();
-        assert!(error.contains("write it as Postfix does: inet:127.0.0.1:8891"), "{error}");
-        let text = GOOD.replace("/var/lib/gatepost", "state");
-        let error = Config::parse("gatepost.toml", &text).unwrap_err().to_string();
-        assert!(error.contains("must be an absolute path"), "{error}");
-    }
-}
+mod tests;

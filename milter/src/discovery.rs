@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ::discovery::{Candidate, Discovery, Found, Held, LogVerifier, Outcome};
 use futures_util::future::join_all;
-use keydir::{Custody, Import, Origin, Record, Scheme, Subject, Trust};
+use keydir::{Authority, Custody, Import, Origin, Record, Scheme, Subject, Trust};
 use net::Clock;
 use net::dns::Dns;
 use policy::{KeyAnswer, KeyFacts, KeyKind};
@@ -27,8 +27,6 @@ use crate::keyring::{KeyRing, Lookup};
 use crate::relay::room::{dns, dns_of};
 use crate::transaction::domain_of;
 
-/// The mailbox under which a domain publishes its own certificate (RFC 3183 section 3.1.1).
-const AUTHORITY: &str = "domain-confidentiality-authority";
 /// So many imports are remembered, so that the same certificate is not written again for each message.
 const REMEMBERED: usize = 10_000;
 /// So many holds may wait to be told.
@@ -285,7 +283,8 @@ fn wanted(address: &str, kind: KeyKind, known: Known<'_>) -> Option<(String, Sub
     let domain = domain_of(address);
     Some(match kind {
         KeyKind::UserOpenpgp | KeyKind::UserSmime => (address.to_owned(), Subject::address(address)?, scheme),
-        _ => (format!("{AUTHORITY}@{domain}"), Subject::domain(&domain)?, scheme),
+        // The mailbox under which a domain publishes its own certificate.
+        _ => (Authority::Confidentiality.mailbox(&domain), Subject::domain(&domain)?, scheme),
     })
 }
 

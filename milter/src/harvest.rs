@@ -1,7 +1,7 @@
 //! Certificates that come with mail, for the next mail to their holders: what is taken from which message. What becomes
 //! of it is decided by the rules of discovery, after the message was answered; no message waits for it.
 
-use keydir::{Autocrypt, Certificate, Scheme, Subject};
+use keydir::{Authority, Autocrypt, Certificate, Scheme, Subject};
 use mail::{Entity, HeaderSection, Limits, Message, Spill};
 use policy::Verdict;
 use sealing::{Binding, Layer, LayerKind, LayerState};
@@ -14,8 +14,6 @@ use crate::workshop::Unsealed;
 const MOST: usize = 16;
 /// Most octets of an attached certificate, in its transfer encoding.
 const ATTACHED_LIMIT: u64 = 128 << 10;
-/// The mailbox that stands for a whole domain (RFC 3183 section 3.1.1).
-const AUTHORITY: &str = "domain-confidentiality-authority";
 
 /// How a certificate came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +119,7 @@ fn brought(layers: &[Layer], author: &str) -> Vec<Gleaning> {
     for layer in layers.iter().filter(|layer| layer.state == LayerState::Valid) {
         let (address, subject) = match layer.binding {
             Some(Binding::User) => (author.to_owned(), Subject::address(author)),
-            Some(Binding::Domain) => (format!("{AUTHORITY}@{domain}"), Subject::domain(&domain)),
+            Some(Binding::Domain) => (Authority::Confidentiality.mailbox(&domain), Subject::domain(&domain)),
             None => continue,
         };
         // The first is the one to use; a second one would only be a change.

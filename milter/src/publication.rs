@@ -20,7 +20,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use keydir::{AliasSigner, PublicationError, Publisher, Summary};
+use keydir::{AliasSigner, Authority, PublicationError, Publisher, Summary};
 use keydir::{AuthorityError, Custody, Filter, Import, LocalAuthority, Scheme, StoreError, Subject, Trust};
 use keylog::ledger::{LedgerError, Watched};
 use keylog::writer::KeyLog;
@@ -39,8 +39,8 @@ use crate::config::Config;
 use crate::keyring::KeyRing;
 use crate::rooms;
 
-/// The mailboxes of a domain's authorities.
-const AUTHORITIES: [&str; 2] = ["domain-confidentiality-authority", "domain-signing-authority"];
+/// The authorities of a domain whose mailboxes are published.
+const AUTHORITIES: [Authority; 2] = [Authority::Confidentiality, Authority::Signing];
 /// The file of what is published, in the publication directory.
 const PUBLICATION: &str = "publication.db";
 /// The directory of the key log in it.
@@ -185,7 +185,8 @@ impl PublicationRoom {
         let store = &self.keys.store;
         for domain in domains {
             let Some(subject) = Subject::domain(domain) else { continue };
-            let named = AUTHORITIES.iter().filter_map(|name| Subject::address(&format!("{name}@{domain}")));
+            let named =
+                AUTHORITIES.iter().filter_map(|authority| Subject::address(&authority.mailbox(domain)));
             let named: Vec<Subject> = named.collect();
             let filter =
                 Filter { subject: Some(subject), custody: Some(Custody::Local), ..Filter::default() };

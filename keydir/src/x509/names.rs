@@ -49,6 +49,11 @@ impl Authority {
             Self::Signing => "domain-signing-authority",
         }
     }
+
+    /// The mailbox of this authority of a domain (RFC 3183, 3.1.1).
+    pub fn mailbox(self, domain: &str) -> String {
+        format!("{}@{domain}", self.name())
+    }
 }
 
 /// As whom a certificate speaks for an address.

@@ -11,7 +11,9 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use keydir::{Custody, Filter, Import, Listed, Origin, Record, Store, Subject, Trust, split_secrets};
+use keydir::{
+    Authority, Custody, Filter, Import, Listed, Origin, Record, Store, Subject, Trust, split_secrets,
+};
 use net::Clock;
 use program::{Exit, chain, output};
 use sealing::custody::{Custody as CustodyRoom, CustodyError, MasterKey, Revocation};
@@ -142,11 +144,9 @@ fn options(
 ) -> GenerateOptions {
     let user_ids = match subject {
         Subject::Address(address) | Subject::AtRest(address) => vec![format!("<{address}>")],
-        // The names RFC 3183 section 3.1.1 gives to the two authorities of a domain.
-        Subject::Domain(domain) => vec![
-            format!("domain-confidentiality-authority <domain-confidentiality-authority@{domain}>"),
-            format!("domain-signing-authority <domain-signing-authority@{domain}>"),
-        ],
+        Subject::Domain(domain) => [Authority::Confidentiality, Authority::Signing]
+            .map(|authority| format!("{} <{}>", authority.name(), authority.mailbox(domain)))
+            .to_vec(),
     };
     GenerateOptions {
         version: if v6 { KeyVersion::V6 } else { KeyVersion::V4 },

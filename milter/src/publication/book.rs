@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use keydir::{Change, Published, Scheme};
+use keydir::{Authority, Change, Published, Scheme};
 use keylog::keyset::{KeySet, Kind};
 use keylog::ledger::{Entered, Ledger, LedgerError, Watched};
 use keylog::mailbox::Mailbox;
@@ -11,9 +11,6 @@ use program::Exit;
 use tlog::key::VerifierKey;
 
 use super::{LogKeys, LogTrouble};
-
-/// The mailbox that stands for a whole domain (RFC 3183 section 3.1.1).
-const AUTHORITY: &str = "domain-confidentiality-authority";
 
 /// What we wrote into the key log.
 #[derive(Debug)]
@@ -86,7 +83,7 @@ impl Book {
 /// The mailbox under which a change is logged.
 fn whole(mailbox: &str) -> String {
     match mailbox.strip_prefix('@') {
-        Some(domain) => format!("{AUTHORITY}@{domain}"),
+        Some(domain) => Authority::Confidentiality.mailbox(domain),
         None => mailbox.to_owned(),
     }
 }

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use keydir::Subject;
 use keydir::{PublicationRules, Who};
 use mail::Address;
-use net::dns::a_labels;
 use policy::{Located, Section};
 use tlog::key::VerifierKey;
 
@@ -135,8 +134,7 @@ fn take_submission_address(section: &mut Section, gateway: Option<&GatewayConfig
         _ => Err(format!("`{text}` is not an address")),
     })?;
     let domain = located.value.rsplit('@').next().unwrap_or_default();
-    let own = |name: &String| a_labels(name).is_ok_and(|name| name == domain);
-    if gateway.is_some_and(|gateway| !gateway.domains.iter().any(own)) {
+    if gateway.is_some_and(|gateway| !gateway.is_own(domain)) {
         let message = format!("{domain} is not among the `domains` of [gateway]");
         section.reject(located.at, "submission_address", message);
     }

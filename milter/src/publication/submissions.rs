@@ -6,7 +6,6 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use keydir::{Custody, Import, Origin, Subject, Trust};
-use net::dns::a_labels;
 use program::chain;
 
 use crate::config::Config;
@@ -90,20 +89,14 @@ fn take_one(keys: &KeyRing, config: &Config, bytes: &[u8], now: i64) -> Result<V
 /// The mailboxes in our domains that the certificate's User IDs name, and for which it could be used today.
 fn own_subjects(certificate: &sealing::openpgp::Cert, config: &Config, now: i64) -> Vec<Subject> {
     let armored = keydir::armored(certificate);
-    let own =
-        |domain: &str| config.gateway.domains.iter().any(|own| a_labels(own).is_ok_and(|own| own == domain));
     let addresses =
         certificate.userids().filter_map(|uid| uid.userid().email().ok().flatten().map(str::to_owned));
     let subjects = addresses.filter_map(|address| Subject::address(&address));
-    let ours = |subject: &Subject| match subject {
-        Subject::Address(address) => address.rsplit_once('@').is_some_and(|(_, domain)| own(domain)),
-        _ => false,
-    };
     let serves = |subject: &Subject| {
         keydir::screen_openpgp(armored.as_bytes(), subject, &[], now)
             .is_ok_and(|seen| !seen.usable.is_empty())
     };
-    subjects.filter(|subject| ours(subject) && serves(subject)).collect()
+    subjects.filter(|subject| config.gateway.is_own_mailbox(subject) && serves(subject)).collect()
 }
 
 #[cfg(test)]

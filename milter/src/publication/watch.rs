@@ -64,5 +64,5 @@ fn notices(config: &Config, watched: &Watched, now: i64) -> Vec<Copy> {
 /// The mailboxes of a domain's authorities are read by nobody.
 fn is_user(change: &OwnChange) -> bool {
     let local = change.mailbox.rsplit_once('@').map_or("", |(local, _)| local);
-    !AUTHORITIES.contains(&local)
+    AUTHORITIES.iter().all(|authority| authority.name() != local)
 }

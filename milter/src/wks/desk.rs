@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use keydir::{Answer, Purpose, Reason, Record, Scheme, Screening, Subject, Trust};
 use mail::{Class, Failure, Spill};
-use net::dns::a_labels;
 use policy::Facts;
 use program::chain;
 use sealing::openpgp::SecretCert;
@@ -130,14 +129,7 @@ impl<'d> Desk<'d> {
         let author = self.transaction.message.author();
         let from = author.and_then(|author| Subject::address(&author.address.to_string()));
         let from = from.ok_or_else(|| refusal((7, 1), "From must name one mailbox"))?;
-        let own = |domain: &String, name: &str| a_labels(domain).is_ok_and(|own| own == name);
-        let ours = match &from {
-            Subject::Address(text) => text
-                .rsplit_once('@')
-                .is_some_and(|(_, name)| self.config.gateway.domains.iter().any(|domain| own(domain, name))),
-            _ => false,
-        };
-        match ours && !from.same(&self.address) {
+        match self.config.gateway.is_own_mailbox(&from) && !from.same(&self.address) {
             true => Ok(from),
             false => Err(refusal((7, 1), "keys are taken for mailboxes of this domain only")),
         }
