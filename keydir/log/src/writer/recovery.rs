@@ -1,9 +1,24 @@
 //! What has to be found out, and put right, before anything is signed again.
 
-use super::*;
+use std::path::Path;
 
+use tlog::key::Signer;
+use tlog::tiles;
 use tlog::tiles::Directory;
 use tlog::tiles::Reader;
+
+use super::KeyLog;
+use super::KeyLogError;
+use super::recall;
+use crate::database;
+use crate::entry::Entry;
+use crate::entry::State as LabelState;
+use crate::entry::Update;
+use crate::index::IndexError;
+use crate::memory::Memory;
+use crate::memory::Remembered;
+use crate::replay::Replay;
+use crate::replay::ReplayError;
 
 impl KeyLog {
     /// Refuses a log that was rolled back or contradicts itself, and completes a change that a crash has

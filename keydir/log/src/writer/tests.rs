@@ -10,6 +10,7 @@ use tlog::policy::Policy;
 use tlog::tiles::Directory;
 use tlog::tiles::Reader;
 use tlog::tiles::Source;
+use tlog::tiles::TilesError;
 
 use crate::audit::AuditError;
 use crate::audit::audit;
@@ -25,6 +26,7 @@ use crate::reader::LogReader;
 
 mod crash;
 mod hostile;
+mod outpaced;
 
 const ORIGIN: &str = "keys.example.org/log";
 const NOW: u64 = 1_800_000_000;

@@ -5,8 +5,11 @@ use super::*;
 use tlog::key::Cosigner;
 use tlog::witness::Witness;
 
+use crate::entry::Entry;
 use crate::entry::NO_CHAIN;
+use crate::entry::Root;
 use crate::proof::End;
+use crate::replay::ReplayError;
 use crate::trie;
 
 #[test]
