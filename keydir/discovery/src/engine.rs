@@ -1,6 +1,7 @@
 //! One look-up: the sources in their order, then the decision.
 
 mod consult;
+mod screening;
 mod verdict;
 mod word;
 

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use keydir::Scheme;
 use net::https::script::Reply;
+use net::https::script::Web;
 
 use super::certificates::Gpg;
 use super::certificates::smime;
 use super::world::*;
+use crate::Config;
 use crate::LogVerifier;
 use crate::Outcome;
 use crate::Source;
@@ -90,15 +92,10 @@ impl LogVerifier for Believer {
 async fn a_change_that_the_log_announced_is_accepted() {
     let gpg = Gpg::new();
     let (old, new) = (gpg.generate("Bob <bob@a.example>"), gpg.generate("Bob 2 <bob@a.example>"));
-    let open = World::with(
-        script(),
-        |web, mut config| {
-            config.sources = vec![Source::new("partner", SourceKind::Peer(base(web)))];
-            config
-        },
-        Some(Arc::new(Believer)),
-    );
-    let world = open.await;
+    let partner = |web: &Web, config: &mut Config| {
+        config.sources = vec![Source::new("partner", SourceKind::Peer(base(web)))];
+    };
+    let world = World::with(script(), partner, Some(Arc::new(Believer))).await;
     let say = |key: &[u8], proof: &str| {
         let key = base64_simd::STANDARD.encode_to_string(key);
         let json = format!(r#"{{"address":"{BOB}","openpgp":["{key}"],"proof":{proof}}}"#);
@@ -122,16 +119,7 @@ async fn key_servers_are_off_held_or_trusted_first() {
     let gpg = Gpg::new();
     let bob = gpg.generate("bob@a.example");
     for policy in [FirstContact::Off, FirstContact::Hold, FirstContact::Tofu] {
-        let world = World::with(
-            script(),
-            |web, mut config| {
-                config.sources.push(hkp(web));
-                config.rules.key_servers = policy;
-                config
-            },
-            None,
-        );
-        let world = world.await;
+        let world = World::with_key_server(policy).await;
         world.wkd(Reply::status(404)).key_server(Reply::ok(&gpg.run(&["--armor", "--export", &bob], b"")));
         let found = world.find(BOB).await;
         match policy {
@@ -151,16 +139,7 @@ async fn a_revocation_cannot_be_rolled_back() {
     let gpg = Gpg::new();
     let bob = gpg.generate("bob@a.example");
     let before = gpg.export(&bob);
-    let world = World::with(
-        script(),
-        |web, mut config| {
-            config.sources.push(hkp(web));
-            config.rules.key_servers = FirstContact::Tofu;
-            config
-        },
-        None,
-    );
-    let world = world.await;
+    let world = World::with_key_server(FirstContact::Tofu).await;
     world.wkd(Reply::ok(&before)).key_server(Reply::ok(&before));
     assert_eq!(world.find(BOB).await.fingerprint(), bob);
     gpg.revoke(&bob);
@@ -179,15 +158,7 @@ async fn a_revocation_cannot_be_rolled_back() {
 async fn harvested_certificates_follow_their_own_rule() {
     let gpg = Gpg::new();
     let (bob, other) = (gpg.generate("bob@a.example"), gpg.generate("Bob <bob@a.example>"));
-    let world = World::with(
-        script(),
-        |_, mut config| {
-            config.rules.harvested = FirstContact::Tofu;
-            config
-        },
-        None,
-    );
-    let world = world.await;
+    let world = World::configured(|_, config| config.rules.harvested = FirstContact::Tofu).await;
     let harvest = async |key: &[u8]| world.discovery.harvest(BOB, Scheme::Openpgp, key).await;
     assert_eq!(harvest(&gpg.export(&bob)).await.fingerprint(), bob);
     assert_eq!(harvest(&gpg.export(&other)).await.held().old.as_deref(), Some(&*bob));

@@ -40,15 +40,10 @@ async fn an_answer_past_its_time_serves_only_if_asked_for_and_not_for_long() {
     let gpg = Gpg::new();
     let bob = gpg.generate("bob@a.example");
     for stale in [false, true] {
-        let world = World::with(
-            script(),
-            |_, mut config| {
-                config.lifetimes.stale = if stale { Duration::from_secs(8 * 3600) } else { Duration::ZERO };
-                config
-            },
-            None,
-        );
-        let world = world.await;
+        let world = World::configured(|_, config| {
+            config.lifetimes.stale = if stale { Duration::from_secs(8 * 3600) } else { Duration::ZERO };
+        })
+        .await;
         world.wkd(Reply::ok(&gpg.export(&bob)));
         world.find(BOB).await.fingerprint();
         world.web.reply(&advanced("none"), Reply::status(404));
@@ -89,15 +84,7 @@ async fn many_who_ask_at_once_share_one_look_up() {
 
 #[tokio::test]
 async fn too_many_look_ups_are_could_not_tell() {
-    let world = World::with(
-        script(),
-        |_, mut config| {
-            config.concurrent = 1;
-            config
-        },
-        None,
-    );
-    let world = world.await;
+    let world = World::configured(|_, config| config.concurrent = 1).await;
     world.wkd(Reply::Silence);
     let first = world.discovery.find(BOB, Scheme::Openpgp, Duration::from_millis(200)).await;
     assert!(first.doubt().contains("the look-up goes on"));
@@ -167,15 +154,7 @@ async fn sightings_survive_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let place = Place::Sqlite(directory.path().join("discovery.db"));
     for (key, changed) in [(&old, false), (&new, true)] {
-        let world = World::with(
-            script(),
-            |_, mut config| {
-                config.place = place.clone();
-                config
-            },
-            None,
-        );
-        let world = world.await;
+        let world = World::configured(|_, config| config.place = place.clone()).await;
         world.wkd(Reply::ok(&gpg.export(key)));
         if changed {
             world.pass(24 * HOUR);

@@ -71,15 +71,8 @@ async fn trouble_is_never_none() {
         Reply::ok(&vec![0x99; 300 * 1024]),
         Reply::ok(&secret),
     ] {
-        let world = World::with(
-            script(),
-            |_, mut config| {
-                config.sources[0].deadline = Duration::from_millis(700);
-                config
-            },
-            None,
-        );
-        let world = world.await;
+        let world =
+            World::configured(|_, config| config.sources[0].deadline = Duration::from_millis(700)).await;
         let policy = "openpgpkey.a.example/.well-known/openpgpkey/a.example/policy";
         world.web.reply(policy, Reply::ok(b"# ours\nmailbox-only\n"));
         world.wkd(reply.clone());
@@ -236,16 +229,11 @@ async fn certificates_of_smime_come_from_the_dns_too() {
 async fn a_partner_answers_for_its_domains_only() {
     let gpg = Gpg::new();
     let bob = gpg.generate("bob@a.example");
-    let world = World::with(
-        script(),
-        |web, mut config| {
-            let peer = Source::new("partner", SourceKind::Peer(base(web))).for_domains(&["a.example"]);
-            config.sources.insert(0, peer);
-            config
-        },
-        None,
-    );
-    let world = world.await;
+    let world = World::configured(|web, config| {
+        let peer = Source::new("partner", SourceKind::Peer(base(web))).for_domains(&["a.example"]);
+        config.sources.insert(0, peer);
+    })
+    .await;
     let answer = serde_json::json!({
         "address": BOB,
         "openpgp": [STANDARD.encode_to_string(gpg.export(&bob))],
@@ -266,16 +254,11 @@ async fn a_partner_answers_for_its_domains_only() {
 async fn a_verifying_key_server_is_asked_by_address() {
     let gpg = Gpg::new();
     let bob = gpg.generate("bob@a.example");
-    let world = World::with(
-        script(),
-        |web, mut config| {
-            config.sources = vec![Source::new("vks", SourceKind::Vks(base(web)))];
-            config.rules.key_servers = FirstContact::Tofu;
-            config
-        },
-        None,
-    );
-    let world = world.await;
+    let world = World::configured(|web, config| {
+        config.sources = vec![Source::new("vks", SourceKind::Vks(base(web)))];
+        config.rules.key_servers = FirstContact::Tofu;
+    })
+    .await;
     let armored = gpg.run(&["--armor", "--export", &bob], b"");
     world.web.reply(&format!("{}/vks/v1/by-email/bob@a.example", host(&world.web)), Reply::ok(&armored));
     assert_eq!(world.find(BOB).await.fingerprint(), bob);
@@ -288,16 +271,7 @@ async fn a_key_server_is_not_believed_while_the_domain_cannot_be_asked() {
     let gpg = Gpg::new();
     let bob = gpg.generate("bob@a.example");
     let key = Reply::ok(&gpg.export(&bob));
-    let world = World::with(
-        script(),
-        |web, mut config| {
-            config.sources.push(hkp(web));
-            config.rules.key_servers = FirstContact::Tofu;
-            config
-        },
-        None,
-    );
-    let world = world.await;
+    let world = World::with_key_server(FirstContact::Tofu).await;
     world.wkd(Reply::status(503)).key_server(key);
     let found = world.find(BOB).await;
     assert!(found.doubt().contains("wkd could not be asked"), "{}", found.trace);
@@ -319,16 +293,11 @@ async fn the_dns_may_answer_while_the_web_is_in_trouble() {
 
 #[tokio::test]
 async fn a_dead_key_server_without_answer_is_trouble() {
-    let world = World::with(
-        script(),
-        |_, mut config| {
-            let url = "http://127.0.0.1:1/".parse().unwrap();
-            config.sources.push(Source::new("hkp", SourceKind::Hkp(url)));
-            config
-        },
-        None,
-    );
-    let world = world.await;
+    let world = World::configured(|_, config| {
+        let url = "http://127.0.0.1:1/".parse().unwrap();
+        config.sources.push(Source::new("hkp", SourceKind::Hkp(url)));
+    })
+    .await;
     world.wkd(Reply::status(404));
     assert!(world.find(BOB).await.doubt().starts_with("hkp: "));
 }

@@ -21,6 +21,7 @@ use crate::LogVerifier;
 use crate::Outcome;
 use crate::Source;
 use crate::SourceKind;
+use crate::trust::FirstContact;
 
 pub(super) const BOB: &str = "bob@a.example";
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -45,17 +46,32 @@ pub(super) fn script() -> Script {
 
 impl World {
     pub(super) async fn new(script: &Script) -> Self {
-        Self::with(script.clone(), |_, config| config, None).await
+        Self::with(script.clone(), |_, _| {}, None).await
+    }
+
+    /// The usual hosts exist, and the administrator has configured something.
+    pub(super) async fn configured(configure: impl FnOnce(&Web, &mut Config)) -> Self {
+        Self::with(script(), configure, None).await
+    }
+
+    /// A key server is asked after all others, and believed so far.
+    pub(super) async fn with_key_server(believed: FirstContact) -> Self {
+        let configure = |web: &Web, config: &mut Config| {
+            config.sources.push(hkp(web));
+            config.rules.key_servers = believed;
+        };
+        Self::configured(configure).await
     }
 
     pub(super) async fn with(
         script: Script,
-        config: impl FnOnce(&Web, Config) -> Config,
+        configure: impl FnOnce(&Web, &mut Config),
         verifier: Option<Arc<dyn LogVerifier>>,
     ) -> Self {
         let web = Web::start(NAMES).await;
         let reach = Reach { connect_to: Some(web.address), ..Reach::default() };
-        let config = config(&web, Config { reach, ..Config::default() });
+        let mut config = Config { reach, ..Config::default() };
+        configure(&web, &mut config);
         let ahead = Arc::new(AtomicI64::new(0));
         let (system, moved) = (Clock::system(), Arc::clone(&ahead));
         let clock = Clock::from_fn(move || system.now() + moved.load(Ordering::SeqCst));
