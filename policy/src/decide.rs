@@ -15,6 +15,7 @@ use crate::facts::RecipientFacts;
 use crate::facts::SubmissionFacts;
 use crate::group::Form;
 use crate::group::group;
+use crate::pattern::domain_of;
 use crate::plan::Plan;
 use crate::plan::RecipientPlan;
 use crate::plan::Verdict;
@@ -116,9 +117,7 @@ pub(crate) fn decide(policy: &Policy, facts: &Facts) -> Plan {
 /// Whether the message has exactly one author, in a domain of ours.
 pub(crate) fn has_own_author(policy: &Policy, facts: &Facts) -> bool {
     match facts.from.as_slice() {
-        [author] if !facts.author_in_doubt => {
-            author.rsplit_once('@').is_some_and(|(_, domain)| policy.is_own(&domain.to_lowercase()))
-        }
+        [author] if !facts.author_in_doubt => policy.is_own(&domain_of(author)),
         _ => false,
     }
 }

@@ -100,7 +100,7 @@ impl AddressPattern {
         match self {
             Self::Null => address.is_empty(),
             Self::Address(local, domain) => match address.rsplit_once('@') {
-                Some((l, d)) => local.matches(l) && domain.matches(d),
+                Some((l, d)) => local.matches(l) && spellings(d).iter().any(|d| domain.matches(d)),
                 // RFC 5321 section 4.5.1: the only recipient without a domain is postmaster.
                 None => !address.is_empty() && domain.as_str() == "*" && local.matches(address),
             },
@@ -127,11 +127,11 @@ impl DomainPattern {
         let below = text.strip_prefix("*.").or_else(|| text.strip_prefix('.'));
         let name = below.unwrap_or(text);
         check_domain(name).map_err(|why| format!("`{text}` is no domain: {why}"))?;
-        let name = name.to_lowercase();
+        let name = comparable(name);
         Ok(if below.is_some() { Self::Below(name) } else { Self::Exactly(name) })
     }
 
-    /// Whether `domain`, in lower case, matches.
+    /// Whether `domain`, in the form of [`comparable`], matches.
     pub(crate) fn matches(&self, domain: &str) -> bool {
         match self {
             Self::Exactly(name) => domain == name,
@@ -181,9 +181,38 @@ pub(crate) fn check_domain(name: &str) -> Result<(), &'static str> {
     if name.split('.').all(label) { Ok(()) } else { Err("it must be labels with dots between them") }
 }
 
-/// The domain of an address, in lower case; empty when it has none.
+/// The domain of an address in the form of [`comparable`]; empty when it has none.
 pub(crate) fn domain_of(address: &str) -> String {
-    address.rsplit_once('@').map_or_else(String::new, |(_, domain)| domain.to_lowercase())
+    address.rsplit_once('@').map_or_else(String::new, |(_, domain)| comparable(domain))
+}
+
+/// A domain in the form in which domains are compared: A-labels in lower case (RFC 5890). What has no A-labels is
+/// in lower case, and no name of the DNS.
+pub(crate) fn comparable(domain: &str) -> String {
+    // Far above any legal name: keeps conversion from working on megabytes.
+    const LONGEST: usize = 1024;
+    let international = !domain.is_ascii() && domain.len() <= LONGEST;
+    let ascii = international.then(|| idna::domain_to_ascii(domain).ok()).flatten();
+    ascii.unwrap_or_else(|| domain.to_lowercase())
+}
+
+/// An address with its domain in the form of [`comparable`], and its local part in lower case.
+pub(crate) fn comparable_address(address: &str) -> String {
+    match address.rsplit_once('@') {
+        Some((local, domain)) => format!("{}@{}", local.to_lowercase(), comparable(domain)),
+        None => address.to_lowercase(),
+    }
+}
+
+/// A domain as it may stand in a glob: as it is, in A-labels and in U-labels.
+fn spellings(domain: &str) -> Vec<String> {
+    let mut all = vec![domain.to_lowercase()];
+    let compared = comparable(domain);
+    if compared.len() <= 253 && compared.contains("xn--") {
+        all.push(idna::domain_to_unicode(&compared).0);
+        all.push(compared);
+    }
+    all
 }
 
 #[cfg(test)]
@@ -233,6 +262,22 @@ mod tests {
                 "{pattern} on {address}"
             );
         }
+    }
+
+    #[test]
+    fn what_has_no_a_labels_is_compared_all_the_same() {
+        for (text, expected) in [
+            ("Alpha.Example", "alpha.example"),
+            ("BÜCHER.example", "xn--bcher-kva.example"),
+            ("[192.0.2.1]", "[192.0.2.1]"),
+            ("", ""),
+        ] {
+            assert_eq!(comparable(text), expected);
+        }
+        let long = "ü".repeat(100_000);
+        assert_eq!(comparable(&long), long);
+        assert_eq!(spellings(&long), [long]);
+        assert!(AddressPattern::new("*@*").unwrap().matches("jo@xn--\u{fffd}.example"));
     }
 
     #[test]

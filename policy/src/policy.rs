@@ -13,6 +13,7 @@ use crate::facts::Facts;
 use crate::facts::KeyKind;
 use crate::facts::Protection;
 use crate::facts::RecipientFacts;
+use crate::pattern::comparable;
 use crate::plan::Plan;
 use crate::plan::RcptDecision;
 use crate::policy_section;
@@ -69,7 +70,7 @@ impl Policy {
     /// # Errors
     /// Every mistake in these sections.
     pub fn from_sections(root: &mut Section, own_domains: &[String]) -> Result<Self, ConfigErrors> {
-        let own_domains: BTreeSet<String> = own_domains.iter().map(|domain| domain.to_lowercase()).collect();
+        let own_domains: BTreeSet<String> = own_domains.iter().map(|domain| comparable(domain)).collect();
         let (scopes, rules) = policy_section::take(root, &own_domains)?;
         Ok(Self::new(own_domains, scopes, rules))
     }
@@ -266,7 +267,7 @@ impl Policy {
         &self.digest
     }
 
-    /// Whether `domain`, in lower case, is a domain of this gateway.
+    /// Whether `domain`, in the form of [`comparable`], is a domain of this gateway.
     pub(crate) fn is_own(&self, domain: &str) -> bool {
         self.own_domains.contains(domain)
     }

@@ -7,6 +7,8 @@ use crate::config_error::ConfigErrors;
 use crate::document::Located;
 use crate::nearest::nearest;
 use crate::pattern::DomainPattern;
+use crate::pattern::comparable;
+use crate::pattern::comparable_address;
 use crate::pattern::domain_of;
 use crate::rule::Rule;
 use crate::rule_section::take_rules;
@@ -47,7 +49,7 @@ fn take_domains(
 ) -> BTreeMap<String, ScopeSettings> {
     let mut scopes = BTreeMap::new();
     for (name, mut section) in root.take_named_sections("domain") {
-        let domain = name.value.to_lowercase();
+        let domain = comparable(&name.value);
         if !own.contains(&domain) {
             let message = format!("domain `{}` is not one of the gateway's domains", name.value);
             let near = nearest(&domain, own.iter().map(String::as_str));
@@ -65,7 +67,7 @@ fn take_users(
 ) -> BTreeMap<String, ScopeSettings> {
     let mut scopes = BTreeMap::new();
     for (name, mut section) in root.take_named_sections("user") {
-        let user = name.value.to_lowercase();
+        let user = comparable_address(&name.value);
         let domain = domain_of(&user);
         let local = user.rsplit_once('@').map_or("", |(local, _)| local);
         if local.is_empty() {

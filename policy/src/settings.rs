@@ -9,6 +9,7 @@ use crate::facts::Direction;
 use crate::facts::KeyKind;
 use crate::nearest::nearest;
 use crate::pattern::DomainPattern;
+use crate::pattern::comparable_address;
 use crate::pattern::domain_of;
 use crate::section::Section;
 use crate::style::Style;
@@ -384,7 +385,7 @@ impl Scopes {
                 settings.overlay(Some(scope), &format!("partner {pattern}"));
             }
         }
-        let user = own.to_lowercase();
+        let user = comparable_address(own);
         settings.overlay(self.users.get(&user), &format!("user {user}"));
         settings
     }

@@ -169,3 +169,45 @@ fn a_relay_section_alone_changes_no_default() {
     let policy = crate::fixtures::read_with_relay("[relay]\n").unwrap();
     assert_eq!(policy.wanted_kinds(), Policy::default().wanted_kinds());
 }
+
+/// An international domain may stand in A-labels or in U-labels, in the file as in an address (RFC 5890, RFC 6531).
+const SPELLINGS: [&str; 4] =
+    ["bücher.example", "BÜCHER.Example", "xn--bcher-kva.example", "XN--Bcher-KVA.example"];
+
+#[test]
+fn a_partner_is_the_same_in_either_spelling() {
+    for (written, asked) in SPELLINGS.iter().flat_map(|one| SPELLINGS.map(|other| (one, other))) {
+        for (section, address) in [
+            (format!("[partner.'{written}']\nencrypt = 'required'"), format!("bob@{asked}")),
+            (format!("[partner.'*.{written}']\nencrypt = 'required'"), format!("bob@mx.{asked}")),
+            (
+                format!("[[rule]]\nid = 'books'\nrecipient = ['*@{written}']\nencrypt = 'required'"),
+                format!("bob@{asked}"),
+            ),
+        ] {
+            let told = plan(&policy(&section), "alice@alpha.example", &address);
+            assert_eq!(told.recipients[0].encrypt, Encrypt::Required, "{section} for {address}");
+        }
+    }
+    let mistakes = crate::fixtures::mistakes(
+        "[partner.'bücher.example']\nsign = 'never'\n[partner.'xn--bcher-kva.example']\nsign = 'never'",
+    );
+    assert!(mistakes[0].contains("is there twice, written differently"), "{mistakes:?}");
+}
+
+#[test]
+fn a_domain_of_ours_is_the_same_in_either_spelling() {
+    for (own, written, asked) in SPELLINGS
+        .iter()
+        .flat_map(|own| SPELLINGS.iter().flat_map(move |one| SPELLINGS.map(|other| (own, one, other))))
+    {
+        let text =
+            format!("[domain.'{written}']\nencrypt = 'never'\n[user.'Jo@{written}']\nsign = 'always'\n");
+        let mut root = crate::parse_document("gatepost.toml", &text).unwrap();
+        let policy = Policy::from_sections(&mut root, &[(*own).to_owned()]).unwrap();
+        let told = plan(&policy, &format!("jo@{asked}"), "bob@beta.example");
+        let told = &told.recipients[0];
+        assert_eq!(told.encrypt_from, "domain xn--bcher-kva.example", "{own} {written} {asked}");
+        assert_eq!(told.sign_from, "user jo@xn--bcher-kva.example", "{own} {written} {asked}");
+    }
+}
