@@ -49,6 +49,8 @@ const MAX_REMARKS: usize = 100;
 /// Writes the publication. One per process; a second one waits for the first one's transactions.
 pub struct Publisher {
     connection: Connection,
+    /// How many mailboxes were published when this connection last counted, and the database's version then.
+    counted: Option<(i64, usize)>,
     progress: Box<dyn FnMut(usize, usize) + Send>,
 }
 
@@ -76,7 +78,7 @@ impl Publisher {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(64);
         schema::prepare(&mut connection)?;
-        Ok(Self { connection, progress: Box::new(|_, _| {}) })
+        Ok(Self { connection, counted: None, progress: Box::new(|_, _| {}) })
     }
 
     /// Calls `progress` with the number of mailboxes done and to do, after each batch.
@@ -104,6 +106,7 @@ impl Publisher {
         let rules = Canonical::new(rules)?;
         let round = Round::begin(&mut self.connection, store, &rules, now)?;
         let mut summary = Summary::default();
+        let counted = self.counted.take();
         let mut done = 0;
         let mut last = (0, String::new());
         loop {
@@ -116,8 +119,20 @@ impl Publisher {
             (self.progress)(done, round.todo());
         }
         round.end(&mut self.connection, store)?;
-        summary.mailboxes = count(&self.connection)?;
+        summary.mailboxes = self.count(counted, &summary)?;
         Ok(summary)
+    }
+
+    /// How many mailboxes are published. Only counts them again if another process wrote in between: counting goes
+    /// through all of them.
+    fn count(&mut self, counted: Option<(i64, usize)>, summary: &Summary) -> Result<usize, PublicationError> {
+        let version = self.connection.pragma_query_value(None, "data_version", |row| row.get(0))?;
+        let count = match counted {
+            Some((then, count)) if then == version => count + summary.added - summary.withdrawn,
+            _ => count(&self.connection)?,
+        };
+        self.counted = Some((version, count));
+        Ok(count)
     }
 
     /// When everything was withdrawn from an address that was published once; Unix seconds.
@@ -163,6 +178,7 @@ impl Publisher {
             commit(&mut changes).map_err(|error| PublicationError::Log(Box::new(error)))?;
         }
         summary.changed += changes.iter().filter(|change| change.new.is_some()).count();
+        summary.added += changes.iter().filter(|change| change.old.is_none()).count();
         summary.withdrawn += changes.iter().filter(|change| change.new.is_none()).count();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut changes = changes.iter();
