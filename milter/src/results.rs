@@ -98,6 +98,7 @@ fn signature_result(layer: &LayerFacts, from: Option<&String>) -> Option<String>
         LayerState::Invalid | LayerState::Damaged => ("fail", layer.why.as_deref()),
         // It passed the tests and is not acceptable (RFC 7281 section 3.1).
         LayerState::WrongSigner => ("policy", Some("the signer is not the author")),
+        LayerState::Part => ("policy", Some("only a part of the message is signed")),
         LayerState::List => ("policy", Some("the signer is a mailing list")),
         LayerState::UnknownSigner => ("neutral", Some("the signer is unknown")),
         LayerState::Unsupported => ("neutral", Some("not supported")),
@@ -204,6 +205,7 @@ mod tests {
             signer: Some("AB12".to_owned()),
             why: None,
             malleable: false,
+            attached: false,
             part: None,
         }
     }
@@ -231,6 +233,7 @@ mod tests {
             (LayerState::Valid, "openpgp=pass header.from=a@alpha.example"),
             (LayerState::Invalid, "openpgp=fail"),
             (LayerState::WrongSigner, "openpgp=policy reason=\"the signer is not the author\""),
+            (LayerState::Part, "openpgp=policy reason=\"only a part of the message is signed\""),
             (LayerState::List, "openpgp=policy reason=\"the signer is a mailing list\""),
             (LayerState::UnknownSigner, "openpgp=neutral"),
         ] {

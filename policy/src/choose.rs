@@ -173,10 +173,12 @@ pub(crate) fn signature(
     }
 }
 
-/// Whether there are signatures, and every one was verified and is the author's, or a mailing list's around it.
+/// Whether there are signatures, and every one was verified and is the author's, or a mailing list's around it. Messages
+/// that are brought along have authors of their own.
 fn all_valid(layers: &[LayerFacts]) -> bool {
-    let mut signed = layers.iter().filter(|layer| layer.kind == LayerKind::Signed).peekable();
-    let verified = [LayerState::Valid, LayerState::List];
+    let own = |layer: &&LayerFacts| layer.kind == LayerKind::Signed && !layer.attached;
+    let mut signed = layers.iter().filter(own).peekable();
+    let verified = [LayerState::Valid, LayerState::Part, LayerState::List];
     signed.peek().is_some() && signed.all(|layer| verified.contains(&layer.state))
 }
 

@@ -234,9 +234,19 @@ fn refusal_of(trouble: Trouble, layers: &[LayerFacts]) -> Refusal {
     }
 }
 
-/// A signature that does not hold, or of which that cannot be told. A mailing list signs for itself.
+/// A signature that does not hold, or of which that cannot be told. A mailing list signs for itself, and a message that
+/// is brought along has an author of its own.
 fn is_broken_signature(layer: &LayerFacts) -> bool {
-    layer.kind == LayerKind::Signed && !matches!(layer.state, LayerState::Valid | LayerState::List)
+    let holds = matches!(layer.state, LayerState::Valid | LayerState::Part | LayerState::List);
+    layer.kind == LayerKind::Signed && !holds && !layer.attached
+}
+
+/// Whether something was opened that anybody could have changed (EFAIL): a signature on the whole shows changes if it is
+/// inside. Around it, whoever changed it can have signed.
+fn may_have_been_changed(layers: &[LayerFacts]) -> bool {
+    let valid = |layer: &LayerFacts| layer.kind == LayerKind::Signed && layer.state == LayerState::Valid;
+    let innermost = layers.iter().rposition(|layer| layer.malleable);
+    innermost.is_some_and(|at| !layers.iter().skip(at).any(valid))
 }
 
 /// The originator as the sender of a refusal knows itself.
@@ -258,19 +268,17 @@ fn reactions(
     if !settled.open.value {
         return Vec::new();
     }
-    let any = |kind: LayerKind, states: &[LayerState]| {
-        facts.layers.iter().any(|layer| layer.kind == kind && states.contains(&layer.state))
-    };
     let mut reactions = Vec::new();
     let broken = [LayerState::Invalid, LayerState::WrongSigner, LayerState::Damaged];
-    if any(LayerKind::Signed, &broken) {
+    let own = |layer: &LayerFacts| layer.kind == LayerKind::Signed && !layer.attached;
+    if facts.layers.iter().any(|layer| own(layer) && broken.contains(&layer.state)) {
         reactions.push((Trouble::Unverifiable, settled.unverifiable.clone()));
     }
     let lost = [LayerState::Damaged, LayerState::Invalid, LayerState::Unsupported];
-    if any(LayerKind::Encrypted, &lost) {
+    if facts.layers.iter().any(|layer| layer.kind == LayerKind::Encrypted && lost.contains(&layer.state)) {
         reactions.push((Trouble::Undecryptable, settled.undecryptable.clone()));
     }
-    if facts.layers.iter().any(|layer| layer.malleable) && !any(LayerKind::Signed, &[LayerState::Valid]) {
+    if may_have_been_changed(&facts.layers) {
         reactions.push((Trouble::Unauthenticated, settled.unauthenticated.clone()));
     }
     reactions

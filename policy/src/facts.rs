@@ -210,6 +210,9 @@ pub struct LayerFacts {
     /// section 6): without a valid signature inside it may say anything.
     #[serde(default)]
     pub malleable: bool,
+    /// A signature in a message that this one brings along (message/rfc822), and none on this one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub attached: bool,
     /// The part that holds it, as RFC 7281 section 3.2.1 names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<String>,
@@ -241,8 +244,10 @@ pub enum LayerKind {
 pub enum LayerState {
     /// Decrypted with a key of ours.
     Opened,
-    /// The signature verifies, and its signer is the author of the message.
+    /// The signature verifies over the whole message, and its signer is the author of the message.
     Valid,
+    /// The signature verifies and is the author's, but only a part of the message is signed.
+    Part,
     /// The signature does not verify.
     Invalid,
     /// The signature verifies, but its signer is not the author of the message.

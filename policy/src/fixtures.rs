@@ -133,5 +133,14 @@ pub(crate) fn could_not_tell(kind: KeyKind) -> KeyFacts {
 
 /// An OpenPGP layer.
 pub(crate) fn layer(kind: LayerKind, state: LayerState) -> LayerFacts {
-    LayerFacts { scheme: Scheme::Openpgp, kind, state, signer: None, why: None, malleable: false, part: None }
+    LayerFacts {
+        scheme: Scheme::Openpgp,
+        kind,
+        state,
+        signer: None,
+        why: None,
+        malleable: false,
+        attached: false,
+        part: None,
+    }
 }

@@ -42,12 +42,13 @@ const ADDRESSES: [&str; 5] = [
 const DIRECTIONS: [Direction; 3] = [Direction::Inbound, Direction::Outbound, Direction::Internal];
 const PROTECTIONS: [Protection; 4] =
     [Protection::None, Protection::Signed, Protection::Encrypted, Protection::SignedAndEncrypted];
-const STATES: [LayerState; 9] = [
+const STATES: [LayerState; 10] = [
     LayerState::Opened,
     LayerState::Valid,
     LayerState::Invalid,
     LayerState::WrongSigner,
     LayerState::List,
+    LayerState::Part,
     LayerState::UnknownSigner,
     LayerState::NoKey,
     LayerState::Damaged,
@@ -202,6 +203,7 @@ fn layers() -> impl Strategy<Value = Vec<LayerFacts>> {
         signer: None,
         why: None,
         malleable,
+        attached: false,
         part: None,
     });
     vec(layer, 0..3)

@@ -29,6 +29,7 @@ use crate::smime;
 use crate::splice;
 use crate::splice::ContentField;
 
+mod coverage;
 pub(crate) mod entity;
 mod section;
 mod to_sign;
@@ -38,6 +39,7 @@ use crate::openpgp::text;
 pub use to_sign::ToSign;
 pub use to_sign::to_sign;
 
+use coverage::Coverage;
 use entity::Inner;
 use section::Sections;
 
@@ -89,6 +91,7 @@ pub fn open(
         session.hear(&found, &new, inner.as_ref());
         let part = session.sections.of(&current, &found, limits);
         new.iter_mut().for_each(|layer| layer.part.clone_from(&part));
+        Coverage::of(&current, &found, limits).limit(&mut new);
         session.decrypted |= new.iter().any(|layer| layer.state == LayerState::Opened);
         layers.append(&mut new);
         match inner.filter(|inner| !inner.stays) {

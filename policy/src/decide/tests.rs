@@ -530,6 +530,43 @@ fn content_that_may_have_been_changed_is_never_delivered_without_a_word() {
     assert_eq!(strict.decide(&signed).verdict, Verdict::Accept);
 }
 
+/// EFAIL: whoever changed the content can sign around it, or put an old signature of the author beside it.
+#[test]
+fn only_a_signature_inside_on_all_of_it_shows_that_content_was_not_changed() {
+    let mut opened = crate::fixtures::layer(LayerKind::Encrypted, LayerState::Opened);
+    opened.malleable = true;
+    let signed = |state| crate::fixtures::layer(LayerKind::Signed, state);
+    let strict = policy("[policy]\nunauthenticated = 'reject'");
+    for layers in [
+        vec![signed(LayerState::Valid), opened.clone()],
+        vec![opened.clone(), signed(LayerState::Part)],
+        vec![opened.clone(), signed(LayerState::Valid), opened.clone()],
+    ] {
+        let facts = from_outside(layers);
+        assert_eq!(Policy::default().decide(&facts).tag.as_deref(), Some("may have been changed"));
+        assert_refused(&strict.decide(&facts), true, "5.7.7", "does not protect it against changes");
+    }
+    let facts = from_outside(vec![opened.clone(), opened.clone(), signed(LayerState::Valid)]);
+    assert_eq!(strict.decide(&facts).verdict, Verdict::Accept);
+}
+
+#[test]
+fn a_signature_on_a_message_that_is_brought_along_is_no_reason_against_the_message() {
+    let mut forwarded = crate::fixtures::layer(LayerKind::Signed, LayerState::WrongSigner);
+    forwarded.attached = true;
+    let strict = policy("[policy]\nunverifiable = 'reject'\nown_signatures = 'reject'");
+    for state in [LayerState::WrongSigner, LayerState::Invalid, LayerState::UnknownSigner, LayerState::Part] {
+        forwarded.state = state;
+        assert_eq!(strict.decide(&from_outside(vec![forwarded.clone()])).verdict, Verdict::Accept);
+        let mut ours = message(vec![bob(Vec::new())]);
+        ours.layers = vec![forwarded.clone()];
+        assert_in_clear(&strict.decide(&ours));
+    }
+    forwarded.state = LayerState::WrongSigner;
+    forwarded.attached = false;
+    assert_refused(&strict.decide(&from_outside(vec![forwarded])), true, "5.7.7", "signature");
+}
+
 #[test]
 fn an_own_signature_that_does_not_hold_is_refused_with_the_reason() {
     let mut facts = message(vec![bob(Vec::new())]);
