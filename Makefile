@@ -13,7 +13,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo 'sudo -E env PATH=$(PATH)')
 RUNNER := $(if $(AS_ROOT),CARGO_TARGET_$(shell uname -m | tr a-z A-Z)_UNKNOWN_LINUX_GNU_RUNNER='$(AS_ROOT)')
 # cargo-nextest where it is installed; cargo's own test command runs the same tests.
-TEST := $(shell PATH="$(PATH)" cargo nextest --version >/dev/null 2>&1 && echo 'nextest run' || echo 'test --quiet --all-targets')
+TEST := $(shell PATH="$(PATH)" cargo nextest --version >/dev/null 2>&1 && echo 'nextest run --no-fail-fast' || echo 'test --quiet --no-fail-fast --all-targets')
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help

@@ -13,6 +13,7 @@
     reason = "a failed assumption ends the measurement with a message, and nothing is written"
 )]
 
+mod absence;
 mod document;
 mod effort;
 mod flow;
