@@ -7,7 +7,7 @@ pub mod partner_log;
 pub mod tasks;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ::discovery::{Candidate, Clock as SourceClock, Discovery, Found, Held, LogVerifier, Outcome};
@@ -40,8 +40,8 @@ pub struct DiscoveryRoom {
     discovery: Discovery,
     keys: Arc<KeyRing>,
     deadline: Duration,
-    /// Fingerprint and subject of what was stored, with the digest of the certificate.
-    stored: Mutex<HashMap<(String, Subject), [u8; 32]>>,
+    /// Fingerprint and subject of what was stored, with the digest of the certificate and what it was worth.
+    stored: Mutex<HashMap<(String, Subject), ([u8; 32], Trust)>>,
     held: mpsc::Sender<Hold>,
     barn: learn::Barn,
 }
@@ -190,7 +190,7 @@ impl DiscoveryRoom {
     ) -> Result<bool, String> {
         let key = (candidate.fingerprint.clone(), subject.clone());
         let digest = openssl::sha::sha256(&candidate.bytes);
-        if self.remembered().get(&key) == Some(&digest) {
+        if self.remembered().get(&key) == Some(&(digest, trust)) {
             return Ok(false);
         }
         let (keys, bytes) = (self.keys.clone(), candidate.bytes.clone());
@@ -201,7 +201,7 @@ impl DiscoveryRoom {
         if remembered.len() >= REMEMBERED {
             remembered.clear();
         }
-        remembered.insert(key, digest);
+        remembered.insert(key, (digest, trust));
         Ok(true)
     }
 
@@ -258,7 +258,7 @@ impl DiscoveryRoom {
         let _ = self.held.try_send(hold);
     }
 
-    fn remembered(&self) -> std::sync::MutexGuard<'_, HashMap<(String, Subject), [u8; 32]>> {
+    fn remembered(&self) -> MutexGuard<'_, HashMap<(String, Subject), ([u8; 32], Trust)>> {
         self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -278,25 +278,23 @@ fn wanted(address: &str, kind: KeyKind, known: Known<'_>) -> Option<(String, Sub
         KeyKind::UserSmime | KeyKind::DomainSmime => Scheme::Smime,
         _ => return None,
     };
-    match known {
-        Known::Unknown => return None,
-        Known::Record(record) if !is_discovered(record) => return None,
-        Known::Record(_) | Known::Nothing => {}
-    }
     let domain = domain_of(address);
-    Some(match kind {
-        KeyKind::UserOpenpgp | KeyKind::UserSmime => (address.to_owned(), Subject::address(address)?, scheme),
-        _ => (format!("{AUTHORITY}@{domain}"), Subject::domain(&domain)?, scheme),
-    })
+    let (name, subject) = match kind {
+        KeyKind::UserOpenpgp | KeyKind::UserSmime => (address.to_owned(), Subject::address(address)?),
+        _ => (format!("{AUTHORITY}@{domain}"), Subject::domain(&domain)?),
+    };
+    match known {
+        Known::Unknown => None,
+        Known::Record(record) if !is_discovered(record, &subject) => None,
+        Known::Record(_) | Known::Nothing => Some((name, subject, scheme)),
+    }
 }
 
-/// Whether a source gave it, and nobody has checked it since.
-fn is_discovered(record: &Record) -> bool {
-    let by_source = matches!(
-        record.origin,
-        Origin::Harvested | Origin::Wkd | Origin::Dane | Origin::Hkp | Origin::Ldap | Origin::Peer
-    );
-    by_source && record.trust == Trust::Accepted
+/// Whether a source gave it for this subject, and nobody has checked it since.
+fn is_discovered(record: &Record, subject: &Subject) -> bool {
+    let assigned = record.assigned.iter().any(|assigned| assigned.same(subject));
+    let found = record.is_found_for(subject) || record.origin.is_found();
+    found && !assigned && record.trust_for(subject) == Trust::Accepted
 }
 
 fn replace(lookup: &mut Lookup, kind: KeyKind, fresh: Lookup) {

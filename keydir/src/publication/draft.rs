@@ -15,6 +15,7 @@ use super::smime;
 use crate::record::Origin;
 use crate::record::Record;
 use crate::record::Trust;
+use crate::subject::Subject;
 use crate::store::KnownCertificate;
 
 /// Most certificates of one kind that are published for a mailbox.
@@ -50,7 +51,8 @@ impl Request<'_> {
 
     /// Whether a certificate may be published at all.
     fn chosen(&self, record: &Record) -> bool {
-        match record.trust {
+        let subject = Subject::parse(self.alias_of.unwrap_or(self.key));
+        match subject.map_or(record.trust, |subject| record.trust_for(&subject)) {
             Trust::Own => true,
             // Whoever submits a key wants it to be found.
             Trust::Verified if record.origin == Origin::Submitted => true,

@@ -231,7 +231,7 @@ fn choose(
         let judged = known.speaks_for(subject, purpose).and_then(|()| {
             match purpose == Purpose::Sign && known.record.custody != Custody::Local {
                 true => Err(Reason::NoSecretKey),
-                false => known.judge(use_, now, Some(anchors)),
+                false => known.judge_for(subject, use_, now, anchors),
             }
         });
         match judged {
@@ -241,7 +241,11 @@ fn choose(
     }
     let preference = |usable: &UsableCertificate| {
         let record = usable.record();
-        (u8::MAX - record.trust.rank(), usable.certificate().not_before(), record.fingerprint.clone())
+        (
+            u8::MAX - record.trust_for(subject).rank(),
+            usable.certificate().not_before(),
+            record.fingerprint.clone(),
+        )
     };
     if let Some(best) = usable.into_iter().max_by_key(preference) {
         return Answer::Found(best);

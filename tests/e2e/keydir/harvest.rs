@@ -22,6 +22,7 @@ use crate::smime::people::{decrypt, find, fingerprint, openssl_signed};
 
 const ALICE: &str = "alice@alpha.example";
 const BOB: &str = "bob@beta.example";
+const EVE: &str = "eve@beta.example";
 const CAROL: &str = "carol@beta.example";
 const SECRET: &str = "the treaty of the two houses";
 const TELL: &str = "tell = \"postmaster@alpha.example\"\n";
@@ -222,6 +223,31 @@ fn an_autocrypt_field_is_a_first_contact_and_no_more() {
     let answer = reply(&alpha, &sink, 2, BOB);
     assert!(bob.decrypt(armored_message(&answer).unwrap()).decrypted());
     assert!(!thief.decrypt(armored_message(&answer).unwrap()).decrypted());
+}
+
+/// Eve's key is known and good, for Eve. That she writes Bob's name on it, too, and sends it in his name, makes it
+/// his under no rule that wants approval.
+#[test]
+fn a_known_certificate_is_not_led_to_another_mailbox() {
+    let (alpha, sink) = world("hold", &[], "");
+    let eve = Gpg::new();
+    eve.generate(EVE);
+    alpha.gatepost.import(&["--for", EVE], &eve.certificate(EVE));
+    let mark = eve.fingerprint(EVE);
+    eve.run(&["--quick-add-uid", &mark, BOB], b"").success();
+    let field = autocrypt("Autocrypt", BOB, &binary(&eve, &mark));
+    receive(&alpha, BOB, &with_field(&field, BOB, "hello, I am Bob"));
+    alpha.gatepost.wait_log(&["held: certificate", &mark, "an Autocrypt field"]);
+    assert!(find(&reply(&alpha, &sink, 1, BOB), SECRET.as_bytes()), "{}", listed(&alpha, BOB));
+    let known = alpha.gatepost.command(&["keys", "list", BOB]).success().text();
+    assert!(known.contains("bob@beta.example (held)"), "{known}");
+    // For Eve it is what it was.
+    let answer = reply(&alpha, &sink, 2, EVE);
+    assert!(eve.decrypt(armored_message(&answer).unwrap()).decrypted());
+    // Approved, it is used; that is somebody's word.
+    alpha.gatepost.command(&["keys", "trust", &mark, "accepted"]).success();
+    let answer = reply(&alpha, &sink, 3, BOB);
+    assert!(eve.decrypt(armored_message(&answer).unwrap()).decrypted());
 }
 
 #[test]
