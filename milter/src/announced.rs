@@ -88,6 +88,7 @@ mod tests {
             part: None,
             why: None,
             malleable: false,
+            attached: false,
         }
     }
 
