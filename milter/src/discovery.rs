@@ -10,9 +10,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ::discovery::{Candidate, Clock as SourceClock, Discovery, Found, Held, LogVerifier, Outcome};
+use ::discovery::{
+    Candidate, Clock as SourceClock, Discovery, Found, HELD_FOR, Held, Issuers, LogVerifier, Outcome,
+};
 use futures_util::future::join_all;
-use keydir::{Custody, Import, Origin, Record, Scheme, Subject, Trust};
+use keydir::{Certificate, Custody, Import, Origin, Record, Scheme, Subject, Trust};
 use net::dns::Dns;
 use policy::{KeyAnswer, KeyFacts, KeyKind};
 use tokio::sync::mpsc;
@@ -40,10 +42,19 @@ pub struct DiscoveryRoom {
     discovery: Discovery,
     keys: Arc<KeyRing>,
     deadline: Duration,
-    /// Fingerprint and subject of what was stored, with the digest of the certificate and what it was worth.
-    stored: Mutex<HashMap<(String, Subject), ([u8; 32], Trust)>>,
+    /// What was stored under which fingerprint for whom.
+    stored: Mutex<HashMap<(String, Subject), Stored>>,
     held: mpsc::Sender<Hold>,
     barn: learn::Barn,
+    clock: Clock,
+}
+
+/// What was stored of a certificate.
+#[derive(Debug, PartialEq, Eq)]
+struct Stored {
+    digest: [u8; 32],
+    /// What it was worth.
+    trust: Trust,
 }
 
 /// Certificates that are held, to be told.
@@ -79,13 +90,16 @@ impl DiscoveryRoom {
         let dns = resolver(config, section)?;
         let logs = PartnerLogs { logs: section.logs.clone(), clock: clock.clone() };
         let verifier = Arc::new(logs) as Arc<dyn LogVerifier>;
-        let clock = SourceClock::from_fn(move || clock.seconds());
-        let discovery = Discovery::open(section.sources.clone(), dns, None, clock, Some(verifier))
+        let issuers = Arc::new(KnownIssuers(keys.clone())) as Arc<dyn Issuers>;
+        let time = clock.clone();
+        let time = SourceClock::from_fn(move || time.seconds());
+        let sources = section.sources.clone();
+        let discovery = Discovery::open(sources, dns, None, time, Some(verifier), Some(issuers))
             .map_err(|error| Exit::unavailable("cannot look for certificates of strangers", error))?;
         let (held, told) = mpsc::channel(UNTOLD);
         let stored = Mutex::default();
         let barn = learn::Barn::default();
-        let room = Self { discovery, keys, deadline: section.deadline, stored, held, barn };
+        let room = Self { discovery, keys, deadline: section.deadline, stored, held, barn, clock };
         Ok(Some((Arc::new(room), told)))
     }
 
@@ -127,7 +141,7 @@ impl DiscoveryRoom {
                 key.map_or(Known::Nothing, |key| Known::Record(key.record()))
             }
             KeyAnswer::None { .. } => Known::Nothing,
-            KeyAnswer::CouldNotTell { .. } => Known::Unknown,
+            KeyAnswer::CouldNotTell { .. } | KeyAnswer::GivenUp { .. } => Known::Unknown,
         }
     }
 
@@ -139,6 +153,8 @@ impl DiscoveryRoom {
                 tracing::warn!("a revocation was not stored: {why}");
             }
         }
+        self.keys.telemetry.discovered(&found.outcome);
+        let used = found.trace.seen.iter().any(|seen| seen.last > 0 && !seen.revoked);
         let answer = match found.outcome {
             Outcome::Found(candidate) => {
                 match self.store(&candidate, subject.clone(), Trust::Accepted, now).await {
@@ -161,7 +177,23 @@ impl DiscoveryRoom {
                     }),
                 }
             }
-            Outcome::CouldNotTell { why } => Some(KeyAnswer::CouldNotTell { why }),
+            Outcome::CouldNotTell { given_up: Some(since), why } => {
+                let hours = now.saturating_sub(since) / 3600;
+                let why = format!("no answer for {hours} hours: {why}");
+                if self.has(lookup, kind) {
+                    tracing::warn!("{subject}: {why}; what was found before is used on");
+                    return;
+                }
+                Some(match used {
+                    // Who had a certificate is not taken for somebody who never had one.
+                    true => KeyAnswer::CouldNotTell { why },
+                    false => {
+                        tracing::warn!("{subject}: {why}; mail that need not be encrypted goes on without");
+                        KeyAnswer::GivenUp { why }
+                    }
+                })
+            }
+            Outcome::CouldNotTell { why, .. } => Some(KeyAnswer::CouldNotTell { why }),
         };
         let fresh = match answer {
             Some(answer) => Lookup { facts: vec![KeyFacts { kind, answer }], found: Vec::new() },
@@ -189,8 +221,8 @@ impl DiscoveryRoom {
         now: i64,
     ) -> Result<bool, String> {
         let key = (candidate.fingerprint.clone(), subject.clone());
-        let digest = openssl::sha::sha256(&candidate.bytes);
-        if self.remembered().get(&key) == Some(&(digest, trust)) {
+        let new = Stored { digest: openssl::sha::sha256(&candidate.bytes), trust };
+        if self.remembered().get(&key) == Some(&new) {
             return Ok(false);
         }
         let (keys, bytes) = (self.keys.clone(), candidate.bytes.clone());
@@ -201,7 +233,7 @@ impl DiscoveryRoom {
         if remembered.len() >= REMEMBERED {
             remembered.clear();
         }
-        remembered.insert(key, (digest, trust));
+        remembered.insert(key, new);
         Ok(true)
     }
 
@@ -231,6 +263,23 @@ impl DiscoveryRoom {
         merged.await.map_err(|_| "it ended abnormally".to_owned())?
     }
 
+    /// Removes what is held in the store and nobody approved for long.
+    pub async fn expire_held(&self) {
+        let (keys, before) = (self.keys.clone(), self.clock.seconds().saturating_sub(HELD_FOR));
+        match spawn_blocking(move || keys.store.expire_held(before)).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(count)) => {
+                // They are written again if they are offered again.
+                self.remembered().clear();
+                tracing::info!("{count} certificates that were held and never approved were removed");
+            }
+            Ok(Err(error)) => {
+                tracing::warn!("certificates that were held for long were not removed: {}", chain(&error));
+            }
+            Err(_) => tracing::warn!("removing certificates that were held for long ended abnormally"),
+        }
+    }
+
     /// Keeps what is held where the administrator finds it, and has it told.
     async fn hold(&self, held: &Held, subject: &Subject, now: i64) {
         let new = &held.new;
@@ -258,8 +307,21 @@ impl DiscoveryRoom {
         let _ = self.held.try_send(hold);
     }
 
-    fn remembered(&self) -> MutexGuard<'_, HashMap<(String, Subject), ([u8; 32], Trust)>> {
+    fn remembered(&self) -> MutexGuard<'_, HashMap<(String, Subject), Stored>> {
         self.stored.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The authorities that the store, the configuration and the system know.
+#[derive(Debug)]
+struct KnownIssuers(Arc<KeyRing>);
+
+impl Issuers for KnownIssuers {
+    fn same_key(&self, old: &Certificate, new: &Certificate) -> bool {
+        self.0.store.same_issuer(old, new, &self.0.anchors.load()).unwrap_or_else(|error| {
+            tracing::warn!("whether two certificates have one issuer was not looked at: {}", chain(&error));
+            false
+        })
     }
 }
 

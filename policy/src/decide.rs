@@ -139,7 +139,8 @@ fn rule_on<'p>(policy: &'p Policy, facts: &Facts, recipient: &RecipientFacts) ->
     let order = &settled.keys.value;
     // What is opened on its way out is not protected by what was around it.
     let closed = if submission.is_some() { Protection::None } else { protection };
-    let encryption = choose::encryption(settled.encrypt.value, order, recipient, closed);
+    let secret = opened_before(facts) && direction == Direction::Outbound;
+    let encryption = choose::encryption(settled.encrypt.value, order, recipient, closed, secret);
     let (sign, nesting) = (settled.sign.value, settled.style.nesting);
     let layers = choose::layers(facts, direction);
     let signature =
@@ -204,13 +205,17 @@ fn refusals_of(
     refusals
         .extend(submission.and_then(|submission| refusal::of_submission(submission, encryption, address)));
     refusals.extend(refusal::of_encryption(settled.encrypt.value, encryption, address));
-    let opened_before = facts.findings.iter().any(|finding| finding.id == OPENED_BEFORE);
-    if opened_before && recipient.direction == Direction::Outbound && !closed {
+    if opened_before(facts) && recipient.direction == Direction::Outbound && !closed {
         refusals.extend(refusal::of_opened(encryption, address));
     }
     refusals.extend(refusal::of_signature(&ruling.signature, originator(facts)));
     refusals.extend(refusal::of_at_rest(settled.at_rest.value, &ruling.at_rest, address));
     refusals
+}
+
+/// Whether it arrived encrypted, was opened here and is sent on.
+fn opened_before(facts: &Facts) -> bool {
+    facts.findings.iter().any(|finding| finding.id == OPENED_BEFORE)
 }
 
 /// What was opened on its way out is encrypted whatever the settings say, and hides of its header what was hidden. On a

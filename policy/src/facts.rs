@@ -161,6 +161,12 @@ pub enum KeyAnswer {
         /// What failed, for the log.
         why: String,
     },
+    /// The look-up has failed for longer than the administrator lets mail wait that need not be encrypted, and none
+    /// ever found a key. For mail that must be encrypted this is [`KeyAnswer::CouldNotTell`].
+    GivenUp {
+        /// What failed and since when, for the log.
+        why: String,
+    },
 }
 
 /// The part of the header section that rules can ask for.

@@ -170,6 +170,7 @@ fn keys() -> impl Strategy<Value = Vec<KeyFacts>> {
         }),
         vec("[a-z\r\n]{0,5}", 0..2).prop_map(|why| KeyAnswer::None { why }),
         Just(KeyAnswer::CouldNotTell { why: "locked".to_owned() }),
+        Just(KeyAnswer::GivenUp { why: "away for a week".to_owned() }),
     ];
     let kinds = prop_oneof![
         Just(vec![KeyKind::UserOpenpgp, KeyKind::DomainOpenpgp]),

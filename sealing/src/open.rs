@@ -284,10 +284,12 @@ impl<'m> Session<'m> {
         self.mismatches = protected.map_or_else(Vec::new, |p| p.mismatches(self.original.header()));
     }
 
-    /// Takes what stands in the header of the whole message as it was encrypted, and nowhere else.
+    /// Takes what stands in the header of the whole message as it was signed and encrypted in one, and nowhere else:
+    /// around content that was signed before, whoever can encrypt to us could have put it.
     fn hear(&mut self, found: &Found<'_>, layers: &[Layer], inner: Option<&Inner>) {
-        let opened = layers.iter().any(|layer| layer.state == LayerState::Opened);
-        if let (true, true, Some(inner)) = (opened, found.path.is_empty(), inner) {
+        let any = |state| layers.iter().any(|layer| layer.state == state);
+        let together = any(LayerState::Opened) && any(LayerState::Valid);
+        if let (true, true, Some(inner)) = (together, found.path.is_empty(), inner) {
             self.gossip.clone_from(&inner.gossip);
         }
     }

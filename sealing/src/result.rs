@@ -214,7 +214,8 @@ pub struct Opened {
     /// Names of header fields that are not what the sender protected (RFC 9788): changed on the road, or added.
     /// Of an encrypted message the protected ones are shown, but never an author whose address is another one.
     pub mismatches: Vec<String>,
-    /// Raw values of `Autocrypt-Gossip` fields from the header of what was encrypted; at most [`MAX_GOSSIP`].
+    /// Raw values of `Autocrypt-Gossip` fields from the header of what was signed and encrypted in one; at most
+    /// [`MAX_GOSSIP`].
     pub gossip: Vec<Vec<u8>>,
 }
 

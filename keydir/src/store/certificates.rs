@@ -146,6 +146,23 @@ impl Store {
         self.write(|transaction| add_link(transaction, authority))
     }
 
+    /// Whether one and the same key of an authority signed both certificates. That authority must be among the links
+    /// of chains, the intermediates or the anchors; whether it is trusted is not asked here.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn same_issuer(
+        &self,
+        old: &Certificate,
+        new: &Certificate,
+        anchors: &Anchors,
+    ) -> Result<bool, StoreError> {
+        let kept = links(&self.lock().connection, old)?;
+        let known = kept.iter().chain(anchors.intermediates()).chain(anchors.roots());
+        let mut above = known.filter(|authority| authority.subject_der() == old.issuer_der());
+        Ok(above.any(|authority| authority.signed(old) && authority.signed(new)))
+    }
+
     /// Notes what the holder of a certificate announced that it can read.
     ///
     /// # Errors

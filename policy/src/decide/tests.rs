@@ -11,6 +11,7 @@ use crate::Sign;
 use crate::fixtures::at_rcpt;
 use crate::fixtures::could_not_tell;
 use crate::fixtures::found;
+use crate::fixtures::given_up;
 use crate::fixtures::from_outside;
 use crate::fixtures::layer;
 use crate::fixtures::message;
@@ -81,6 +82,29 @@ fn a_lookup_that_failed_is_never_no_key() {
     let mut facts = message(vec![bob(Vec::new())]);
     facts.recipients[0].keys.clear();
     assert_refused(&Policy::default().decide(&facts), false, "4.7.5", "bob@beta.example");
+}
+
+#[test]
+fn a_lookup_that_was_given_up_lets_go_only_what_need_not_be_encrypted() {
+    let away = || vec![given_up(KeyKind::UserOpenpgp)];
+    let plan = Policy::default().decide(&message(vec![bob(away())]));
+    assert_in_clear(&plan);
+    let reason = &plan.recipients[0].reason;
+    assert!(reason.starts_with("Not encrypted: opportunistic") && reason.contains("away for a week"), "{reason}");
+    assert_refused(&policy(REQUIRED).decide(&message(vec![bob(away())])), false, "4.7.5", "bob@beta.example");
+    // One that was not given up counts.
+    let both = vec![given_up(KeyKind::UserOpenpgp), could_not_tell(KeyKind::DomainOpenpgp)];
+    assert_refused(&Policy::default().decide(&message(vec![bob(both)])), false, "4.7.5", "bob@beta.example");
+    let later = vec![given_up(KeyKind::UserOpenpgp), found(KeyKind::DomainOpenpgp, "D0")];
+    assert_sealed(&Policy::default().decide(&message(vec![bob(later)])), &["D0"]);
+    // What arrived encrypted and was opened here does not go on in clear.
+    let mut facts = message(vec![bob(away())]);
+    facts.findings.push(Finding { id: OPENED_BEFORE.to_owned(), detail: String::new() });
+    assert_refused(&Policy::default().decide(&facts), false, "4.7.5", "cannot tell");
+    // Nor is it signed as if nothing were known of signing keys.
+    let mut facts = message(vec![bob(away())]);
+    facts.signing_keys = vec![given_up(KeyKind::UserOpenpgp)];
+    assert_refused(&policy(SIGNING).decide(&facts), false, "4.7.5", "signing key");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
+use keydir::Certificate;
 use keydir::Offered;
 use keydir::Rejected;
 use keydir::Scheme;
@@ -16,6 +17,7 @@ use super::Offers;
 use super::Question;
 use crate::config::Source;
 use crate::found::Candidate;
+use crate::found::Issuers;
 use crate::shelf::Kept;
 use crate::shelf::KeptCertificate;
 use crate::shelf::KeptSaid;
@@ -169,8 +171,9 @@ impl Engine {
             Scheme::Openpgp => haul.openpgp.iter().map(|bytes| Arc::from(bytes.as_slice())).collect(),
             Scheme::Smime => haul.smime.iter().map(|bytes| Arc::from(bytes.as_slice())).collect(),
         };
+        let issuers = self.issuers.clone();
         let screening = tokio::task::spawn_blocking(move || {
-            screen(&asked.subject.to_string(), scheme, &haul, &seen, now)
+            screen(&asked.subject.to_string(), scheme, &haul, &seen, issuers.as_deref(), now)
         });
         let screening = screening.await.map_err(|_| "the answer could not be read".to_owned())?;
         if screening.usable.is_empty() && !screening.unreadable.is_empty() {
@@ -254,7 +257,7 @@ async fn offers(
         KeptSaid::Some(certificates) => {
             let haul = haul(question.scheme, certificates);
             let (address, scheme) = (question.asked.whole.clone(), question.scheme);
-            let work = tokio::task::spawn_blocking(move || screen(&address, scheme, &haul, &seen, now));
+            let work = tokio::task::spawn_blocking(move || screen(&address, scheme, &haul, &seen, None, now));
             match work.await {
                 Ok(screening) => {
                     revoked = screening.revoked;
@@ -314,10 +317,20 @@ fn candidate(source: &Source, offered: Offered, kept: &[KeptCertificate]) -> Can
 }
 
 /// Screens all pieces of an answer. Pure, but slow.
-pub(super) fn screen(address: &str, scheme: Scheme, haul: &Haul, seen: &[Remembered], now: i64) -> Screening {
+pub(super) fn screen(
+    address: &str,
+    scheme: Scheme,
+    haul: &Haul,
+    seen: &[Remembered],
+    issuers: Option<&dyn Issuers>,
+    now: i64,
+) -> Screening {
     let remembered: Vec<_> = seen.iter().map(|seen| Arc::clone(&seen.bytes)).collect();
     if scheme == Scheme::Smime {
-        return screen_smime(&haul.smime, address, &remembered, now);
+        let same_issuer = |old: &Certificate, new: &Certificate| {
+            issuers.is_some_and(|issuers| issuers.same_key(old, new))
+        };
+        return screen_smime(&haul.smime, address, &remembered, &same_issuer, now);
     }
     let mut all = Screening::default();
     let Some(subject) = keydir::Subject::address(address) else { return all };
