@@ -15,8 +15,8 @@ use super::smime;
 use crate::record::Origin;
 use crate::record::Record;
 use crate::record::Trust;
-use crate::subject::Subject;
 use crate::store::KnownCertificate;
+use crate::subject::Subject;
 
 /// Most certificates of one kind that are published for a mailbox.
 const MAX_CERTIFICATES: usize = 16;

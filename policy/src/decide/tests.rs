@@ -11,8 +11,8 @@ use crate::Sign;
 use crate::fixtures::at_rcpt;
 use crate::fixtures::could_not_tell;
 use crate::fixtures::found;
-use crate::fixtures::given_up;
 use crate::fixtures::from_outside;
+use crate::fixtures::given_up;
 use crate::fixtures::layer;
 use crate::fixtures::message;
 use crate::fixtures::policy;
@@ -90,7 +90,10 @@ fn a_lookup_that_was_given_up_lets_go_only_what_need_not_be_encrypted() {
     let plan = Policy::default().decide(&message(vec![bob(away())]));
     assert_in_clear(&plan);
     let reason = &plan.recipients[0].reason;
-    assert!(reason.starts_with("Not encrypted: opportunistic") && reason.contains("away for a week"), "{reason}");
+    assert!(
+        reason.starts_with("Not encrypted: opportunistic") && reason.contains("away for a week"),
+        "{reason}"
+    );
     assert_refused(&policy(REQUIRED).decide(&message(vec![bob(away())])), false, "4.7.5", "bob@beta.example");
     // One that was not given up counts.
     let both = vec![given_up(KeyKind::UserOpenpgp), could_not_tell(KeyKind::DomainOpenpgp)];

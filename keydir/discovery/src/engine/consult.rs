@@ -327,9 +327,8 @@ pub(super) fn screen(
 ) -> Screening {
     let remembered: Vec<_> = seen.iter().map(|seen| Arc::clone(&seen.bytes)).collect();
     if scheme == Scheme::Smime {
-        let same_issuer = |old: &Certificate, new: &Certificate| {
-            issuers.is_some_and(|issuers| issuers.same_key(old, new))
-        };
+        let same_issuer =
+            |old: &Certificate, new: &Certificate| issuers.is_some_and(|issuers| issuers.same_key(old, new));
         return screen_smime(&haul.smime, address, &remembered, &same_issuer, now);
     }
     let mut all = Screening::default();

@@ -269,8 +269,11 @@ impl Shelf for RedisShelf {
 
     fn forget<'a>(&'a self, who: &'a str, keys: &'a [String]) -> Doing<'a, ()> {
         let answers = keys.iter().map(|key| self.key("answer", key));
-        let all: Vec<String> =
-            ["seen", "held", "unanswered"].map(|kind| self.key(kind, who)).into_iter().chain(answers).collect();
+        let all: Vec<String> = ["seen", "held", "unanswered"]
+            .map(|kind| self.key(kind, who))
+            .into_iter()
+            .chain(answers)
+            .collect();
         let due = self.key("due", "");
         Box::pin(async move {
             let () = self

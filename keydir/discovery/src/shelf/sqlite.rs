@@ -233,9 +233,8 @@ impl Shelf for SqliteShelf {
         let who = who.to_owned();
         self.run(move |connection| {
             // Nearly always there is nothing to forget, and nothing to be written.
-            let is_there = connection
-                .prepare_cached("SELECT 1 FROM unanswered WHERE who = ?")?
-                .exists([&who])?;
+            let is_there =
+                connection.prepare_cached("SELECT 1 FROM unanswered WHERE who = ?")?.exists([&who])?;
             if is_there {
                 connection.execute("DELETE FROM unanswered WHERE who = ?", [&who])?;
             }
