@@ -107,7 +107,7 @@ fn signature_result(layer: &LayerFacts, from: Option<&String>) -> Option<String>
     let method = scheme_in_words(layer.scheme);
     let mut text = format!("{method}={result}");
     if let Some(reason) = reason {
-        text.push_str(&format!(" reason=\"{}\"", quoted(reason)));
+        text.push_str(&format!(" reason=\"{}\"", quoted(&in_ascii(reason))));
     }
     if layer.state == LayerState::Valid {
         let property = match layer.scheme {
@@ -178,6 +178,11 @@ fn insert(name: &str, value: String) -> Edit {
 /// Inside a quoted-string: no quotes, no backslashes, no control characters.
 fn quoted(text: &str) -> String {
     text.chars().map(|c| if c.is_control() || c == '"' || c == '\\' { ' ' } else { c }).collect()
+}
+
+/// What stands in every header section, whatever the road carries; not longer than a line.
+fn in_ascii(text: &str) -> String {
+    text.chars().take(400).map(|c| if c.is_ascii() { c } else { '?' }).collect()
 }
 
 /// A value as token or address, or quoted when it is neither (RFC 8601 section 2.2).

@@ -49,10 +49,10 @@ pub(crate) fn layers(verified: &Verified, question: &Question<'_>) -> Result<Vec
         }
         return Ok(layers);
     }
-    // Several signers of one layer say the same in several algorithms: one whose certificate nobody here
-    // knows takes nothing from one that is known. One that is broken does.
+    // Several signers of one layer say the same in several algorithms: one whose certificate or algorithm nobody
+    // here knows takes nothing from one that is known. One that is broken does.
     let valid = layers.iter().any(|layer| layer.state == LayerState::Valid);
-    let known = |layer: &Layer| layer.state != LayerState::UnknownSigner;
+    let known = |layer: &Layer| !matches!(layer.state, LayerState::UnknownSigner | LayerState::Unsupported);
     Ok(if valid { layers.into_iter().filter(known).collect() } else { layers })
 }
 
@@ -75,7 +75,11 @@ fn layer(
     layer.signer = signer.certificate.as_ref().map(Certificate::fingerprint);
     if let Err(why) = &signer.holds {
         let known = signer.certificate.is_some();
-        layer.state = if known { LayerState::Invalid } else { LayerState::UnknownSigner };
+        layer.state = match (signer.unsupported, known) {
+            (true, _) => LayerState::Unsupported,
+            (false, true) => LayerState::Invalid,
+            (false, false) => LayerState::UnknownSigner,
+        };
         return Ok(layer.because(why.clone()));
     }
     let Some(certificate) = &signer.certificate else {

@@ -77,6 +77,27 @@ fn a_signature_on_a_message_that_is_brought_along_is_none_on_the_message() {
 }
 
 #[test]
+fn where_two_programs_may_read_different_parts_a_signature_is_not_valid_for_the_message() {
+    let (world, alice) = alice();
+    let clear = her_words(&alice, SignedForm::Clear);
+    let twice =
+        clear.replacen("Content-Type: multipart/signed;", "Content-Type: multipart/signed; boundary=x;", 1);
+    let types = clear.replacen("\r\n\r\n", "\r\nContent-Type: text/html\r\n\r\n", 1);
+    assert_eq!(states(&world.open(&around(types.as_bytes()))), [(Signed, Part)]);
+    // Read by the other boundary, it is another message.
+    let claim = format!("\r\n\r\n--x\r\n{CLAIM}--x--\r\n");
+    let other = clear.replacen("\r\n\r\n", &claim, 1);
+    let end = other.find("\r\n\r\n").unwrap();
+    let (head, rest) = other.split_at(end);
+    for told in ["; boundary=x", "; BOUNDARY*=us-ascii''x"] {
+        let opened = world.open(&around(format!("{head}{told}{rest}").as_bytes()));
+        assert_eq!(states(&opened), [(Signed, Part)], "{told}: {:?}", opened.layers);
+    }
+    assert_eq!(states(&world.open(&around(clear.as_bytes()))), [(Signed, Valid)]);
+    assert_ne!(states(&world.open(&around(twice.as_bytes()))), [(Signed, Valid)]);
+}
+
+#[test]
 fn a_signature_beside_words_that_nobody_signed_inside_encryption_is_valid_for_its_part_only() {
     let (world, alice) = alice();
     let mixed = around(multipart("mixed", &[CLAIM, &her_words(&alice, SignedForm::Clear)]).as_bytes());
