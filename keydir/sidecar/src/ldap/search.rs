@@ -24,7 +24,8 @@ pub(super) async fn answer(
     if search.is_root {
         return Ok(vec![entry(id, "", &chosen(root(has_tls), search))]);
     }
-    let asked = search.filter.address().and_then(|address| match hkp::Search::mailbox(address) {
+    let named = search.filter.address().or(search.entry.as_deref());
+    let asked = named.and_then(|address| match hkp::Search::mailbox(address) {
         Ok(hkp::Search::Mailbox(address)) => Some(address),
         _ => None,
     });
