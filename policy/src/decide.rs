@@ -250,7 +250,7 @@ fn is_broken_signature(layer: &LayerFacts) -> bool {
 /// inside. Around it, whoever changed it can have signed.
 fn may_have_been_changed(layers: &[LayerFacts]) -> bool {
     let valid = |layer: &LayerFacts| layer.kind == LayerKind::Signed && layer.state == LayerState::Valid;
-    let innermost = layers.iter().rposition(|layer| layer.malleable);
+    let innermost = layers.iter().rposition(|layer| layer.malleable && layer.state == LayerState::Opened);
     innermost.is_some_and(|at| !layers.iter().skip(at).any(valid))
 }
 
@@ -273,20 +273,52 @@ fn reactions(
     if !settled.open.value {
         return Vec::new();
     }
+    let layers = &facts.layers;
+    let changed = may_have_been_changed(layers);
+    let malleable = layers.iter().position(|layer| layer.malleable).filter(|_| changed);
+    let told = |at: usize| match layers.get(at) {
+        Some(layer) if layer.malleable && layer.state == LayerState::Damaged => false,
+        _ => malleable.is_none_or(|malleable| at <= malleable),
+    };
     let mut reactions = Vec::new();
+    let mut react = |trouble, setting: &Sourced<Reaction>, concerns: &dyn Fn(&LayerFacts) -> bool| {
+        let mut found = layers.iter().enumerate().filter(|(_, layer)| concerns(layer)).peekable();
+        if found.peek().is_some() {
+            reactions.push(match found.any(|(at, _)| told(at)) {
+                true => (trouble, setting.clone()),
+                false => without_oracle(trouble, setting, &settled.unauthenticated),
+            });
+        }
+    };
     let broken = [LayerState::Invalid, LayerState::WrongSigner, LayerState::Damaged];
-    let own = |layer: &LayerFacts| layer.kind == LayerKind::Signed && !layer.attached;
-    if facts.layers.iter().any(|layer| own(layer) && broken.contains(&layer.state)) {
-        reactions.push((Trouble::Unverifiable, settled.unverifiable.clone()));
-    }
+    let signed = |layer: &LayerFacts| layer.kind == LayerKind::Signed && !layer.attached;
+    react(Trouble::Unverifiable, &settled.unverifiable, &|layer| {
+        signed(layer) && broken.contains(&layer.state)
+    });
     let lost = [LayerState::Damaged, LayerState::Invalid, LayerState::Unsupported];
-    if facts.layers.iter().any(|layer| layer.kind == LayerKind::Encrypted && lost.contains(&layer.state)) {
-        reactions.push((Trouble::Undecryptable, settled.undecryptable.clone()));
-    }
-    if may_have_been_changed(&facts.layers) {
+    react(Trouble::Undecryptable, &settled.undecryptable, &|layer| {
+        layer.kind == LayerKind::Encrypted && lost.contains(&layer.state)
+    });
+    if changed {
         reactions.push((Trouble::Unauthenticated, settled.unauthenticated.clone()));
     }
     reactions
+}
+
+/// What happens when something is wrong that only our key shows, in content that anybody could have changed. Whoever
+/// sends it changed again and again must not hear whether the cipher found something, and what: some hundred answers
+/// for each octet would tell him all of it (RFC 3218 for keys, and for the content what is known as a padding oracle). So it
+/// is refused only where everything opened like this is, in the same words; else what would be refused is held.
+fn without_oracle(
+    trouble: Trouble,
+    setting: &Sourced<Reaction>,
+    unauthenticated: &Sourced<Reaction>,
+) -> (Trouble, Sourced<Reaction>) {
+    match (setting.value, unauthenticated.value) {
+        (_, Reaction::Reject) => (Trouble::Unauthenticated, unauthenticated.clone()),
+        (Reaction::Reject, _) => (trouble, Sourced { value: Reaction::Quarantine, ..setting.clone() }),
+        _ => (trouble, setting.clone()),
+    }
 }
 
 /// One answer for all recipients: the strictest that any of them needs.

@@ -212,7 +212,7 @@ pub struct LayerFacts {
     pub signer: Option<String>,
     /// Why the state is what it is, for the log.
     pub why: Option<String>,
-    /// An opened layer whose encryption does not prove that nobody changed it, such as CBC (RFC 8551
+    /// A layer that was opened, or is damaged, and whose encryption does not prove that nobody changed it, such as CBC (RFC 8551
     /// section 6): without a valid signature inside it may say anything.
     #[serde(default)]
     pub malleable: bool,

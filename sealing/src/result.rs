@@ -84,7 +84,7 @@ pub struct Layer {
     pub part: Option<String>,
     /// The reason for a state that is neither `Opened` nor `Valid`, in plain words.
     pub why: Option<String>,
-    /// The layer was opened, but its encryption does not show whether anybody changed the content: CBC
+    /// The layer was opened, or could not be, and its encryption does not show whether anybody changed the content: CBC
     /// (RFC 8551 section 6, known as EFAIL). Only a valid signature inside, on all of it, does.
     pub malleable: bool,
 }

@@ -577,6 +577,53 @@ fn only_a_signature_inside_on_all_of_it_shows_that_content_was_not_changed() {
     assert_eq!(strict.decide(&facts).verdict, Verdict::Accept);
 }
 
+/// A sender who changes the content of a captured message block by block must get one answer, whatever the cipher made
+/// of it.
+#[test]
+fn the_answer_is_the_same_whatever_changed_content_decrypts_to() {
+    let layer = crate::fixtures::layer;
+    let malleable = |state| LayerFacts { malleable: true, ..layer(LayerKind::Encrypted, state) };
+    let outcomes = [
+        vec![malleable(LayerState::Damaged)],
+        vec![malleable(LayerState::Opened)],
+        vec![malleable(LayerState::Opened), layer(LayerKind::Signed, LayerState::Invalid)],
+        vec![malleable(LayerState::Opened), layer(LayerKind::Signed, LayerState::WrongSigner)],
+        vec![malleable(LayerState::Opened), layer(LayerKind::Encrypted, LayerState::Damaged)],
+        vec![malleable(LayerState::Opened), malleable(LayerState::Damaged)],
+        vec![malleable(LayerState::Opened), layer(LayerKind::Encrypted, LayerState::Unsupported)],
+    ];
+    let reactions = ["deliver", "tag", "quarantine", "reject"];
+    for unauthenticated in reactions {
+        for (unverifiable, undecryptable) in reactions.iter().flat_map(|a| reactions.map(|b| (a, b))) {
+            let policy = policy(&format!(
+                "[policy]\nunauthenticated = '{unauthenticated}'\nunverifiable = '{unverifiable}'\nundecryptable = '{undecryptable}'"
+            ));
+            let answers =
+                outcomes.iter().map(|layers| match policy.decide(&from_outside(layers.clone())).verdict {
+                    Verdict::Reject { code, text } => Some((code, text)),
+                    Verdict::Accept | Verdict::Quarantine { .. } => None,
+                    other => panic!("{other:?}"),
+                });
+            let answers: Vec<_> = answers.collect();
+            assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
+            assert_eq!(answers[0].is_some(), unauthenticated == "reject");
+        }
+    }
+    // What would be refused is held, not delivered.
+    let strict = policy("[policy]\nundecryptable = 'reject'\nunverifiable = 'reject'");
+    for layers in
+        outcomes.into_iter().filter(|layers| layers.len() != 1 || layers[0].state == LayerState::Damaged)
+    {
+        let verdict = strict.decide(&from_outside(layers)).verdict;
+        assert!(matches!(verdict, Verdict::Quarantine { .. }), "{verdict:?}");
+    }
+    // Content that shows changes, and what stands outside, tells nothing that is secret.
+    for kind in [LayerKind::Encrypted, LayerKind::Signed] {
+        let layers = vec![layer(kind, LayerState::Damaged), malleable(LayerState::Opened)];
+        assert!(matches!(strict.decide(&from_outside(layers)).verdict, Verdict::Reject { .. }));
+    }
+}
+
 #[test]
 fn a_signature_on_a_message_that_is_brought_along_is_no_reason_against_the_message() {
     let mut forwarded = crate::fixtures::layer(LayerKind::Signed, LayerState::WrongSigner);
