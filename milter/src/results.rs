@@ -54,22 +54,27 @@ pub fn token_removal(message: &Message) -> Vec<Edit> {
     message.header().find_all(token::FIELD).map(|(index, _)| Edit::RemoveField { index }).collect()
 }
 
-/// The authserv-id: the first token of the value, comments aside (RFC 8601 section 2.2).
+/// The authserv-id: the first token or quoted-string of the value, comments aside (RFC 8601 section 2.2). A comment ends
+/// it, too, and a backslash hides nothing from those who read the field after us.
 fn authserv_id_of(value: &[u8]) -> String {
-    let text = String::from_utf8_lossy(value);
-    let mut depth = 0_usize;
-    let mut outside = String::new();
-    for c in text.chars() {
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    let mut id = String::new();
+    for c in String::from_utf8_lossy(value).chars() {
+        let literal = std::mem::take(&mut escaped);
         match c {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            ';' if depth == 0 => break,
-            _ if depth == 0 => outside.push(c),
-            _ => {}
+            '\\' if !literal && (quoted || depth > 0) => escaped = true,
+            '"' if !literal && depth == 0 => quoted = !quoted,
+            '(' if !literal && !quoted && id.is_empty() => depth += 1,
+            ')' if !literal && depth > 0 => depth -= 1,
+            _ if depth > 0 => {}
+            ';' | '(' if !quoted => break,
+            c if c.is_whitespace() && !quoted && id.is_empty() => {}
+            c if c.is_whitespace() && !quoted => break,
+            c => id.push(c),
         }
     }
-    let first = outside.split_whitespace().next().unwrap_or_default();
-    first.trim_matches('"').to_owned()
+    // A host name with its root.
+    id.strip_suffix('.').map(str::to_owned).unwrap_or(id)
 }
 
 /// Edits that put our results on top of the header section.
@@ -230,6 +235,31 @@ mod tests {
         );
         let text = with(&message, &forged(&message, "mx.beta.example", false));
         assert_eq!(text, "Authentication-Results: mx.other.example; dkim=pass\r\nSubject: x\r\n\r\n");
+    }
+
+    #[test]
+    fn no_way_to_write_our_name_gets_past() {
+        for value in [
+            "mx.beta.example; x=y",
+            " \t mx.beta.example\t1 ; x=y",
+            "\"mx.beta.example\"; x=y",
+            "\"mx\\.beta.ex\\ample\" ; x=y",
+            "mx.beta.example(a comment)1; x=y",
+            "(a (nested) comment) (another)MX.beta.example; x=y",
+            "(\\() mx.beta.example; x=y",
+            "(\\)) mx.beta.example; x=y",
+            "(\";) mx.beta.example; x=y",
+            "(\\\\) mx.beta.example; x=y",
+            "mx.beta.example.; x=y",
+            "mx.beta.example",
+        ] {
+            assert!(authserv_id_of(value.as_bytes()).eq_ignore_ascii_case("mx.beta.example"), "{value}");
+        }
+        for value in
+            ["(mx.beta.example) other; x=y", "xmx.beta.example; x=y", "other mx.beta.example; x=y", "", ";"]
+        {
+            assert!(!authserv_id_of(value.as_bytes()).eq_ignore_ascii_case("mx.beta.example"), "{value}");
+        }
     }
 
     #[test]
