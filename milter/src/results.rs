@@ -70,7 +70,9 @@ fn authserv_id_of(value: &[u8]) -> String {
             ';' | '(' if !quoted => break,
             c if c.is_whitespace() && !quoted && id.is_empty() => {}
             c if c.is_whitespace() && !quoted => break,
-            c => id.push(c),
+            // What nobody sees is no part of a name.
+            c if c.is_ascii_graphic() => id.push(c),
+            _ => {}
         }
     }
     // A host name with its root.
@@ -252,6 +254,8 @@ mod tests {
             "(\\\\) mx.beta.example; x=y",
             "mx.beta.example.; x=y",
             "mx.beta.example",
+            "mx.beta.example\0; x=y",
+            "\u{feff}mx.beta\u{200b}.example; x=y",
         ] {
             assert!(authserv_id_of(value.as_bytes()).eq_ignore_ascii_case("mx.beta.example"), "{value}");
         }

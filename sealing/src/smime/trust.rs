@@ -8,6 +8,7 @@ use keydir::Answer;
 use keydir::Authority;
 use keydir::Certificate;
 use keydir::ChainError;
+use keydir::Reason;
 use keydir::Speaks;
 use keydir::Use;
 use mail::Address;
@@ -174,7 +175,11 @@ fn chained(
     let demanded = question.keys.look_up_revocation(certificate, enclosed);
     let anchors = question.keys.anchors();
     for at in [made, question.now] {
-        certificate.may_sign(at).map_err(|reason| (LayerState::Invalid, reason.to_string()))?;
+        certificate.may_sign(at).map_err(|reason| {
+            let unsupported = matches!(reason, Reason::Unsupported(_));
+            let state = if unsupported { LayerState::Unsupported } else { LayerState::Invalid };
+            (state, reason.to_string())
+        })?;
         match anchors.verify(certificate, enclosed, at, Use::Sign) {
             Ok(chain) if demanded && at == question.now => {
                 let names_a_source = |one: &&Certificate| one.crl_urls().len() + one.ocsp_urls().len() > 0;

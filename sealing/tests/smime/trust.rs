@@ -60,6 +60,8 @@ fn a_signature_by_an_algorithm_that_is_not_supported_is_neither_good_nor_bad() {
     let strange = signed_by(&world, "alice", "-md sha3-256 -nodetach");
     assert_judged(&world, &strange, Unsupported, "digest 2.16.840.1.101.3.4.2.8 is not supported");
     assert_judged(&world, &signed_by(&world, "alice", "-md sha1"), Invalid, "SHA-1 is too weak");
+    world.issue("root", "curve", &Draft::user(ALICE, "EC:brainpoolP256r1"));
+    assert_judged(&world, &signed_by(&world, "curve", ""), Unsupported, "the public key on the curve");
     // Beside one in an algorithm that is known it takes nothing from that one.
     signed_by(&world, "alice", "-nodetach");
     world.openssl("dsaparam -out parameters.pem 1024");
