@@ -92,7 +92,8 @@ impl Publisher {
     /// Works in batches of a few thousand mailboxes. For each, `commit` (the key log) is called before any
     /// of it becomes visible, and may fill in [`Change::label_proof`]. If the process dies between the two,
     /// the next refresh gives `commit` the same changes again: a change whose `new` digest is already the
-    /// newest one of the mailbox must not be logged twice.
+    /// newest one of the mailbox must not be logged twice. The same holds where `old` and `new` are alike, after
+    /// [`PublicationRules::log`] became another.
     ///
     /// # Errors
     /// If the store or the file cannot be used, or `commit` fails; the batches before stay.
@@ -114,7 +115,7 @@ impl Publisher {
             let Some(end) = keys.last() else { break };
             last = end.clone();
             let keys: Vec<String> = keys.into_iter().map(|(_, key)| key).collect();
-            self.batch(store, &rules, &keys, now, &mut summary, commit)?;
+            self.batch(store, &rules, &keys, (now, round.logs_anew()), &mut summary, commit)?;
             done += keys.len();
             (self.progress)(done, round.todo());
         }
@@ -153,7 +154,7 @@ impl Publisher {
         store: &Store,
         rules: &Canonical<'_>,
         keys: &[String],
-        now: i64,
+        (now, anew): (i64, bool),
         summary: &mut Summary,
         commit: &mut dyn FnMut(&mut [Change]) -> Result<(), E>,
     ) -> Result<(), PublicationError> {
@@ -168,7 +169,7 @@ impl Publisher {
         for ((row, request), mut draft) in work.into_iter().zip(drafts) {
             remark(&mut summary.omitted, &mut draft.omitted);
             remark(&mut summary.warnings, &mut draft.warnings);
-            let change = change(&row, request.key, &draft);
+            let change = change(&row, request.key, &draft, anew);
             summary.examined += 1;
             let changed = change.is_some();
             changes.extend(change);
@@ -177,7 +178,8 @@ impl Publisher {
         if !changes.is_empty() {
             commit(&mut changes).map_err(|error| PublicationError::Log(Box::new(error)))?;
         }
-        summary.changed += changes.iter().filter(|change| change.new.is_some()).count();
+        summary.changed +=
+            changes.iter().filter(|change| change.new.is_some() && change.old != change.new).count();
         summary.added += changes.iter().filter(|change| change.old.is_none()).count();
         summary.withdrawn += changes.iter().filter(|change| change.new.is_none()).count();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -252,8 +254,8 @@ fn whole(transaction: &Transaction<'_>, key: &str) -> Result<(), PublicationErro
     Ok(())
 }
 
-/// What changes for a mailbox, if anything does.
-fn change(row: &Option<MailboxRow>, key: &str, draft: &Draft) -> Option<Change> {
+/// What changes for a mailbox, if anything does; with `anew` also what stays.
+fn change(row: &Option<MailboxRow>, key: &str, draft: &Draft, anew: bool) -> Option<Change> {
     let bytes = |list: &'_ [(_, super::draft::Drawn)]| -> Vec<_> {
         list.iter().map(|(_, drawn)| drawn.published.bytes.clone()).collect()
     };
@@ -261,7 +263,7 @@ fn change(row: &Option<MailboxRow>, key: &str, draft: &Draft) -> Option<Change> 
     let digest = || change::key_set_digest(openpgp.iter().map(|b| &**b), smime.iter().map(|b| &**b));
     let new = (!draft.is_empty()).then(digest);
     let old = row.as_ref().map(|row| row.digest);
-    (old != new).then(|| Change {
+    (old != new || (anew && new.is_some())).then(|| Change {
         mailbox: key.to_owned(),
         old,
         new,

@@ -36,6 +36,25 @@ fn only_what_changed_is_looked_at() {
 }
 
 #[test]
+fn another_log_is_told_everything_and_the_same_one_nothing_twice() {
+    let mut world = World::new();
+    world.own(&cert(&["a@gate.example"]));
+    world.own(&cert(&["b@gate.example"]));
+    // Published without a log, which is begun later.
+    world.refresh();
+    let before = world.log.borrow().len();
+    for log in ["one", "two"] {
+        world.rules.log = Some(log.to_owned());
+        let summary = world.refresh();
+        assert_eq!((summary.examined, summary.changed, summary.mailboxes), (2, 0, 2), "{log}");
+        assert_eq!(world.refresh().examined, 0);
+    }
+    let log = world.log.borrow();
+    assert_eq!(log.len(), before + 4);
+    assert!(log[before..].iter().all(|change| change.old == change.new && change.certificates.len() == 1));
+}
+
+#[test]
 fn mailboxes_are_counted_whoever_writes() {
     let mut world = World::new();
     world.own(&cert(&["a@gate.example"]));
