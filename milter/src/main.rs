@@ -9,6 +9,7 @@ use milter::commands::{accounts, ca, config, filter, keys, manual, notary, relay
 use milter::config::Config;
 use milter::exit::Exit;
 use milter::{logging, run};
+use sealing::custody::forbid_core_dumps;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -20,7 +21,9 @@ fn main() -> ExitCode {
         }
     };
     logging::start();
-    match execute(cli) {
+    let alone = forbid_core_dumps()
+        .map_err(|error| Exit::unavailable("cannot keep secrets out of core dumps", error));
+    match alone.and_then(|()| execute(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(exit) => {
             eprintln!("gatepost: {exit}");
