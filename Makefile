@@ -13,7 +13,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo 'sudo -E env PATH=$(PATH)')
 RUNNER := $(if $(AS_ROOT),CARGO_TARGET_$(shell uname -m | tr a-z A-Z)_UNKNOWN_LINUX_GNU_RUNNER='$(AS_ROOT)')
 # cargo-nextest where it is installed; cargo's own test command runs the same tests.
-TEST := $(shell PATH="$(PATH)" cargo nextest --version >/dev/null 2>&1 && echo 'nextest run' || echo 'test --quiet --all-targets')
+TEST := $(shell PATH="$(PATH)" cargo nextest --version >/dev/null 2>&1 && echo 'nextest run --no-fail-fast' || echo 'test --quiet --no-fail-fast --all-targets')
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: help
@@ -55,6 +55,6 @@ lint: ## Check format, lints and dependencies
 	if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check -A unused-wrapper; fi
 
 .PHONY: bench
-bench: ## Measure against Postfix alone, libmilter and gpg, and write docs/benchmarks.md (QUICK=1; ONLY=relay, wkd, keylog)
+bench: ## Measure against Postfix alone, libmilter and gpg, and write docs/benchmarks.md (QUICK=1; ONLY=relay, wkd, publication, keylog)
 	@./setup test
 	@AS_ROOT='$(AS_ROOT)' TARGET='$(TARGET)' QUICK='$(QUICK)' ONLY='$(ONLY)' tests/bench/run

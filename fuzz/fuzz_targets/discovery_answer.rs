@@ -21,6 +21,6 @@ fuzz_target!(|input: (&[u8], Vec<&[u8]>)| {
             assert!(offered.succeeds.len() <= known.len());
         }
     }
-    let screening = keydir::screen_smime(&[answer.to_vec()], "bob@b.example", &known, NOW);
+    let screening = keydir::screen_smime(&[answer.to_vec()], "bob@b.example", &known, &|_, _| true, NOW);
     assert!(screening.usable.len() <= 1);
 });

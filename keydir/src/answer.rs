@@ -178,7 +178,7 @@ impl Known {
     /// # Errors
     /// The reason why not.
     pub fn speaks_for(&self, subject: &Subject, now: i64) -> Result<(), Reason> {
-        self.trusted()?;
+        self.trusted_for(subject)?;
         if self.assigned_to(subject) {
             return Ok(());
         }
@@ -189,8 +189,8 @@ impl Known {
         assess::claims(&self.cert, subject, now)
     }
 
-    pub(crate) fn trusted(&self) -> Result<(), Reason> {
-        match self.record.trust {
+    pub(crate) fn trusted_for(&self, subject: &Subject) -> Result<(), Reason> {
+        match self.record.trust_for(subject) {
             Trust::Held => Err(Reason::Held),
             Trust::Distrusted => Err(Reason::Distrusted),
             Trust::Own | Trust::Verified | Trust::Accepted => Ok(()),

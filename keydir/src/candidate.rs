@@ -39,8 +39,7 @@ pub struct Offered {
     /// End of validity of the primary key or X.509 certificate, Unix seconds.
     pub valid_until: Option<i64>,
     /// Fingerprints of remembered certificates that vouch for this one: their primary key certified its binding to
-    /// the mailbox (OpenPGP), or it holds the same key or comes from the same issuer (S/MIME; the issuer's
-    /// signature is for the caller to check).
+    /// the mailbox (OpenPGP), or it holds the same key, or the same key of an authority signed it (S/MIME).
     pub succeeds: Vec<String>,
 }
 
@@ -95,13 +94,20 @@ pub fn screen_openpgp(
 }
 
 /// Looks through the X.509 certificates (DER) of an answer at `now` (Unix seconds). `remembered` as in
-/// [`screen_openpgp`], in DER.
-pub fn screen_smime(ders: &[Vec<u8>], address: &str, remembered: &[Arc<[u8]>], now: i64) -> Screening {
+/// [`screen_openpgp`], in DER. `same_issuer` says whether one key of an authority signed an old certificate and a new
+/// one; it is asked only where both name the same issuer.
+pub fn screen_smime(
+    ders: &[Vec<u8>],
+    address: &str,
+    remembered: &[Arc<[u8]>],
+    same_issuer: &dyn Fn(&Certificate, &Certificate) -> bool,
+    now: i64,
+) -> Screening {
     let known: Vec<_> = remembered.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
     let mut screening = Screening::default();
     for der in ders.iter().take(MAX_CERTIFICATES) {
         match Certificate::from_der(der) {
-            Ok(certificate) => screening.smime(&certificate, address, &known, now),
+            Ok(certificate) => screening.smime(&certificate, address, &known, same_issuer, now),
             Err(error) => screening.unreadable.push(error.to_string()),
         }
     }
@@ -143,7 +149,14 @@ impl Screening {
         Ok(())
     }
 
-    fn smime(&mut self, certificate: &Certificate, address: &str, known: &[Certificate], now: i64) {
+    fn smime(
+        &mut self,
+        certificate: &Certificate,
+        address: &str,
+        known: &[Certificate],
+        same_issuer: &dyn Fn(&Certificate, &Certificate) -> bool,
+        now: i64,
+    ) {
         let fingerprint = certificate.fingerprint();
         let fit = match certificate.speaks_for(address) {
             Some(Speaks::User) => certificate.may_encrypt(now),
@@ -154,7 +167,7 @@ impl Screening {
                 scheme: Scheme::Smime,
                 succeeds: known
                     .iter()
-                    .filter(|old| renews(old, certificate))
+                    .filter(|old| renews(old, certificate, same_issuer))
                     .map(Certificate::fingerprint)
                     .collect(),
                 fingerprint,
@@ -212,15 +225,20 @@ fn vouches(old: &Cert, new: &Cert, address: &Subject, now: i64) -> bool {
     })
 }
 
-/// Whether a new X.509 certificate holds the key of an old one, or comes from the same issuer.
-fn renews(old: &Certificate, new: &Certificate) -> bool {
+/// Whether a new X.509 certificate holds the key of an old one, or comes from the same issuer. Its name alone does not
+/// tell: two authorities that are both trusted may have one, and whoever has an authority may name it as he likes.
+fn renews(
+    old: &Certificate,
+    new: &Certificate,
+    same_issuer: &dyn Fn(&Certificate, &Certificate) -> bool,
+) -> bool {
     let same_key = match (old.public_key_info(), new.public_key_info()) {
         (Ok(old), Ok(new)) => old == new,
         _ => false,
     };
     // Anybody can issue to himself under any name.
     let own = |certificate: &Certificate| certificate.issuer_der() == certificate.subject_der();
-    same_key || (old.issuer_der() == new.issuer_der() && !own(old) && !own(new))
+    same_key || (old.issuer_der() == new.issuer_der() && !own(old) && !own(new) && same_issuer(old, new))
 }
 
 #[cfg(test)]

@@ -75,6 +75,7 @@ pub use publication::Summary;
 pub use publication::Who;
 pub use publication::key_set_digest;
 pub use record::Custody;
+pub use record::FoundSubject;
 pub use record::Origin;
 pub use record::Record;
 pub use record::Scheme;

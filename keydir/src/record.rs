@@ -83,6 +83,16 @@ words! {
     }
 }
 
+impl Origin {
+    /// Whether it was found at a source or in mail, and neither the administrator nor the holder brought it.
+    pub fn is_found(self) -> bool {
+        match self {
+            Self::Generated | Self::Imported | Self::Submitted => false,
+            Self::Harvested | Self::Wkd | Self::Dane | Self::Hkp | Self::Ldap | Self::Peer => true,
+        }
+    }
+}
+
 words! {
     /// What the administrator thinks of a certificate.
     Trust {
@@ -120,6 +130,17 @@ words! {
     }
 }
 
+/// A subject that a source of discovery bound, and what that is worth.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct FoundSubject {
+    /// Whom it is bound to.
+    pub subject: Subject,
+    /// [`Trust::Accepted`] or [`Trust::Held`]: the certificate never counts for more where it stands for this subject.
+    pub trust: Trust,
+    /// When the source said so first, or last changed what it is worth, Unix seconds.
+    pub since: i64,
+}
+
 /// One certificate as the store knows it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Record {
@@ -131,6 +152,8 @@ pub struct Record {
     pub subjects: Vec<Subject>,
     /// Those of `subjects` that the administrator assigned; they hold whatever the User IDs say.
     pub assigned: Vec<Subject>,
+    /// Those of `subjects` that only a source bound, for which the certificate may count less than elsewhere.
+    pub found: Vec<FoundSubject>,
     /// How it came to us first, or that its holder proved it to be his.
     pub origin: Origin,
     /// What the administrator thinks of it.
@@ -148,4 +171,21 @@ pub struct Record {
     /// The binary certificate; never contains secret key material.
     #[serde(skip)]
     pub bytes: Arc<[u8]>,
+}
+
+impl Record {
+    /// What to think of the certificate where it stands for this subject: never more than of the certificate itself,
+    /// and no more than what bound it to the subject is worth.
+    pub fn trust_for(&self, subject: &Subject) -> Trust {
+        let found = self.found.iter().find(|found| found.subject.same(subject));
+        match found {
+            Some(found) if found.trust.rank() > self.trust.rank() => found.trust,
+            _ => self.trust,
+        }
+    }
+
+    /// Whether only a source says that it belongs to this subject, and nobody approved.
+    pub fn is_found_for(&self, subject: &Subject) -> bool {
+        self.found.iter().any(|found| found.subject.same(subject))
+    }
 }

@@ -5,6 +5,7 @@ mod certificates;
 mod changes;
 mod confirm;
 mod error;
+mod found;
 mod look_up;
 mod prune;
 mod rows;
@@ -59,7 +60,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Import<'a> {
     /// Armored or binary; several certificates are allowed.
     pub bytes: &'a [u8],
-    /// Whom to bind them to; `None` binds them to the addresses of their User IDs.
+    /// Whom to bind them to; `None` binds them to the addresses of their User IDs. What the administrator or the
+    /// holder gives here holds whatever the User IDs say; what a source gives ([`Origin::is_found`]) must be named by
+    /// one of them, and counts for no more than `trust` even if the certificate itself does.
     pub subjects: Option<Vec<Subject>>,
     /// Where they come from.
     pub origin: Origin,
@@ -186,14 +189,6 @@ impl Store {
             rows::save(transaction, &mut record, &cert, now)?;
             Ok(record)
         })
-    }
-
-    /// Changes what to think of a certificate.
-    ///
-    /// # Errors
-    /// If the certificate is unknown or the database cannot be written.
-    pub fn set_trust(&self, fingerprint: &str, trust: Trust) -> Result<(), StoreError> {
-        self.update(fingerprint, "UPDATE certificate SET trust = ?2 WHERE fingerprint = ?1", trust.as_str())
     }
 
     /// Changes where the secret half lies.

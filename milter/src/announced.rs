@@ -89,6 +89,7 @@ mod tests {
             part: None,
             why: None,
             malleable: false,
+            attached: false,
         }
     }
 

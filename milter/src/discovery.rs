@@ -7,12 +7,12 @@ pub mod partner_log;
 pub mod tasks;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ::discovery::{Candidate, Discovery, Found, Held, LogVerifier, Outcome};
+use ::discovery::{Candidate, Discovery, Found, HELD_FOR, Held, Issuers, LogVerifier, Outcome};
 use futures_util::future::join_all;
-use keydir::{Authority, Custody, Import, Origin, Record, Scheme, Subject, Trust};
+use keydir::{Authority, Certificate, Custody, Import, Origin, Record, Scheme, Subject, Trust};
 use net::Clock;
 use net::dns::Dns;
 use policy::{KeyAnswer, KeyFacts, KeyKind};
@@ -38,10 +38,19 @@ pub struct DiscoveryRoom {
     discovery: Discovery,
     keys: Arc<KeyRing>,
     deadline: Duration,
-    /// Fingerprint and subject of what was stored, with the digest of the certificate.
-    stored: Mutex<HashMap<(String, Subject), [u8; 32]>>,
+    /// What was stored under which fingerprint for whom.
+    stored: Mutex<HashMap<(String, Subject), Stored>>,
     held: mpsc::Sender<Hold>,
     barn: learn::Barn,
+    clock: Clock,
+}
+
+/// What was stored of a certificate.
+#[derive(Debug, PartialEq, Eq)]
+struct Stored {
+    digest: [u8; 32],
+    /// What it was worth.
+    trust: Trust,
 }
 
 /// Certificates that are held, to be told.
@@ -77,12 +86,14 @@ impl DiscoveryRoom {
         let dns = resolver(config, section)?;
         let logs = PartnerLogs { logs: section.logs.clone(), clock: clock.clone() };
         let verifier = Arc::new(logs) as Arc<dyn LogVerifier>;
-        let discovery = Discovery::open(section.sources.clone(), dns, None, clock, Some(verifier))
+        let issuers = Arc::new(KnownIssuers(keys.clone())) as Arc<dyn Issuers>;
+        let (time, sources) = (clock.clone(), section.sources.clone());
+        let discovery = Discovery::open(sources, dns, None, time, Some(verifier), Some(issuers))
             .map_err(|error| Exit::unavailable("cannot look for certificates of strangers", error))?;
         let (held, told) = mpsc::channel(UNTOLD);
         let stored = Mutex::default();
         let barn = learn::Barn::default();
-        let room = Self { discovery, keys, deadline: section.deadline, stored, held, barn };
+        let room = Self { discovery, keys, deadline: section.deadline, stored, held, barn, clock };
         Ok(Some((Arc::new(room), told)))
     }
 
@@ -124,7 +135,7 @@ impl DiscoveryRoom {
                 key.map_or(Known::Nothing, |key| Known::Record(key.record()))
             }
             KeyAnswer::None { .. } => Known::Nothing,
-            KeyAnswer::CouldNotTell { .. } => Known::Unknown,
+            KeyAnswer::CouldNotTell { .. } | KeyAnswer::GivenUp { .. } => Known::Unknown,
         }
     }
 
@@ -136,6 +147,8 @@ impl DiscoveryRoom {
                 tracing::warn!("a revocation was not stored: {why}");
             }
         }
+        self.keys.telemetry.discovered(&found.outcome);
+        let used = found.trace.seen.iter().any(|seen| seen.last > 0 && !seen.revoked);
         let answer = match found.outcome {
             Outcome::Found(candidate) => {
                 match self.store(&candidate, subject.clone(), Trust::Accepted, now).await {
@@ -158,7 +171,23 @@ impl DiscoveryRoom {
                     }),
                 }
             }
-            Outcome::CouldNotTell { why } => Some(KeyAnswer::CouldNotTell { why }),
+            Outcome::CouldNotTell { given_up: Some(since), why } => {
+                let hours = now.saturating_sub(since) / 3600;
+                let why = format!("no answer for {hours} hours: {why}");
+                if self.has(lookup, kind) {
+                    tracing::warn!("{subject}: {why}; what was found before is used on");
+                    return;
+                }
+                Some(match used {
+                    // Who had a certificate is not taken for somebody who never had one.
+                    true => KeyAnswer::CouldNotTell { why },
+                    false => {
+                        tracing::warn!("{subject}: {why}; mail that need not be encrypted goes on without");
+                        KeyAnswer::GivenUp { why }
+                    }
+                })
+            }
+            Outcome::CouldNotTell { why, .. } => Some(KeyAnswer::CouldNotTell { why }),
         };
         let fresh = match answer {
             Some(answer) => Lookup { facts: vec![KeyFacts { kind, answer }], found: Vec::new() },
@@ -186,8 +215,8 @@ impl DiscoveryRoom {
         now: i64,
     ) -> Result<bool, String> {
         let key = (candidate.fingerprint.clone(), subject.clone());
-        let digest = openssl::sha::sha256(&candidate.bytes);
-        if self.remembered().get(&key) == Some(&digest) {
+        let new = Stored { digest: openssl::sha::sha256(&candidate.bytes), trust };
+        if self.remembered().get(&key) == Some(&new) {
             return Ok(false);
         }
         let (keys, bytes) = (self.keys.clone(), candidate.bytes.clone());
@@ -198,7 +227,7 @@ impl DiscoveryRoom {
         if remembered.len() >= REMEMBERED {
             remembered.clear();
         }
-        remembered.insert(key, digest);
+        remembered.insert(key, new);
         Ok(true)
     }
 
@@ -228,6 +257,23 @@ impl DiscoveryRoom {
         merged.await.map_err(|_| "it ended abnormally".to_owned())?
     }
 
+    /// Removes what is held in the store and nobody approved for long.
+    pub async fn expire_held(&self) {
+        let (keys, before) = (self.keys.clone(), self.clock.now().saturating_sub(HELD_FOR));
+        match spawn_blocking(move || keys.store.expire_held(before)).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(count)) => {
+                // They are written again if they are offered again.
+                self.remembered().clear();
+                tracing::info!("{count} certificates that were held and never approved were removed");
+            }
+            Ok(Err(error)) => {
+                tracing::warn!("certificates that were held for long were not removed: {}", chain(&error));
+            }
+            Err(_) => tracing::warn!("removing certificates that were held for long ended abnormally"),
+        }
+    }
+
     /// Keeps what is held where the administrator finds it, and has it told.
     async fn hold(&self, held: &Held, subject: &Subject, now: i64) {
         let new = &held.new;
@@ -255,8 +301,21 @@ impl DiscoveryRoom {
         let _ = self.held.try_send(hold);
     }
 
-    fn remembered(&self) -> std::sync::MutexGuard<'_, HashMap<(String, Subject), [u8; 32]>> {
+    fn remembered(&self) -> MutexGuard<'_, HashMap<(String, Subject), Stored>> {
         self.stored.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The authorities that the store, the configuration and the system know.
+#[derive(Debug)]
+struct KnownIssuers(Arc<KeyRing>);
+
+impl Issuers for KnownIssuers {
+    fn same_key(&self, old: &Certificate, new: &Certificate) -> bool {
+        self.0.store.same_issuer(old, new, &self.0.anchors.load()).unwrap_or_else(|error| {
+            tracing::warn!("whether two certificates have one issuer was not looked at: {}", chain(&error));
+            false
+        })
     }
 }
 
@@ -275,26 +334,24 @@ fn wanted(address: &str, kind: KeyKind, known: Known<'_>) -> Option<(String, Sub
         KeyKind::UserSmime | KeyKind::DomainSmime => Scheme::Smime,
         _ => return None,
     };
-    match known {
-        Known::Unknown => return None,
-        Known::Record(record) if !is_discovered(record) => return None,
-        Known::Record(_) | Known::Nothing => {}
-    }
     let domain = domain_of(address);
-    Some(match kind {
-        KeyKind::UserOpenpgp | KeyKind::UserSmime => (address.to_owned(), Subject::address(address)?, scheme),
+    let (name, subject) = match kind {
+        KeyKind::UserOpenpgp | KeyKind::UserSmime => (address.to_owned(), Subject::address(address)?),
         // The mailbox under which a domain publishes its own certificate.
-        _ => (Authority::Confidentiality.mailbox(&domain), Subject::domain(&domain)?, scheme),
-    })
+        _ => (Authority::Confidentiality.mailbox(&domain), Subject::domain(&domain)?),
+    };
+    match known {
+        Known::Unknown => None,
+        Known::Record(record) if !is_discovered(record, &subject) => None,
+        Known::Record(_) | Known::Nothing => Some((name, subject, scheme)),
+    }
 }
 
-/// Whether a source gave it, and nobody has checked it since.
-fn is_discovered(record: &Record) -> bool {
-    let by_source = matches!(
-        record.origin,
-        Origin::Harvested | Origin::Wkd | Origin::Dane | Origin::Hkp | Origin::Ldap | Origin::Peer
-    );
-    by_source && record.trust == Trust::Accepted
+/// Whether a source gave it for this subject, and nobody has checked it since.
+fn is_discovered(record: &Record, subject: &Subject) -> bool {
+    let assigned = record.assigned.iter().any(|assigned| assigned.same(subject));
+    let found = record.is_found_for(subject) || record.origin.is_found();
+    found && !assigned && record.trust_for(subject) == Trust::Accepted
 }
 
 fn replace(lookup: &mut Lookup, kind: KeyKind, fresh: Lookup) {

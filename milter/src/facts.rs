@@ -152,6 +152,7 @@ pub fn layer_facts(layers: &[Layer]) -> Vec<LayerFacts> {
                 sealing::LayerState::Invalid => LayerState::Invalid,
                 sealing::LayerState::WrongSigner => LayerState::WrongSigner,
                 sealing::LayerState::List => LayerState::List,
+                sealing::LayerState::Part => LayerState::Part,
                 sealing::LayerState::UnknownSigner => LayerState::UnknownSigner,
                 sealing::LayerState::NoKey => LayerState::NoKey,
                 sealing::LayerState::Damaged => LayerState::Damaged,
@@ -160,6 +161,7 @@ pub fn layer_facts(layers: &[Layer]) -> Vec<LayerFacts> {
             signer: layer.signer.clone(),
             why: layer.why.clone(),
             malleable: layer.malleable,
+            attached: layer.attached,
             part: layer.part.clone(),
         })
         .collect()

@@ -7,6 +7,7 @@ use milter::commands::{accounts, ca, config, filter, keys, notary, relay};
 use milter::config::Config;
 use milter::run;
 use program::{Exit, manual};
+use sealing::custody::forbid_core_dumps;
 
 /// The milter library warns of each body callback that does as [`milter::session`] has to do.
 const NOISY: Option<&str> = Some("indymilter");
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
 }
 
 fn execute(cli: Cli) -> Result<(), Exit> {
+    forbid_core_dumps().map_err(|error| Exit::unavailable("cannot keep secrets out of core dumps", error))?;
     let path = cli.config;
     match cli.command {
         Command::Run => run::run(&path),

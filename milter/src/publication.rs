@@ -158,11 +158,14 @@ impl PublicationRoom {
             rules.endorser = endorsers.signer(now);
         }
         let mut session = self.log.as_ref().map(|log| log.session(now));
+        let identity = session.as_mut().map(log::Session::identity).transpose();
+        rules.log = identity.map_err(|error| PublicationError::Log(Box::new(error)))?;
         let summary = self.publisher().refresh(&self.keys.store, &rules, now, &mut |changes| {
-            if let (Some(log), Some(book)) = (&self.log, &self.book) {
-                book.enter(&log.keys, changes)?;
+            let Some(session) = session.as_mut() else { return Ok(()) };
+            if let Some(book) = &self.book {
+                book.enter(session, changes)?;
             }
-            session.as_mut().map_or(Ok(()), |session| Ok::<(), CommitTrouble>(session.append(changes)?))
+            Ok::<(), CommitTrouble>(session.append(changes)?)
         })?;
         if let Some(session) = session {
             session.finish().map_err(|error| PublicationError::Log(Box::new(error)))?;

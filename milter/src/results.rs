@@ -54,22 +54,29 @@ pub fn token_removal(message: &Message) -> Vec<Edit> {
     message.header().find_all(token::FIELD).map(|(index, _)| Edit::RemoveField { index }).collect()
 }
 
-/// The authserv-id: the first token of the value, comments aside (RFC 8601 section 2.2).
+/// The authserv-id: the first token or quoted-string of the value, comments aside (RFC 8601 section 2.2). A comment ends
+/// it, too, and a backslash hides nothing from those who read the field after us.
 fn authserv_id_of(value: &[u8]) -> String {
-    let text = String::from_utf8_lossy(value);
-    let mut depth = 0_usize;
-    let mut outside = String::new();
-    for c in text.chars() {
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    let mut id = String::new();
+    for c in String::from_utf8_lossy(value).chars() {
+        let literal = std::mem::take(&mut escaped);
         match c {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            ';' if depth == 0 => break,
-            _ if depth == 0 => outside.push(c),
+            '\\' if !literal && (quoted || depth > 0) => escaped = true,
+            '"' if !literal && depth == 0 => quoted = !quoted,
+            '(' if !literal && !quoted && id.is_empty() => depth += 1,
+            ')' if !literal && depth > 0 => depth -= 1,
+            _ if depth > 0 => {}
+            ';' | '(' if !quoted => break,
+            c if c.is_whitespace() && !quoted && id.is_empty() => {}
+            c if c.is_whitespace() && !quoted => break,
+            // What nobody sees is no part of a name.
+            c if c.is_ascii_graphic() => id.push(c),
             _ => {}
         }
     }
-    let first = outside.split_whitespace().next().unwrap_or_default();
-    first.trim_matches('"').to_owned()
+    // A host name with its root.
+    id.strip_suffix('.').map(str::to_owned).unwrap_or(id)
 }
 
 /// Edits that put our results on top of the header section.
@@ -98,6 +105,7 @@ fn signature_result(layer: &LayerFacts, from: Option<&String>) -> Option<String>
         LayerState::Invalid | LayerState::Damaged => ("fail", layer.why.as_deref()),
         // It passed the tests and is not acceptable (RFC 7281 section 3.1).
         LayerState::WrongSigner => ("policy", Some("the signer is not the author")),
+        LayerState::Part => ("policy", Some("only a part of the message is signed")),
         LayerState::List => ("policy", Some("the signer is a mailing list")),
         LayerState::UnknownSigner => ("neutral", Some("the signer is unknown")),
         LayerState::Unsupported => ("neutral", Some("not supported")),
@@ -106,7 +114,7 @@ fn signature_result(layer: &LayerFacts, from: Option<&String>) -> Option<String>
     let method = scheme_in_words(layer.scheme);
     let mut text = format!("{method}={result}");
     if let Some(reason) = reason {
-        text.push_str(&format!(" reason=\"{}\"", quoted(reason)));
+        text.push_str(&format!(" reason=\"{}\"", quoted(&in_ascii(reason))));
     }
     if layer.state == LayerState::Valid {
         let property = match layer.scheme {
@@ -179,6 +187,11 @@ fn quoted(text: &str) -> String {
     text.chars().map(|c| if c.is_control() || c == '"' || c == '\\' { ' ' } else { c }).collect()
 }
 
+/// What stands in every header section, whatever the road carries; not longer than a line.
+fn in_ascii(text: &str) -> String {
+    text.chars().take(400).map(|c| if c.is_ascii() { c } else { '?' }).collect()
+}
+
 /// A value as token or address, or quoted when it is neither (RFC 8601 section 2.2).
 fn pvalue(text: &str) -> String {
     let special = if text.contains('@') { "@=/?" } else { "" };
@@ -204,6 +217,7 @@ mod tests {
             signer: Some("AB12".to_owned()),
             why: None,
             malleable: false,
+            attached: false,
             part: None,
         }
     }
@@ -226,11 +240,39 @@ mod tests {
     }
 
     #[test]
+    fn no_way_to_write_our_name_gets_past() {
+        for value in [
+            "mx.beta.example; x=y",
+            " \t mx.beta.example\t1 ; x=y",
+            "\"mx.beta.example\"; x=y",
+            "\"mx\\.beta.ex\\ample\" ; x=y",
+            "mx.beta.example(a comment)1; x=y",
+            "(a (nested) comment) (another)MX.beta.example; x=y",
+            "(\\() mx.beta.example; x=y",
+            "(\\)) mx.beta.example; x=y",
+            "(\";) mx.beta.example; x=y",
+            "(\\\\) mx.beta.example; x=y",
+            "mx.beta.example.; x=y",
+            "mx.beta.example",
+            "mx.beta.example\0; x=y",
+            "\u{feff}mx.beta\u{200b}.example; x=y",
+        ] {
+            assert!(authserv_id_of(value.as_bytes()).eq_ignore_ascii_case("mx.beta.example"), "{value}");
+        }
+        for value in
+            ["(mx.beta.example) other; x=y", "xmx.beta.example; x=y", "other mx.beta.example; x=y", "", ";"]
+        {
+            assert!(!authserv_id_of(value.as_bytes()).eq_ignore_ascii_case("mx.beta.example"), "{value}");
+        }
+    }
+
+    #[test]
     fn only_a_valid_signature_of_the_author_passes() {
         for (state, expected) in [
             (LayerState::Valid, "openpgp=pass header.from=a@alpha.example"),
             (LayerState::Invalid, "openpgp=fail"),
             (LayerState::WrongSigner, "openpgp=policy reason=\"the signer is not the author\""),
+            (LayerState::Part, "openpgp=policy reason=\"only a part of the message is signed\""),
             (LayerState::List, "openpgp=policy reason=\"the signer is a mailing list\""),
             (LayerState::UnknownSigner, "openpgp=neutral"),
         ] {

@@ -123,12 +123,14 @@ fn tell(round: &Round) {
     }
 }
 
-/// Makes the subkeys that are due at `now` (Unix seconds) and destroys the epochs that are over. Blocking.
+/// Destroys the epochs that are over at `now` (Unix seconds) and makes the subkeys that are due. Blocking.
 ///
 /// # Errors
 /// The store cannot be read or an epoch not destroyed. A certificate that fails does not stop the others.
 pub fn round(keys: &KeyRing, config: &RotationConfig, now: i64) -> Result<Round, RotationError> {
-    let mut round = Round::default();
+    // First: an epoch whose destruction was cut short is in the way of all that follows.
+    let destroyed = keys.custody.destroy_epochs(now - i64::from(config.keep_days) * DAY)?;
+    let mut round = Round { destroyed, ..Round::default() };
     for record in keys.store.records()?.into_iter().filter(|record| rotates(record, now)) {
         match rotate_one(keys, config, &record, now) {
             Ok(true) => round.rotated.push(record.fingerprint),
@@ -138,7 +140,6 @@ pub fn round(keys: &KeyRing, config: &RotationConfig, now: i64) -> Result<Round,
             }
         }
     }
-    round.destroyed = keys.custody.destroy_epochs(now - i64::from(config.keep_days) * DAY)?;
     Ok(round)
 }
 

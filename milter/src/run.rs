@@ -268,6 +268,7 @@ fn reload(gateway: &Gateway, config_path: &Path) {
                 }
             };
             let config = keep_what_needs_a_restart(config, &gateway.config());
+            tell_what_begins_later(&config, &gateway.config());
             match &gateway.relay {
                 Some(room) => take_demands(room, &config),
                 None if config.relay.is_some() => {
@@ -307,6 +308,33 @@ fn keep_what_needs_a_restart(mut new: Config, old: &Config) -> Config {
     new.gateway.reinject = old.gateway.reinject;
     new.gateway.max_connections = old.gateway.max_connections;
     new
+}
+
+/// Rooms that are opened at the start alone: the log says so instead of nothing happening.
+fn tell_what_begins_later(new: &Config, old: &Config) {
+    let later = |what: &str| tracing::warn!("{what}; that takes effect after a restart");
+    match (&new.discovery, &old.discovery) {
+        (Some(_), None) => later("a [discovery] section was added"),
+        (None, Some(_)) => later("the [discovery] section is gone"),
+        (Some(new), Some(old)) if new.differs_since_start(old) => {
+            later("keys of [discovery] other than `autocrypt` and `tell` changed");
+        }
+        _ => {}
+    }
+    let (Some(new), Some(old)) = (&new.keydir, &old.keydir) else {
+        if new.keydir.is_some() {
+            later("a [keydir] section was added");
+        } else if old.keydir.is_some() {
+            later("the [keydir] section is gone");
+        }
+        return;
+    };
+    if old.witnesses.is_none() && new.witnesses.is_some() {
+        later("the key log got its first witness");
+    }
+    if old.witness_for.is_empty() && !new.witness_for.is_empty() {
+        later("the first partner was added to `witness_for`");
+    }
 }
 
 async fn becomes_true(mut value: watch::Receiver<bool>) {

@@ -11,6 +11,7 @@ mod witness;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use discovery::Outcome;
 use keydir::Profile;
 use policy::Verdict;
 use prometheus::{Encoder, Registry, TextEncoder};
@@ -121,6 +122,18 @@ impl Telemetry {
     /// Counts a look-up in the certificate store.
     pub fn lookup(&self, result: &str) {
         self.keys.lookups.with_label_values(&["store", result]).inc();
+    }
+
+    /// Counts a look-up at the sources of strangers' certificates.
+    pub fn discovered(&self, outcome: &Outcome) {
+        let result = match outcome {
+            Outcome::Found(_) => "found",
+            Outcome::None { .. } => "none",
+            Outcome::Held(_) => "held",
+            Outcome::CouldNotTell { given_up: None, .. } => "could_not_tell",
+            Outcome::CouldNotTell { given_up: Some(_), .. } => "given_up",
+        };
+        self.keys.lookups.with_label_values(&["discovery", result]).inc();
     }
 
     /// Counts a question whether a road can be authenticated.

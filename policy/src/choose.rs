@@ -25,6 +25,8 @@ enum Search {
     None(Vec<String>),
     /// At least one look-up failed, and no other found a key; why, for each kind.
     CouldNotTell(Vec<String>),
+    /// At least one look-up has failed for too long, and all others said that there is no key; why, for each kind.
+    GivenUp(Vec<String>),
 }
 
 /// What is done about encryption for one recipient.
@@ -42,6 +44,9 @@ pub(crate) enum Encryption {
     NoKey(Vec<String>),
     /// Whether there is a usable key could not be told.
     CouldNotTell(Vec<String>),
+    /// Not encrypted: whether there is a usable key could not be told for so long that mail that need not be encrypted
+    /// goes on.
+    GivenUp(Vec<String>),
 }
 
 /// What is done about signing for one recipient.
@@ -63,12 +68,14 @@ pub(crate) enum Signature {
     CouldNotTell(Vec<String>),
 }
 
-/// Chooses the key to encrypt to, for a message that is protected as `protection` says.
+/// Chooses the key to encrypt to, for a message that is protected as `protection` says. `secret`: it must not leave in
+/// clear, whatever the settings say.
 pub(crate) fn encryption(
     encrypt: Encrypt,
     order: &[KeyKind],
     recipient: &RecipientFacts,
     protection: Protection,
+    secret: bool,
 ) -> Encryption {
     if encrypt == Encrypt::Never {
         return Encryption::Never;
@@ -80,7 +87,8 @@ pub(crate) fn encryption(
         Search::Found(key, _) if key.kind == KeyKind::EnforcedTls => Encryption::OnTheRoad(key),
         Search::Found(key, aead) => Encryption::To(key, aead),
         Search::None(why) => Encryption::NoKey(why),
-        Search::CouldNotTell(why) => Encryption::CouldNotTell(why),
+        Search::GivenUp(why) if encrypt == Encrypt::Opportunistic && !secret => Encryption::GivenUp(why),
+        Search::GivenUp(why) | Search::CouldNotTell(why) => Encryption::CouldNotTell(why),
     }
 }
 
@@ -95,7 +103,7 @@ pub(crate) fn at_rest(wanted: Encrypt, order: &[KeyKind], recipient: &RecipientF
     match search(&order, &recipient.at_rest, |_| true) {
         Search::Found(key, aead) => Encryption::To(key, aead),
         Search::None(why) => Encryption::NoKey(why),
-        Search::CouldNotTell(why) => Encryption::CouldNotTell(why),
+        Search::CouldNotTell(why) | Search::GivenUp(why) => Encryption::CouldNotTell(why),
     }
 }
 
@@ -162,21 +170,23 @@ pub(crate) fn signature(
         return match search(&[KeyKind::DomainSmime], &facts.signing_keys, |_| true) {
             Search::Found(key, _) => Signature::With(key),
             Search::None(_) => Signature::Already,
-            Search::CouldNotTell(why) => Signature::CouldNotTell(why),
+            Search::CouldNotTell(why) | Search::GivenUp(why) => Signature::CouldNotTell(why),
         };
     }
     let signs = |kind: KeyKind| kind.scheme().is_some_and(|own| scheme.is_none_or(|wanted| own == wanted));
     match search(order, &facts.signing_keys, signs) {
         Search::Found(key, _) => Signature::With(key),
         Search::None(why) => Signature::NoKey(why),
-        Search::CouldNotTell(why) => Signature::CouldNotTell(why),
+        Search::CouldNotTell(why) | Search::GivenUp(why) => Signature::CouldNotTell(why),
     }
 }
 
-/// Whether there are signatures, and every one was verified and is the author's, or a mailing list's around it.
+/// Whether there are signatures, and every one was verified and is the author's, or a mailing list's around it. Messages
+/// that are brought along have authors of their own.
 fn all_valid(layers: &[LayerFacts]) -> bool {
-    let mut signed = layers.iter().filter(|layer| layer.kind == LayerKind::Signed).peekable();
-    let verified = [LayerState::Valid, LayerState::List];
+    let own = |layer: &&LayerFacts| layer.kind == LayerKind::Signed && !layer.attached;
+    let mut signed = layers.iter().filter(own).peekable();
+    let verified = [LayerState::Valid, LayerState::Part, LayerState::List];
     signed.peek().is_some() && signed.all(|layer| verified.contains(&layer.state))
 }
 
@@ -222,7 +232,7 @@ pub(crate) fn protection(facts: &Facts, opened: bool) -> Protection {
 /// Tries the kinds in order. The first key found wins; a failed look-up counts only when nothing is found.
 fn search(order: &[KeyKind], answers: &[KeyFacts], fits: impl Fn(KeyKind) -> bool) -> Search {
     let mut why = Vec::new();
-    let mut failed = false;
+    let (mut failed, mut given_up) = (false, false);
     for kind in order.iter().copied().filter(|kind| fits(*kind)) {
         let words = kind_in_words(kind);
         match answers.iter().find(|facts| facts.kind == kind).map(|facts| &facts.answer) {
@@ -237,13 +247,21 @@ fn search(order: &[KeyKind], answers: &[KeyFacts], fits: impl Fn(KeyKind) -> boo
                 failed = true;
                 why.push(format!("{words}: the look-up failed: {reason}"));
             }
+            Some(KeyAnswer::GivenUp { why: reason }) => {
+                given_up = true;
+                why.push(format!("{words}: the look-up fails: {reason}"));
+            }
             None => {
                 failed = true;
                 why.push(format!("{words}: not looked up"));
             }
         }
     }
-    if failed { Search::CouldNotTell(why) } else { Search::None(why) }
+    match (failed, given_up) {
+        (true, _) => Search::CouldNotTell(why),
+        (false, true) => Search::GivenUp(why),
+        (false, false) => Search::None(why),
+    }
 }
 
 /// What is missing when these kinds were tried without success.

@@ -138,7 +138,8 @@ fn rule_on<'p>(policy: &'p Policy, facts: &Facts, recipient: &RecipientFacts) ->
     let order = &settled.keys.value;
     // What is opened on its way out is not protected by what was around it.
     let closed = if submission.is_some() { Protection::None } else { protection };
-    let encryption = choose::encryption(settled.encrypt.value, order, recipient, closed);
+    let secret = opened_before(facts) && direction == Direction::Outbound;
+    let encryption = choose::encryption(settled.encrypt.value, order, recipient, closed, secret);
     let (sign, nesting) = (settled.sign.value, settled.style.nesting);
     let layers = choose::layers(facts, direction);
     let signature =
@@ -203,13 +204,17 @@ fn refusals_of(
     refusals
         .extend(submission.and_then(|submission| refusal::of_submission(submission, encryption, address)));
     refusals.extend(refusal::of_encryption(settled.encrypt.value, encryption, address));
-    let opened_before = facts.findings.iter().any(|finding| finding.id == OPENED_BEFORE);
-    if opened_before && recipient.direction == Direction::Outbound && !closed {
+    if opened_before(facts) && recipient.direction == Direction::Outbound && !closed {
         refusals.extend(refusal::of_opened(encryption, address));
     }
     refusals.extend(refusal::of_signature(&ruling.signature, originator(facts)));
     refusals.extend(refusal::of_at_rest(settled.at_rest.value, &ruling.at_rest, address));
     refusals
+}
+
+/// Whether it arrived encrypted, was opened here and is sent on.
+fn opened_before(facts: &Facts) -> bool {
+    facts.findings.iter().any(|finding| finding.id == OPENED_BEFORE)
 }
 
 /// What was opened on its way out is encrypted whatever the settings say, and hides of its header what was hidden. On a
@@ -233,9 +238,19 @@ fn refusal_of(trouble: Trouble, layers: &[LayerFacts]) -> Refusal {
     }
 }
 
-/// A signature that does not hold, or of which that cannot be told. A mailing list signs for itself.
+/// A signature that does not hold, or of which that cannot be told. A mailing list signs for itself, and a message that
+/// is brought along has an author of its own.
 fn is_broken_signature(layer: &LayerFacts) -> bool {
-    layer.kind == LayerKind::Signed && !matches!(layer.state, LayerState::Valid | LayerState::List)
+    let holds = matches!(layer.state, LayerState::Valid | LayerState::Part | LayerState::List);
+    layer.kind == LayerKind::Signed && !holds && !layer.attached
+}
+
+/// Whether something was opened that anybody could have changed (EFAIL): a signature on the whole shows changes if it is
+/// inside. Around it, whoever changed it can have signed.
+fn may_have_been_changed(layers: &[LayerFacts]) -> bool {
+    let valid = |layer: &LayerFacts| layer.kind == LayerKind::Signed && layer.state == LayerState::Valid;
+    let innermost = layers.iter().rposition(|layer| layer.malleable && layer.state == LayerState::Opened);
+    innermost.is_some_and(|at| !layers.iter().skip(at).any(valid))
 }
 
 /// The originator as the sender of a refusal knows itself.
@@ -257,22 +272,52 @@ fn reactions(
     if !settled.open.value {
         return Vec::new();
     }
-    let any = |kind: LayerKind, states: &[LayerState]| {
-        facts.layers.iter().any(|layer| layer.kind == kind && states.contains(&layer.state))
+    let layers = &facts.layers;
+    let changed = may_have_been_changed(layers);
+    let malleable = layers.iter().position(|layer| layer.malleable).filter(|_| changed);
+    let told = |at: usize| match layers.get(at) {
+        Some(layer) if layer.malleable && layer.state == LayerState::Damaged => false,
+        _ => malleable.is_none_or(|malleable| at <= malleable),
     };
     let mut reactions = Vec::new();
+    let mut react = |trouble, setting: &Sourced<Reaction>, concerns: &dyn Fn(&LayerFacts) -> bool| {
+        let mut found = layers.iter().enumerate().filter(|(_, layer)| concerns(layer)).peekable();
+        if found.peek().is_some() {
+            reactions.push(match found.any(|(at, _)| told(at)) {
+                true => (trouble, setting.clone()),
+                false => without_oracle(trouble, setting, &settled.unauthenticated),
+            });
+        }
+    };
     let broken = [LayerState::Invalid, LayerState::WrongSigner, LayerState::Damaged];
-    if any(LayerKind::Signed, &broken) {
-        reactions.push((Trouble::Unverifiable, settled.unverifiable.clone()));
-    }
+    let signed = |layer: &LayerFacts| layer.kind == LayerKind::Signed && !layer.attached;
+    react(Trouble::Unverifiable, &settled.unverifiable, &|layer| {
+        signed(layer) && broken.contains(&layer.state)
+    });
     let lost = [LayerState::Damaged, LayerState::Invalid, LayerState::Unsupported];
-    if any(LayerKind::Encrypted, &lost) {
-        reactions.push((Trouble::Undecryptable, settled.undecryptable.clone()));
-    }
-    if facts.layers.iter().any(|layer| layer.malleable) && !any(LayerKind::Signed, &[LayerState::Valid]) {
+    react(Trouble::Undecryptable, &settled.undecryptable, &|layer| {
+        layer.kind == LayerKind::Encrypted && lost.contains(&layer.state)
+    });
+    if changed {
         reactions.push((Trouble::Unauthenticated, settled.unauthenticated.clone()));
     }
     reactions
+}
+
+/// What happens when something is wrong that only our key shows, in content that anybody could have changed. Whoever
+/// sends it changed again and again must not hear whether the cipher found something, and what: some hundred answers
+/// for each octet would tell him all of it (RFC 3218 for keys, and for the content what is known as a padding oracle). So it
+/// is refused only where everything opened like this is, in the same words; else what would be refused is held.
+fn without_oracle(
+    trouble: Trouble,
+    setting: &Sourced<Reaction>,
+    unauthenticated: &Sourced<Reaction>,
+) -> (Trouble, Sourced<Reaction>) {
+    match (setting.value, unauthenticated.value) {
+        (_, Reaction::Reject) => (Trouble::Unauthenticated, unauthenticated.clone()),
+        (Reaction::Reject, _) => (trouble, Sourced { value: Reaction::Quarantine, ..setting.clone() }),
+        _ => (trouble, setting.clone()),
+    }
 }
 
 /// One answer for all recipients: the strictest that any of them needs.

@@ -161,6 +161,12 @@ pub enum KeyAnswer {
         /// What failed, for the log.
         why: String,
     },
+    /// The look-up has failed for longer than the administrator lets mail wait that need not be encrypted, and none
+    /// ever found a key. For mail that must be encrypted this is [`KeyAnswer::CouldNotTell`].
+    GivenUp {
+        /// What failed and since when, for the log.
+        why: String,
+    },
 }
 
 /// The part of the header section that rules can ask for.
@@ -206,10 +212,13 @@ pub struct LayerFacts {
     pub signer: Option<String>,
     /// Why the state is what it is, for the log.
     pub why: Option<String>,
-    /// An opened layer whose encryption does not prove that nobody changed it, such as CBC (RFC 8551
+    /// A layer that was opened, or is damaged, and whose encryption does not prove that nobody changed it, such as CBC (RFC 8551
     /// section 6): without a valid signature inside it may say anything.
     #[serde(default)]
     pub malleable: bool,
+    /// A signature in a message that this one brings along (message/rfc822), and none on this one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub attached: bool,
     /// The part that holds it, as RFC 7281 section 3.2.1 names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<String>,
@@ -241,8 +250,10 @@ pub enum LayerKind {
 pub enum LayerState {
     /// Decrypted with a key of ours.
     Opened,
-    /// The signature verifies, and its signer is the author of the message.
+    /// The signature verifies over the whole message, and its signer is the author of the message.
     Valid,
+    /// The signature verifies and is the author's, but only a part of the message is signed.
+    Part,
     /// The signature does not verify.
     Invalid,
     /// The signature verifies, but its signer is not the author of the message.

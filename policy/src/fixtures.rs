@@ -131,7 +131,21 @@ pub(crate) fn could_not_tell(kind: KeyKind) -> KeyFacts {
     KeyFacts { kind, answer: KeyAnswer::CouldNotTell { why: "the store is locked".to_owned() } }
 }
 
+/// A look-up that has failed for so long that mail that need not be encrypted goes on.
+pub(crate) fn given_up(kind: KeyKind) -> KeyFacts {
+    KeyFacts { kind, answer: KeyAnswer::GivenUp { why: "away for a week".to_owned() } }
+}
+
 /// An OpenPGP layer.
 pub(crate) fn layer(kind: LayerKind, state: LayerState) -> LayerFacts {
-    LayerFacts { scheme: Scheme::Openpgp, kind, state, signer: None, why: None, malleable: false, part: None }
+    LayerFacts {
+        scheme: Scheme::Openpgp,
+        kind,
+        state,
+        signer: None,
+        why: None,
+        malleable: false,
+        attached: false,
+        part: None,
+    }
 }

@@ -42,12 +42,13 @@ const ADDRESSES: [&str; 5] = [
 const DIRECTIONS: [Direction; 3] = [Direction::Inbound, Direction::Outbound, Direction::Internal];
 const PROTECTIONS: [Protection; 4] =
     [Protection::None, Protection::Signed, Protection::Encrypted, Protection::SignedAndEncrypted];
-const STATES: [LayerState; 9] = [
+const STATES: [LayerState; 10] = [
     LayerState::Opened,
     LayerState::Valid,
     LayerState::Invalid,
     LayerState::WrongSigner,
     LayerState::List,
+    LayerState::Part,
     LayerState::UnknownSigner,
     LayerState::NoKey,
     LayerState::Damaged,
@@ -169,6 +170,7 @@ fn keys() -> impl Strategy<Value = Vec<KeyFacts>> {
         }),
         vec("[a-z\r\n]{0,5}", 0..2).prop_map(|why| KeyAnswer::None { why }),
         Just(KeyAnswer::CouldNotTell { why: "locked".to_owned() }),
+        Just(KeyAnswer::GivenUp { why: "away for a week".to_owned() }),
     ];
     let kinds = prop_oneof![
         Just(vec![KeyKind::UserOpenpgp, KeyKind::DomainOpenpgp]),
@@ -202,6 +204,7 @@ fn layers() -> impl Strategy<Value = Vec<LayerFacts>> {
         signer: None,
         why: None,
         malleable,
+        attached: false,
         part: None,
     });
     vec(layer, 0..3)

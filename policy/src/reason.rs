@@ -81,6 +81,11 @@ fn encryption(ruling: &Ruling<'_>) -> String {
             let lack = lack_in_words(why);
             format!("Not encrypted: opportunistic, by {from}, and there is {lack} ({}).", list(why))
         }
+        Encryption::GivenUp(why) => format!(
+            "Not encrypted: opportunistic, by {from}, and for longer than such mail waits it could not be told \
+             whether there is a key ({}).",
+            list(why)
+        ),
         Encryption::CouldNotTell(why) => {
             format!("Must wait: whether there is a key could not be told ({}).", list(why))
         }
@@ -103,7 +108,7 @@ fn at_rest(ruling: &Ruling<'_>) -> Option<String> {
             "Must wait: whether there is a key for the mailbox could not be told ({}).",
             list(why)
         )),
-        Encryption::Never | Encryption::Already | Encryption::OnTheRoad(_) => None,
+        Encryption::Never | Encryption::Already | Encryption::OnTheRoad(_) | Encryption::GivenUp(_) => None,
     }
 }
 

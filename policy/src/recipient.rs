@@ -76,7 +76,7 @@ fn refusal_of_every_message(policy: &Policy, facts: &Facts, recipient: &Recipien
         let encrypt: Encrypt = encrypt.unwrap_or(settings.encrypt.value);
         for order in &orders {
             let order: &[KeyKind] = order.as_deref().unwrap_or(&settings.keys.value);
-            let outcome = choose::encryption(encrypt, order, recipient, protection);
+            let outcome = choose::encryption(encrypt, order, recipient, protection, false);
             let refusal = refusal::of_encryption(encrypt, &outcome, &recipient.address)?;
             if mildest.as_ref().is_none_or(|known| known.permanent && !refusal.permanent) {
                 mildest = Some(refusal);

@@ -78,7 +78,7 @@ pub(crate) fn of_additional(subject: &str) -> Refusal {
 pub(crate) fn of_opened(outcome: &Encryption, recipient: &str) -> Option<Refusal> {
     match outcome {
         // On the road it would be closed, but at its end open.
-        Encryption::Never | Encryption::NoKey(_) | Encryption::OnTheRoad(_) => {
+        Encryption::Never | Encryption::NoKey(_) | Encryption::GivenUp(_) | Encryption::OnTheRoad(_) => {
             let text = format!("the message arrived encrypted and cannot be sent on in clear to {recipient}");
             Some(Refusal::permanent("5.7.1", &text))
         }
@@ -105,7 +105,7 @@ pub(crate) fn of_submission(
         return Some(Refusal::permanent("5.7.5", text));
     }
     match outcome {
-        Encryption::NoKey(why) => {
+        Encryption::NoKey(why) | Encryption::GivenUp(why) => {
             let lack = choose::lack_in_words(why);
             let why = if why.is_empty() { "no kind of key is allowed".to_owned() } else { why.join("; ") };
             let text = format!(

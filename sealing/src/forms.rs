@@ -257,6 +257,7 @@ fn mangled_encrypted<'e, 'm>(children: &'e [Entity<'m>]) -> Option<&'e Entity<'m
     }
 }
 
+/// Plain text to every reader: of two types some take the first, some the last.
 fn is_plain_text(part: &Entity<'_>) -> bool {
-    part.content_type().is("text", "plain")
+    part.content_type().is("text", "plain") && part.header().find_all("Content-Type").count() <= 1
 }

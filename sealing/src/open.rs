@@ -29,6 +29,7 @@ use crate::smime;
 use crate::splice;
 use crate::splice::ContentField;
 
+mod coverage;
 pub(crate) mod entity;
 mod section;
 mod to_sign;
@@ -38,6 +39,7 @@ use crate::openpgp::text;
 pub use to_sign::ToSign;
 pub use to_sign::to_sign;
 
+use coverage::Coverage;
 use entity::Inner;
 use section::Sections;
 
@@ -89,6 +91,7 @@ pub fn open(
         session.hear(&found, &new, inner.as_ref());
         let part = session.sections.of(&current, &found, limits);
         new.iter_mut().for_each(|layer| layer.part.clone_from(&part));
+        Coverage::of(&current, &found, limits).limit(&mut new);
         session.decrypted |= new.iter().any(|layer| layer.state == LayerState::Opened);
         layers.append(&mut new);
         match inner.filter(|inner| !inner.stays) {
@@ -281,10 +284,12 @@ impl<'m> Session<'m> {
         self.mismatches = protected.map_or_else(Vec::new, |p| p.mismatches(self.original.header()));
     }
 
-    /// Takes what stands in the header of the whole message as it was encrypted, and nowhere else.
+    /// Takes what stands in the header of the whole message as it was signed and encrypted in one, and nowhere else:
+    /// around content that was signed before, whoever can encrypt to us could have put it.
     fn hear(&mut self, found: &Found<'_>, layers: &[Layer], inner: Option<&Inner>) {
-        let opened = layers.iter().any(|layer| layer.state == LayerState::Opened);
-        if let (true, true, Some(inner)) = (opened, found.path.is_empty(), inner) {
+        let any = |state| layers.iter().any(|layer| layer.state == state);
+        let together = any(LayerState::Opened) && any(LayerState::Valid);
+        if let (true, true, Some(inner)) = (together, found.path.is_empty(), inner) {
             self.gossip.clone_from(&inner.gossip);
         }
     }

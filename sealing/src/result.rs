@@ -42,9 +42,12 @@ pub enum LayerState {
     Opened,
     /// Signed with a certificate we do not have.
     UnknownSigner,
+    /// Signature that holds, by a certificate that speaks for the only address in From, over a part of the message. What
+    /// stands beside it can be anybody's.
+    Part,
     /// A form, algorithm or size that we do not open.
     Unsupported,
-    /// Signature that holds, by a certificate that speaks for the only address in From.
+    /// Signature that holds over the whole message, by a certificate that speaks for the only address in From.
     Valid,
     /// Signature that holds, but by somebody else than the only address in From.
     WrongSigner,
@@ -62,6 +65,8 @@ pub struct Layer {
     /// Signer: fingerprint of the certificate, or of the key if the certificate is unknown; upper-case
     /// hexadecimal.
     pub signer: Option<String>,
+    /// It is a signature in a message that the message brings along (message/rfc822), and none on the message itself.
+    pub attached: bool,
     /// The From address for which a valid signer speaks.
     pub signer_subject: Option<String>,
     /// How the signer is bound to that address.
@@ -79,8 +84,8 @@ pub struct Layer {
     pub part: Option<String>,
     /// The reason for a state that is neither `Opened` nor `Valid`, in plain words.
     pub why: Option<String>,
-    /// The layer was opened, but its encryption does not show whether anybody changed the content: CBC
-    /// (RFC 8551 section 6, known as EFAIL). Only a valid signature inside does.
+    /// The layer was opened, or could not be, and its encryption does not show whether anybody changed the content: CBC
+    /// (RFC 8551 section 6, known as EFAIL). Only a valid signature inside, on all of it, does.
     pub malleable: bool,
 }
 
@@ -119,6 +124,7 @@ impl Layer {
             binding: None,
             signed_at: None,
             decrypted_with: None,
+            attached: false,
             announced: None,
             brought: Vec::new(),
             part: None,
@@ -146,6 +152,7 @@ impl fmt::Display for LayerState {
             LayerState::List => "mailing list",
             LayerState::NoKey => "no key",
             LayerState::Opened => "opened",
+            LayerState::Part => "valid for a part",
             LayerState::UnknownSigner => "unknown signer",
             LayerState::Unsupported => "unsupported",
             LayerState::Valid => "valid",
@@ -207,7 +214,8 @@ pub struct Opened {
     /// Names of header fields that are not what the sender protected (RFC 9788): changed on the road, or added.
     /// Of an encrypted message the protected ones are shown, but never an author whose address is another one.
     pub mismatches: Vec<String>,
-    /// Raw values of `Autocrypt-Gossip` fields from the header of what was encrypted; at most [`MAX_GOSSIP`].
+    /// Raw values of `Autocrypt-Gossip` fields from the header of what was signed and encrypted in one; at most
+    /// [`MAX_GOSSIP`].
     pub gossip: Vec<Vec<u8>>,
 }
 

@@ -17,6 +17,8 @@ mod support;
 #[path = "smime/world.rs"]
 mod world;
 
+#[path = "smime/coverage.rs"]
+mod coverage;
 #[path = "smime/domain.rs"]
 mod domain;
 #[path = "smime/gpgsm.rs"]

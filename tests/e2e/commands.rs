@@ -115,6 +115,21 @@ fn malformed_keys_are_65_and_none_of_the_file_is_taken() {
 }
 
 #[test]
+fn a_key_of_ours_that_was_held_or_distrusted_is_our_own_again_when_it_is_verified() {
+    let alpha = GatepostPlan::new("alpha.example").prepare();
+    alpha.generate(&["--user", ALICE]);
+    let listed = alpha.command(&["keys", "list", ALICE]).success().text();
+    let fingerprint = listed.split_whitespace().next().unwrap();
+    for level in ["held", "distrusted"] {
+        let said = alpha.command(&["keys", "trust", fingerprint, level]).success().text();
+        assert!(said.contains(&format!("trust={level}")), "{said}");
+        let said = alpha.command(&["keys", "trust", fingerprint, "verified"]).success().text();
+        assert!(said.contains("trust=own"), "{said}");
+    }
+    assert_eq!(alpha.command(&["keys", "list", ALICE]).success().text(), listed);
+}
+
+#[test]
 fn what_is_not_there_is_66() {
     let mut alpha = GatepostPlan::new("alpha.example").prepare();
     alpha.start();

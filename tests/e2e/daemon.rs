@@ -46,6 +46,16 @@ fn ends_with(gatepost: &Gatepost, code: i32) -> Ran {
     ran
 }
 
+/// Its memory holds secret keys and mail that was opened.
+#[test]
+fn nothing_that_it_keeps_in_memory_gets_into_a_core_dump() {
+    let gatepost = started(alpha());
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", gatepost.running().pid())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    let values: Vec<&str> = core.split_whitespace().skip(4).collect();
+    assert_eq!(values[..2], ["0", "0"], "{core}");
+}
+
 #[test]
 fn a_wrong_configuration_changes_nothing_and_says_so() {
     let gatepost = started(alpha().policy("[policy]\nencrypt = \"opportunistic\""));

@@ -12,7 +12,7 @@ use url::Url;
 use crate::trust::Rules;
 
 /// Everything that the administrator decides.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The sources, in the order in which they are asked. The first that has a usable certificate wins.
     pub sources: Vec<Source>,
@@ -24,6 +24,9 @@ pub struct Config {
     pub rules: Rules,
     /// Where answers and sightings are kept.
     pub place: Place,
+    /// After how long without any answer about an address the look-up is said to be given up
+    /// ([`Outcome::CouldNotTell`](crate::Outcome::CouldNotTell)); nothing for never.
+    pub patience: Option<Duration>,
     /// Most look-ups under way at once; one more is "could not tell".
     pub concurrent: usize,
     /// Most refreshments in the background at once; one more is left for the next question.
@@ -39,6 +42,7 @@ impl Default for Config {
             lifetimes: Lifetimes::default(),
             rules: Rules::default(),
             place: Place::Memory,
+            patience: None,
             concurrent: 256,
             refreshing: 8,
         }
@@ -46,7 +50,7 @@ impl Default for Config {
 }
 
 /// One source.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Source {
     /// A name for logs, metrics and the cache; unique.
     pub name: String,
@@ -80,7 +84,7 @@ impl Source {
 }
 
 /// What a source is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum SourceKind {
     /// Another gateway's look-up: `GET BASE/.well-known/tmg/v1/lookup?address=A`. `https` only.
     Peer(Url),
@@ -120,7 +124,7 @@ impl SourceKind {
 }
 
 /// A directory server.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Directory {
     /// `ldap://HOST[:PORT]` or `ldaps://HOST[:PORT]`. It is the administrator's, so any address will do.
     pub url: Url,

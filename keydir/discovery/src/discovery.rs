@@ -20,6 +20,7 @@ use crate::engine::Engine;
 use crate::engine::Question;
 use crate::engine::could_not_tell;
 use crate::found::Found;
+use crate::found::Issuers;
 use crate::found::LogVerifier;
 use crate::found::Outcome;
 use crate::shelf::RedisShelf;
@@ -60,6 +61,8 @@ impl Discovery {
     ///
     /// `roots` are the authorities trusted for HTTPS and LDAP; without them the system's (`SSL_CERT_FILE` is
     /// honoured). `verifier` understands the proofs of key logs; without one no change counts as announced.
+    /// `issuers` knows authorities; without them a new S/MIME certificate succeeds an old one only if it holds the
+    /// same key.
     ///
     /// # Errors
     /// Two sources have one name, a URL cannot be used, or the place cannot be opened.
@@ -69,6 +72,7 @@ impl Discovery {
         roots: Option<Arc<RootCertStore>>,
         clock: Clock,
         verifier: Option<Arc<dyn LogVerifier>>,
+        issuers: Option<Arc<dyn Issuers>>,
     ) -> Result<Self, OpenError> {
         check(&config.sources)?;
         let https = Https::new(dns, roots, config.reach.clone()).map_err(OpenError::Tls)?;
@@ -82,6 +86,7 @@ impl Discovery {
             messenger: Messenger::new(https),
             shelf: shelf.map_err(OpenError::Place)?,
             verifier,
+            issuers,
             flights: Flights::new(config.concurrent),
             fetches: Flights::new(config.refreshing),
             refreshing: Arc::new(Semaphore::new(config.refreshing)),

@@ -1,6 +1,7 @@
 //! One look-up: the sources in their order, then the decision.
 
 mod consult;
+mod patience;
 mod screening;
 mod verdict;
 mod word;
@@ -17,6 +18,7 @@ use crate::config::Config;
 use crate::config::Source;
 use crate::found::Candidate;
 use crate::found::Found;
+use crate::found::Issuers;
 use crate::found::LogVerifier;
 use crate::found::Outcome;
 use crate::shelf::Remembered;
@@ -38,6 +40,7 @@ pub(crate) struct Engine {
     pub(crate) messenger: Messenger,
     pub(crate) shelf: Arc<dyn Shelf>,
     pub(crate) verifier: Option<Arc<dyn LogVerifier>>,
+    pub(crate) issuers: Option<Arc<dyn Issuers>>,
     pub(crate) flights: Flights<Arc<Found>>,
     pub(crate) fetches: Flights<()>,
     pub(crate) refreshing: Arc<Semaphore>,
@@ -119,7 +122,11 @@ impl Engine {
                 winner = Some(offers.candidates);
             }
         }
-        let outcome = match self.conclude(question, winner, &seen, &mut trace).await {
+        let concluded = match self.conclude(question, winner, &seen, &mut trace).await {
+            Ok(outcome) => self.with_patience(question, outcome, &mut trace).await,
+            Err(error) => Err(error),
+        };
+        let outcome = match concluded {
             Ok(outcome) => outcome,
             Err(error) => return Err((trace, error)),
         };
@@ -189,7 +196,7 @@ impl Engine {
 
 pub(crate) fn could_not_tell(mut trace: Trace, why: String) -> Found {
     trace.conclusion = format!("could not tell: {why}");
-    Found { outcome: Outcome::CouldNotTell { why }, revoked: Vec::new(), trace }
+    Found { outcome: Outcome::CouldNotTell { why, given_up: None }, revoked: Vec::new(), trace }
 }
 
 fn skipped(source: &Source, why: &str) -> Step {

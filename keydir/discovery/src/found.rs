@@ -70,6 +70,8 @@ pub enum Outcome {
     CouldNotTell {
         /// What happened, for the log and the record.
         why: String,
+        /// Since when that is so, Unix seconds, if it is longer than [`Config::patience`](crate::Config::patience).
+        given_up: Option<i64>,
     },
 }
 
@@ -84,6 +86,12 @@ pub struct Held {
     pub why: String,
     /// True the first time that this certificate is held for this address: tell somebody now.
     pub news: bool,
+}
+
+/// Knows the authorities above S/MIME certificates, which this room does not.
+pub trait Issuers: fmt::Debug + Send + Sync {
+    /// Whether one and the same key of an authority signed both. Names do not tell: anybody can take any.
+    fn same_key(&self, old: &keydir::Certificate, new: &keydir::Certificate) -> bool;
 }
 
 /// Judges the proof with which a partner's directory says that the domain's key log announced a key set.

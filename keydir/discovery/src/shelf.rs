@@ -14,6 +14,10 @@ pub(crate) use self::redis::RedisShelf;
 pub(crate) use self::sqlite::SqliteShelf;
 use crate::trust::Sighting;
 
+/// A certificate that nobody approved in this time is forgotten, seconds; offered again it is held and told again.
+pub const HELD_FOR: i64 = 90 * 86_400;
+/// Whoever is not asked about for this time is not said to have given no answer all the time, seconds.
+pub(crate) const SILENCE: i64 = 86_400;
 /// Most certificates that are remembered for one address and kind.
 pub(crate) const SIGHTINGS_MAX: usize = 16;
 
@@ -102,9 +106,13 @@ pub(crate) trait Shelf: fmt::Debug + Send + Sync {
     fn hold<'a>(&'a self, who: &'a str, fingerprint: &'a str, now: i64) -> Doing<'a, bool>;
     /// Forgets that any certificate of `who` is held.
     fn release<'a>(&'a self, who: &'a str) -> Doing<'a, ()>;
+    /// Notes that nobody could tell about `who` at `now`; since when that is so without a break.
+    fn unanswered<'a>(&'a self, who: &'a str, now: i64) -> Doing<'a, i64>;
+    /// Notes that there was an answer about `who`.
+    fn answered<'a>(&'a self, who: &'a str) -> Doing<'a, ()>;
     /// Forgets everything about `who`, and the answers under these keys.
     fn forget<'a>(&'a self, who: &'a str, keys: &'a [String]) -> Doing<'a, ()>;
-    /// Removes answers that nobody may use any more, and the oldest above the limit.
+    /// Removes answers that nobody may use any more, and the oldest above the limit; and what is held for too long.
     fn purge(&self, now: i64) -> Doing<'_, ()>;
 }
 

@@ -4,4 +4,5 @@ mod certificates;
 mod change;
 mod keeping;
 mod outcomes;
+mod patience;
 mod world;

@@ -83,7 +83,17 @@ impl Database {
             }
             _ => return Err(IndexError::Damaged("it was written by a later version")),
         }
+        if database.id()? == 0 {
+            let salt = Salt::generate().map_err(|_| IndexError::Damaged("no number for it can be made"))?;
+            let id = salt.as_bytes().iter().fold(1_i32, |id, octet| id.wrapping_mul(257) ^ i32::from(*octet));
+            connection.pragma_update(None, "application_id", (id & i32::MAX).max(1))?;
+        }
         Ok(database)
+    }
+
+    /// Which database this is: another one that took its place, as after a loss, has another number. 0 is none.
+    pub(crate) fn id(&self) -> Result<i32, IndexError> {
+        Ok(self.0.query_row("PRAGMA application_id", [], |row| row.get(0))?)
     }
 
     /// Opens a database that another process writes to.

@@ -53,6 +53,9 @@ pub struct Entered<'a> {
     pub keys: &'a KeySet,
     /// What people should hear of when it changes, in one text; for example fingerprints.
     pub names: &'a str,
+    /// Whether the log will make an entry of it, if that is known; else it will when the set is another one than the
+    /// newest that was entered.
+    pub appends: Option<bool>,
 }
 
 /// A change of a mailbox that we made, and that stands in the log.
@@ -129,7 +132,8 @@ impl Ledger {
             let keys = entered.keys.to_bytes();
             let same =
                 row.as_ref().is_some_and(|row| row.state == "keys" && row.keys.as_ref() == Some(&keys));
-            let entries = row.as_ref().map_or(0, |row| row.entries) + u32::from(!same);
+            let appends = entered.appends.unwrap_or(!same);
+            let entries = row.as_ref().map_or(0, |row| row.entries) + u32::from(appends);
             // Whose names nobody knew is not told that they changed.
             let told = match &row {
                 Some(row) if row.names.is_none() && row.state == "adopted" => entered.names.to_owned(),

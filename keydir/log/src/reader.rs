@@ -90,6 +90,15 @@ impl LogReader {
         &self.directory
     }
 
+    /// Which index this is. When it was lost and built again, it cannot open what it could before, and has another number;
+    /// 0 if it never had one.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn index(&self) -> Result<i32, ReadError> {
+        self.read(|database| Ok(database.id()?))
+    }
+
     /// The last checkpoint, with its signatures unverified.
     ///
     /// # Errors

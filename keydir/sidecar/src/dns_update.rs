@@ -20,7 +20,7 @@ use program::{Exit, output};
 use serde::Serialize;
 
 use crate::export::{self, Source};
-use crate::export_dns::Types;
+use crate::export_dns::{MAX_TTL, Types};
 use difference::{Difference, Step};
 use key::TsigKey;
 use server::Server;
@@ -44,7 +44,7 @@ pub struct UpdateDns {
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
     /// How long resolvers may keep a record, seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(..=MAX_TTL))]
     pub ttl: u32,
     /// Tell what would change, and change nothing.
     #[arg(long)]

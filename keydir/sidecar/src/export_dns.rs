@@ -10,6 +10,9 @@ use program::Exit;
 
 use crate::export::{self, Source};
 
+/// The longest time that a record can say, seconds (RFC 2181, 8).
+pub(crate) const MAX_TTL: i64 = 0x7fff_ffff;
+
 /// Which records are meant.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct Types {
@@ -41,7 +44,7 @@ pub struct ExportDns {
     #[command(flatten)]
     pub types: Types,
     /// How long resolvers may keep a record, seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(..=MAX_TTL))]
     pub ttl: u32,
     /// Write the types as TYPE61 and TYPE53 (RFC 3597), for name servers that know neither.
     #[arg(long)]

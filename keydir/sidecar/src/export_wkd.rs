@@ -88,7 +88,9 @@ pub fn export(publication: &Publication, options: &ExportWkd) -> Result<Exported
         let parts: Vec<&[u8]> = mailbox.openpgp.iter().map(|published| &*published.bytes).collect();
         let answer = parts.concat();
         for layout in &layouts {
-            manifest.put(&layout.file(&domain, &format!("hu/{}", wkd_hash(local))), &answer)?;
+            for file in layout.files(&domain, &format!("hu/{}", wkd_hash(local))) {
+                manifest.put(&file, &answer)?;
+            }
         }
         Ok(())
     })?;
@@ -103,13 +105,19 @@ fn about_domain(
     domain: &str,
 ) -> Result<(), Exit> {
     let policy = publication.wkd_policy(domain).map_err(export::unreadable)?.unwrap_or_default();
-    manifest.put(&layout.file(domain, "policy"), policy.as_bytes())?;
+    for file in layout.files(domain, "policy") {
+        manifest.put(&file, policy.as_bytes())?;
+    }
     // gpg and others look whether there is a directory before they look for a file.
-    let place = manifest.directory().join(layout.file(domain, "hu"));
-    fs::create_dir_all(&place)
-        .map_err(|error| Exit::output(format!("cannot make {}", place.display()), error))?;
+    for place in layout.files(domain, "hu") {
+        let place = manifest.directory().join(place);
+        fs::create_dir_all(&place)
+            .map_err(|error| Exit::output(format!("cannot make {}", place.display()), error))?;
+    }
     if let Some(address) = publication.submission_address(domain).map_err(export::unreadable)? {
-        manifest.put(&layout.file(domain, "submission-address"), format!("{address}\n").as_bytes())?;
+        for file in layout.files(domain, "submission-address") {
+            manifest.put(&file, format!("{address}\n").as_bytes())?;
+        }
     }
     Ok(())
 }

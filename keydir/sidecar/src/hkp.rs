@@ -16,7 +16,7 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, Response, StatusCode};
 use axum::routing::get;
-use keydir::{PublicationError, Published};
+use keydir::{PublicationError, Published, Scheme};
 
 use crate::Directory;
 use crate::answer;
@@ -62,10 +62,7 @@ async fn find(directory: &Directory, search: Search) -> Result<Vec<Published>, P
     let publication = directory.publication.clone();
     let read = move || match search {
         Search::Handle(handle) => publication.by_handle(&handle),
-        Search::Mailbox(address) => {
-            let mailbox = publication.mailbox(&address)?;
-            Ok(mailbox.map(|mailbox| mailbox.openpgp).unwrap_or_default())
-        }
+        Search::Mailbox(address) => publication.of_scheme(&address, Scheme::Openpgp),
     };
     directory.read(read).await
 }

@@ -44,11 +44,11 @@ struct Document<'a> {
 
 async fn look_up(State(directory): State<Arc<Directory>>, RawQuery(query): RawQuery) -> Response<Body> {
     let Some(address) = asked(query.as_deref()) else { return unreadable() };
-    let found = match directory.mailbox(&address).await {
-        Ok(found) => found,
+    let (found, proved) = match directory.key_log.look_up(&directory, &address).await {
+        Ok(answer) => answer,
         Err(error) => return answer::broken(&error),
     };
-    let proved = match directory.key_log.prove_found(&directory, &address, found.as_ref()).await {
+    let proved = match proved {
         Ok(proved) => Some(proved),
         Err(error @ (ProveError::NoLog | ProveError::Mailbox(_) | ProveError::Gate(_))) => {
             error.tell();

@@ -21,7 +21,7 @@ use keydir::{Mailbox, Published, Scheme};
 use crate::Directory;
 use crate::answer;
 use crate::hkp::{Search, armor};
-use crate::log::asked;
+use crate::log::{ProveError, Proved, asked};
 use crate::percent;
 
 use evidence::Evidence;
@@ -78,8 +78,8 @@ async fn page(
     match Wanted::parse(query.as_deref()) {
         Wanted::Form => shown(StatusCode::OK, html::form_page(words, None)),
         Wanted::Nonsense(text) => shown(StatusCode::BAD_REQUEST, html::form_page(words, Some(&text))),
-        Wanted::Address(address) => match directory.mailbox(&address).await {
-            Ok(found) => answer_to(&directory, words, &address, found).await,
+        Wanted::Address(address) => match directory.key_log.look_up(&directory, &address).await {
+            Ok((found, proved)) => answer_to(&directory, words, &address, found, proved),
             Err(error) => {
                 tracing::error!("cannot read the publication: {}", program::chain(&error));
                 shown(StatusCode::SERVICE_UNAVAILABLE, html::trouble_page(words, &address))
@@ -88,14 +88,15 @@ async fn page(
     }
 }
 
-async fn answer_to(
+fn answer_to(
     directory: &Directory,
     words: &Words,
     address: &str,
     found: Option<Mailbox>,
+    proved: Result<Proved, ProveError>,
 ) -> Response<Body> {
     let found = found.filter(|found| !found.openpgp.is_empty() || !found.smime.is_empty());
-    let evidence = Evidence::gather(directory, address, found.as_ref()).await;
+    let evidence = Evidence::of(directory, found.as_ref(), proved);
     let now = directory.clock.now();
     let status = if found.is_some() { StatusCode::OK } else { StatusCode::NOT_FOUND };
     shown(status, html::result_page(words, address, found.as_ref(), &evidence, now))

@@ -61,16 +61,12 @@ async fn find(directory: &Arc<Directory>, asked: Asked) -> Result<Option<Found>,
     if let Some(known) =
         state.zip(question.as_deref()).and_then(|(state, it)| directory.recall.get(state, it))
     {
-        return Ok(known.map(Found::Keys));
+        return Ok(Some(Found::Keys(known)));
     }
     let publication = directory.publication.clone();
     let found = directory.read(move || read(&publication, &asked)).await?;
-    if let (Some(state), Some(question)) = (state, question) {
-        let keys = match &found {
-            Some(Found::Keys(keys)) => Some(keys.clone()),
-            _ => None,
-        };
-        directory.recall.keep(state, now, question, keys);
+    if let (Some(state), Some(question), Some(Found::Keys(keys))) = (state, question, &found) {
+        directory.recall.keep(state, now, question, keys.clone());
     }
     Ok(found)
 }

@@ -44,6 +44,14 @@ pub struct PublishedCrl {
     pub next_update: i64,
 }
 
+impl PublishedCrl {
+    /// How many certificates stand in it.
+    fn length(&self) -> usize {
+        let list = CertificateList::from_der(&self.der).ok();
+        list.and_then(|list| list.tbs_cert_list.revoked_certificates).map_or(0, |entries| entries.len())
+    }
+}
+
 impl LocalAuthority {
     /// Makes a new list with everything that the authority with this certificate revoked. It is recorded
     /// when this returns, and is the one that [`LocalAuthority::latest_crl`] gives from then on. Lists of
@@ -83,8 +91,8 @@ impl LocalAuthority {
         latest(&self.lock(), &authority.to_ascii_uppercase())
     }
 
-    /// The authorities whose list should be made anew at `now`: none was made, something was revoked since,
-    /// or half of its life is over. Expired authorities are left out. Gives their certificates.
+    /// The authorities whose list should be made anew at `now`: none was made, something was revoked since (whatever
+    /// the clock said then), half of its life is over, or it is from the future. Expired authorities are left out. Gives their certificates.
     ///
     /// # Errors
     /// If the state cannot be read.
@@ -97,7 +105,10 @@ impl LocalAuthority {
             let fresh = list.is_some_and(|list| {
                 let newer =
                     entries.iter().any(|e| e.revoked.is_some_and(|(when, _)| when >= list.this_update));
-                !newer && now < list.this_update + (list.next_update - list.this_update) / 2
+                let whole = !newer && entries.len() <= list.length();
+                // A list from the future was made by a clock that was wrong; nobody believes it before its time.
+                let half = list.this_update + (list.next_update - list.this_update) / 2;
+                whole && (list.this_update..half).contains(&now)
             });
             if !fresh && now <= authority.certificate.not_after() {
                 due.push(authority);

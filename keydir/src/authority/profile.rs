@@ -202,7 +202,10 @@ fn names(
                 identity::split_address(request.subject).ok_or_else(|| invalid("mailbox"))?;
             ours(&domain)?;
             let address = format!("{local}@{domain}");
-            let name = request.name.unwrap_or(&address);
+            // A person who is called like an authority of RFC 3183 shall not become one.
+            let is_authority =
+                |name: &&str| Authority::ALL.iter().any(|a| a.name().eq_ignore_ascii_case(name.trim()));
+            let name = request.name.filter(|name| !is_authority(name)).unwrap_or(&address);
             if name.chars().any(identity::deceptive) {
                 return Err(AuthorityError::Invalid { what: "name", value: name.to_owned() });
             }

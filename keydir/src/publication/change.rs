@@ -56,6 +56,8 @@ pub struct Summary {
     pub examined: usize,
     /// Mailboxes whose certificates changed, new ones included.
     pub changed: usize,
+    /// Of these, mailboxes that were not published before.
+    pub added: usize,
     /// Mailboxes from which everything was withdrawn.
     pub withdrawn: usize,
     /// Mailboxes that are published now.

@@ -16,6 +16,7 @@ use crate::record::Origin;
 use crate::record::Record;
 use crate::record::Trust;
 use crate::store::KnownCertificate;
+use crate::subject::Subject;
 
 /// Most certificates of one kind that are published for a mailbox.
 const MAX_CERTIFICATES: usize = 16;
@@ -50,7 +51,8 @@ impl Request<'_> {
 
     /// Whether a certificate may be published at all.
     fn chosen(&self, record: &Record) -> bool {
-        match record.trust {
+        let subject = Subject::parse(self.alias_of.unwrap_or(self.key));
+        match subject.map_or(record.trust, |subject| record.trust_for(&subject)) {
             Trust::Own => true,
             // Whoever submits a key wants it to be found.
             Trust::Verified if record.origin == Origin::Submitted => true,

@@ -49,6 +49,8 @@ const MAX_REMARKS: usize = 100;
 /// Writes the publication. One per process; a second one waits for the first one's transactions.
 pub struct Publisher {
     connection: Connection,
+    /// How many mailboxes were published when this connection last counted, and the database's version then.
+    counted: Option<(i64, usize)>,
     progress: Box<dyn FnMut(usize, usize) + Send>,
 }
 
@@ -76,7 +78,7 @@ impl Publisher {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(64);
         schema::prepare(&mut connection)?;
-        Ok(Self { connection, progress: Box::new(|_, _| {}) })
+        Ok(Self { connection, counted: None, progress: Box::new(|_, _| {}) })
     }
 
     /// Calls `progress` with the number of mailboxes done and to do, after each batch.
@@ -90,7 +92,8 @@ impl Publisher {
     /// Works in batches of a few thousand mailboxes. For each, `commit` (the key log) is called before any
     /// of it becomes visible, and may fill in [`Change::label_proof`]. If the process dies between the two,
     /// the next refresh gives `commit` the same changes again: a change whose `new` digest is already the
-    /// newest one of the mailbox must not be logged twice.
+    /// newest one of the mailbox must not be logged twice. The same holds where `old` and `new` are alike, after
+    /// [`PublicationRules::log`] became another.
     ///
     /// # Errors
     /// If the store or the file cannot be used, or `commit` fails; the batches before stay.
@@ -104,6 +107,7 @@ impl Publisher {
         let rules = Canonical::new(rules)?;
         let round = Round::begin(&mut self.connection, store, &rules, now)?;
         let mut summary = Summary::default();
+        let counted = self.counted.take();
         let mut done = 0;
         let mut last = (0, String::new());
         loop {
@@ -111,13 +115,25 @@ impl Publisher {
             let Some(end) = keys.last() else { break };
             last = end.clone();
             let keys: Vec<String> = keys.into_iter().map(|(_, key)| key).collect();
-            self.batch(store, &rules, &keys, now, &mut summary, commit)?;
+            self.batch(store, &rules, &keys, (now, round.logs_anew()), &mut summary, commit)?;
             done += keys.len();
             (self.progress)(done, round.todo());
         }
         round.end(&mut self.connection, store)?;
-        summary.mailboxes = count(&self.connection)?;
+        summary.mailboxes = self.count(counted, &summary)?;
         Ok(summary)
+    }
+
+    /// How many mailboxes are published. Only counts them again if another process wrote in between: counting goes
+    /// through all of them.
+    fn count(&mut self, counted: Option<(i64, usize)>, summary: &Summary) -> Result<usize, PublicationError> {
+        let version = self.connection.pragma_query_value(None, "data_version", |row| row.get(0))?;
+        let count = match counted {
+            Some((then, count)) if then == version => count + summary.added - summary.withdrawn,
+            _ => count(&self.connection)?,
+        };
+        self.counted = Some((version, count));
+        Ok(count)
     }
 
     /// When everything was withdrawn from an address that was published once; Unix seconds.
@@ -138,7 +154,7 @@ impl Publisher {
         store: &Store,
         rules: &Canonical<'_>,
         keys: &[String],
-        now: i64,
+        (now, anew): (i64, bool),
         summary: &mut Summary,
         commit: &mut dyn FnMut(&mut [Change]) -> Result<(), E>,
     ) -> Result<(), PublicationError> {
@@ -153,7 +169,7 @@ impl Publisher {
         for ((row, request), mut draft) in work.into_iter().zip(drafts) {
             remark(&mut summary.omitted, &mut draft.omitted);
             remark(&mut summary.warnings, &mut draft.warnings);
-            let change = change(&row, request.key, &draft);
+            let change = change(&row, request.key, &draft, anew);
             summary.examined += 1;
             let changed = change.is_some();
             changes.extend(change);
@@ -162,7 +178,9 @@ impl Publisher {
         if !changes.is_empty() {
             commit(&mut changes).map_err(|error| PublicationError::Log(Box::new(error)))?;
         }
-        summary.changed += changes.iter().filter(|change| change.new.is_some()).count();
+        summary.changed +=
+            changes.iter().filter(|change| change.new.is_some() && change.old != change.new).count();
+        summary.added += changes.iter().filter(|change| change.old.is_none()).count();
         summary.withdrawn += changes.iter().filter(|change| change.new.is_none()).count();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut changes = changes.iter();
@@ -236,8 +254,8 @@ fn whole(transaction: &Transaction<'_>, key: &str) -> Result<(), PublicationErro
     Ok(())
 }
 
-/// What changes for a mailbox, if anything does.
-fn change(row: &Option<MailboxRow>, key: &str, draft: &Draft) -> Option<Change> {
+/// What changes for a mailbox, if anything does; with `anew` also what stays.
+fn change(row: &Option<MailboxRow>, key: &str, draft: &Draft, anew: bool) -> Option<Change> {
     let bytes = |list: &'_ [(_, super::draft::Drawn)]| -> Vec<_> {
         list.iter().map(|(_, drawn)| drawn.published.bytes.clone()).collect()
     };
@@ -245,7 +263,7 @@ fn change(row: &Option<MailboxRow>, key: &str, draft: &Draft) -> Option<Change> 
     let digest = || change::key_set_digest(openpgp.iter().map(|b| &**b), smime.iter().map(|b| &**b));
     let new = (!draft.is_empty()).then(digest);
     let old = row.as_ref().map(|row| row.digest);
-    (old != new).then(|| Change {
+    (old != new || (anew && new.is_some())).then(|| Change {
         mailbox: key.to_owned(),
         old,
         new,

@@ -14,6 +14,7 @@ use super::address::whole_name;
 use super::pool::Pool;
 use super::rows;
 use crate::identity;
+use crate::record::Scheme;
 use crate::wkd;
 
 /// Mailboxes that are read at a time.
@@ -91,8 +92,7 @@ impl Publication {
                 connection.prepare_cached("SELECT address FROM mailbox WHERE domain = ?1 AND hash = ?2")?;
             let exact: Option<String> = exact.query_row([&domain, hash], |row| row.get(0)).optional()?;
             let found = resolve(connection, &domain, exact.as_deref().unwrap_or_default(), asked.as_ref())?;
-            let Some(found) = found else { return Ok(None) };
-            let answer = rows::answer(connection, found.id)?;
+            let answer = first(&found, |id| rows::answer(connection, id))?;
             Ok((!answer.is_empty()).then(|| Arc::from(answer)))
         })
     }
@@ -106,9 +106,28 @@ impl Publication {
         let asked = Asked::parse(address);
         let domain = asked.as_ref().map(|asked| asked.domain.clone()).unwrap_or_default();
         let exact = asked.as_ref().map(Asked::key).unwrap_or_default();
-        self.pool.with(|connection| match resolve(connection, &domain, &exact, asked.as_ref())? {
-            Some(found) => rows::mailbox(connection, &found.address),
-            None => Ok(None),
+        self.pool.with(|connection| {
+            let found = resolve(connection, &domain, &exact, asked.as_ref())?;
+            match found.iter().flatten().next() {
+                Some(found) => rows::mailbox(connection, &found.address),
+                None => Ok(None),
+            }
+        })
+    }
+
+    /// The certificates of one scheme for one address, without the chains of S/MIME certificates: those of exactly this
+    /// one, else of the mailbox of the sub-address, else of the domain if that is a catch-all. A mailbox that has none of this
+    /// scheme is as none at all, also in the steps that it takes.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn of_scheme(&self, address: &str, scheme: Scheme) -> Result<Vec<Published>, PublicationError> {
+        let asked = Asked::parse(address);
+        let domain = asked.as_ref().map(|asked| asked.domain.clone()).unwrap_or_default();
+        let exact = asked.as_ref().map(Asked::key).unwrap_or_default();
+        self.pool.with(|connection| {
+            let found = resolve(connection, &domain, &exact, asked.as_ref())?;
+            first(&found, |id| rows::of_scheme(connection, id, scheme))
         })
     }
 
@@ -206,7 +225,22 @@ struct Found {
     address: String,
 }
 
-/// Which mailbox answers: the exact one, that of the sub-address, the domain's.
+/// What the first mailbox has that has anything. Nobody's is asked for as well, and all of them.
+fn first<T>(
+    found: &[Option<Found>],
+    mut of: impl FnMut(Option<i64>) -> Result<Vec<T>, PublicationError>,
+) -> Result<Vec<T>, PublicationError> {
+    let mut first = Vec::new();
+    for found in found {
+        let these = of(found.as_ref().map(|found| found.id))?;
+        if first.is_empty() {
+            first = these;
+        }
+    }
+    Ok(first)
+}
+
+/// Which mailboxes may answer: the exact one, that of the sub-address, the domain's.
 ///
 /// Asks for all of them whatever is there, so that nobody learns from the time it takes why there is nothing.
 fn resolve(
@@ -214,7 +248,7 @@ fn resolve(
     domain: &str,
     exact: &str,
     asked: Option<&Asked>,
-) -> Result<Option<Found>, PublicationError> {
+) -> Result<[Option<Found>; 3], PublicationError> {
     let mut statement = connection.prepare_cached("SELECT delimiter FROM domain WHERE name = ?1")?;
     let delimiter: Option<String> = statement.query_row([domain], |row| row.get(0)).optional()?;
     let ours = delimiter.is_some();
@@ -222,13 +256,12 @@ fn resolve(
     let mut statement = connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM whole WHERE name = ?1)")?;
     let whole: bool = statement.query_row([whole_name(&asked_key)], |row| row.get(0))?;
     let base = asked.and_then(|asked| asked.base(&delimiter.unwrap_or_default())).unwrap_or_default();
-    let mut found = Vec::with_capacity(3);
-    for (address, may) in [(exact, true), (&*base, !whole), (&*format!("@{domain}"), true)] {
+    let of = |address: &str, may: bool| -> Result<Option<Found>, PublicationError> {
         let mut statement = connection.prepare_cached("SELECT id FROM mailbox WHERE address = ?1")?;
         let id: Option<i64> = statement.query_row([address], |row| row.get(0)).optional()?;
-        found.extend(id.filter(|_| may && ours).map(|id| Found { id, address: address.to_owned() }));
-    }
-    Ok(found.into_iter().next())
+        Ok(id.filter(|_| may && ours).map(|id| Found { id, address: address.to_owned() }))
+    };
+    Ok([of(exact, true)?, of(&base, !whole)?, of(&format!("@{domain}"), true)?])
 }
 
 fn page(connection: &Connection, after: &str) -> Result<Vec<Mailbox>, PublicationError> {

@@ -174,17 +174,42 @@ pub(super) fn mailbox(connection: &Connection, key: &str) -> Result<Option<Mailb
     Ok(Some(Mailbox { address: key.to_owned(), openpgp, smime, label_proof: row.label_proof }))
 }
 
-/// The OpenPGP certificates of a mailbox, one behind the other.
-pub(super) fn answer(connection: &Connection, id: i64) -> Result<Vec<u8>, PublicationError> {
+/// The rows of one scheme; of no mailbox there are none, and that is asked in the same way.
+fn places(id: Option<i64>, scheme: Scheme) -> [i64; 2] {
+    let first = id.unwrap_or(-1) * PLACES;
+    match scheme {
+        Scheme::Openpgp => [first, first + SMIME],
+        Scheme::Smime => [first + SMIME, first + PLACES],
+    }
+}
+
+/// The certificates of a mailbox of one scheme, without their chains.
+pub(super) fn of_scheme(
+    connection: &Connection,
+    id: Option<i64>,
+    scheme: Scheme,
+) -> Result<Vec<Published>, PublicationError> {
+    let sql = "SELECT * FROM published WHERE id >= ?1 AND id < ?2 ORDER BY id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(places(id, scheme))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(published(row)?);
+    }
+    Ok(found)
+}
+
+/// The OpenPGP certificates of a mailbox, one behind the other; none of no mailbox.
+pub(super) fn answer(connection: &Connection, id: Option<i64>) -> Result<Vec<u8>, PublicationError> {
     let sql = "SELECT bytes FROM published WHERE id >= ?1 AND id < ?2 ORDER BY id";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([id * PLACES, id * PLACES + SMIME])?;
+    let mut rows = statement.query(places(id, Scheme::Openpgp))?;
     let mut answer = Vec::new();
     while let Some(row) = rows.next()? {
         answer.extend_from_slice(
             row.get_ref(0)?
                 .as_blob()
-                .map_err(|error| PublicationError::Corrupt(format!("mailbox {id}: {error}")))?,
+                .map_err(|error| PublicationError::Corrupt(format!("mailbox {id:?}: {error}")))?,
         );
     }
     Ok(answer)

@@ -67,6 +67,8 @@ pub struct PublicationRules {
     /// Certifies, with the key of one of `endorsers`, the User IDs of a certificate that has no such
     /// certification that is valid for another month.
     pub endorser: Option<Arc<AliasSigner>>,
+    /// Which key log takes the changes. When that is another than it was, everything is given to it once more.
+    pub log: Option<String>,
     /// Adds the User ID of an alias to a certificate whose secret half is in our custody.
     pub alias_signer: Option<Arc<AliasSigner>>,
 }

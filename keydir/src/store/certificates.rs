@@ -146,6 +146,23 @@ impl Store {
         self.write(|transaction| add_link(transaction, authority))
     }
 
+    /// Whether one and the same key of an authority signed both certificates. That authority must be among the links
+    /// of chains, the intermediates or the anchors; whether it is trusted is not asked here.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn same_issuer(
+        &self,
+        old: &Certificate,
+        new: &Certificate,
+        anchors: &Anchors,
+    ) -> Result<bool, StoreError> {
+        let kept = links(&self.lock().connection, old)?;
+        let known = kept.iter().chain(anchors.intermediates()).chain(anchors.roots());
+        let mut above = known.filter(|authority| authority.subject_der() == old.issuer_der());
+        Ok(above.any(|authority| authority.signed(old) && authority.signed(new)))
+    }
+
     /// Notes what the holder of a certificate announced that it can read.
     ///
     /// # Errors
@@ -231,7 +248,7 @@ fn choose(
         let judged = known.speaks_for(subject, purpose).and_then(|()| {
             match purpose == Purpose::Sign && known.record.custody != Custody::Local {
                 true => Err(Reason::NoSecretKey),
-                false => known.judge(use_, now, Some(anchors)),
+                false => known.judge_for(subject, use_, now, anchors),
             }
         });
         match judged {
@@ -241,7 +258,11 @@ fn choose(
     }
     let preference = |usable: &UsableCertificate| {
         let record = usable.record();
-        (u8::MAX - record.trust.rank(), usable.certificate().not_before(), record.fingerprint.clone())
+        (
+            u8::MAX - record.trust_for(subject).rank(),
+            usable.certificate().not_before(),
+            record.fingerprint.clone(),
+        )
     };
     if let Some(best) = usable.into_iter().max_by_key(preference) {
         return Answer::Found(best);

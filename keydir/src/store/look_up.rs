@@ -77,8 +77,9 @@ fn choose(known: &[Known], question: &Question, now: i64) -> Answer<Usable> {
         match judge(known, question, now) {
             Err(reason) => why.push(Rejected { fingerprint: known.record.fingerprint.clone(), reason }),
             Ok(fitness) => {
-                if best.as_ref().is_none_or(|(than, fit)| preference(known, &fitness) > preference(than, fit))
-                {
+                if best.as_ref().is_none_or(|(than, fit)| {
+                    preference(known, question, &fitness) > preference(than, question, fit)
+                }) {
                     best = Some((known, fitness));
                 }
             }
@@ -96,13 +97,22 @@ fn choose(known: &[Known], question: &Question, now: i64) -> Answer<Usable> {
 }
 
 /// The greatest is preferred: checked before accepted, then the newest key, then the newest certificate.
-fn preference<'a>(known: &'a Known, fitness: &Fitness) -> (u8, i64, Option<i64>, &'a str) {
+fn preference<'a>(
+    known: &'a Known,
+    question: &Question,
+    fitness: &Fitness,
+) -> (u8, i64, Option<i64>, &'a str) {
     let record = &known.record;
-    (u8::MAX - record.trust.rank(), fitness.created, record.valid_from, &record.fingerprint)
+    (
+        u8::MAX - record.trust_for(&question.subject).rank(),
+        fitness.created,
+        record.valid_from,
+        &record.fingerprint,
+    )
 }
 
 fn judge(known: &Known, question: &Question, now: i64) -> Result<Fitness, Reason> {
-    known.trusted()?;
+    known.trusted_for(&question.subject)?;
     if question.purpose == Purpose::Sign && known.record.custody != Custody::Local {
         return Err(Reason::NoSecretKey);
     }

@@ -14,12 +14,14 @@ use sequoia_openpgp::serialize::SerializeInto;
 use super::Import;
 use super::StoreError;
 use super::changes;
+use super::found;
 use super::parse;
 use super::prune;
 use crate::assess;
 use crate::identity;
 use crate::intake;
 use crate::record::Custody;
+use crate::record::FoundSubject;
 use crate::record::Origin;
 use crate::record::Record;
 use crate::record::Scheme;
@@ -39,6 +41,7 @@ pub(super) fn store(
             scheme: Scheme::Openpgp,
             subjects: Vec::new(),
             assigned: Vec::new(),
+            found: Vec::new(),
             origin: import.origin,
             trust: import.trust,
             valid_from: None,
@@ -48,7 +51,7 @@ pub(super) fn store(
             added: import.now,
             bytes: Arc::from([]),
         };
-        bind(&mut record, &cert, import, true, &[]);
+        bind(&mut record, &cert, import, true, &[])?;
         save(transaction, &mut record, &cert, import.now)?;
         return Ok(record);
     };
@@ -59,7 +62,7 @@ pub(super) fn store(
     // A newer version from a source we trust less must not bind a mailbox with the trust given before.
     let may_add = import.trust.rank() <= record.trust.rank();
     let unbound = changes::unbound(transaction, &fingerprint, import)?;
-    bind(&mut record, &merged, import, may_add, &unbound);
+    bind(&mut record, &merged, import, may_add, &unbound)?;
     if record.trust == Trust::Accepted && import.trust.rank() == 0 {
         record.trust = import.trust;
     }
@@ -112,14 +115,18 @@ pub(super) fn write(transaction: &Transaction<'_>, record: &Record) -> Result<()
         ],
     )?;
     for subject in &record.subjects {
+        let found = record.found.iter().find(|found| found.subject.same(subject));
         transaction.execute(
-            "INSERT INTO subject VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (key, fingerprint) DO UPDATE SET assigned = max(assigned, ?4)",
+            "INSERT INTO subject (key, fingerprint, subject, assigned, found, since)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (key, fingerprint) DO UPDATE SET assigned = max(assigned, ?4), found = ?5, since = ?6",
             params![
                 subject.key(),
                 record.fingerprint,
                 subject.to_string(),
-                record.assigned.contains(subject)
+                record.assigned.contains(subject),
+                found.map(|found| found.trust.as_str()),
+                found.map(|found| found.since)
             ],
         )?;
     }
@@ -154,8 +161,9 @@ pub(super) fn load(connection: &Connection, fingerprint: &str) -> Result<Option<
         .query_row([fingerprint], |row| Ok(record(row)))
         .optional()?;
     let Some(mut record) = row.transpose()? else { return Ok(None) };
-    let mut statement = connection
-        .prepare_cached("SELECT subject, assigned FROM subject WHERE fingerprint = ?1 ORDER BY key")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT subject, assigned, found, since FROM subject WHERE fingerprint = ?1 ORDER BY key",
+    )?;
     let mut rows = statement.query([fingerprint])?;
     while let Some(row) = rows.next()? {
         let text: String = row.get(0)?;
@@ -163,6 +171,16 @@ pub(super) fn load(connection: &Connection, fingerprint: &str) -> Result<Option<
             .ok_or_else(|| StoreError::Corrupt(format!("{fingerprint}: subject {text:?}")))?;
         if row.get(1)? {
             record.assigned.push(subject.clone());
+        }
+        let found: Option<String> = row.get(2)?;
+        if let Some(word) = found {
+            let trust = word.parse().map_err(|_| StoreError::Corrupt(format!("found {word:?}")))?;
+            let since: Option<i64> = row.get(3)?;
+            record.found.push(FoundSubject {
+                subject: subject.clone(),
+                trust,
+                since: since.unwrap_or_default(),
+            });
         }
         record.subjects.push(subject);
     }
@@ -209,18 +227,26 @@ fn column(connection: &Connection, sql: &str, values: &[&str]) -> Result<Vec<Str
 }
 
 /// Adds the subjects that the import gives or, if it gives none, those that the User IDs claim and that were
-/// not taken from the certificate.
-fn bind(record: &mut Record, cert: &Cert, import: &Import<'_>, may_add: bool, unbound: &[String]) {
+/// not taken from the certificate. A source gives only what the User IDs claim.
+fn bind(
+    record: &mut Record,
+    cert: &Cert,
+    import: &Import<'_>,
+    may_add: bool,
+    unbound: &[String],
+) -> Result<(), StoreError> {
     let claimed = match &import.subjects {
+        Some(subjects) if import.origin.is_found() => {
+            return found::bind(record, subjects, import, |subject| {
+                assess::claims(cert, subject, import.now).is_ok()
+            });
+        }
         Some(assigned) => {
-            for subject in assigned {
-                add(&mut record.assigned, subject.clone());
-                add(&mut record.subjects, subject.clone());
-            }
-            return;
+            assigned.iter().for_each(|subject| found::assign(record, subject));
+            return Ok(());
         }
         None if may_add => cert.userids().filter_map(|uid| identity::user_id_address(uid.userid())),
-        None => return,
+        None => return Ok(()),
     };
     for subject in claimed.flat_map(identity::claimed) {
         // What arrives by mail cannot speak for its whole domain.
@@ -229,6 +255,7 @@ fn bind(record: &mut Record, cert: &Cert, import: &Import<'_>, may_add: bool, un
             add(&mut record.subjects, subject);
         }
     }
+    Ok(())
 }
 
 pub(super) fn add(subjects: &mut Vec<Subject>, subject: Subject) {
@@ -244,6 +271,7 @@ fn record(row: &Row<'_>) -> Result<Record, StoreError> {
         scheme: word(row, "scheme")?,
         subjects: Vec::new(),
         assigned: Vec::new(),
+        found: Vec::new(),
         origin: word(row, "origin")?,
         trust: word(row, "trust")?,
         valid_from: row.get("valid_from")?,

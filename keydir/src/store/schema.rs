@@ -90,6 +90,16 @@ const STEPS: &[&str] = &[
         INSERT INTO touched (key) SELECT key FROM subject WHERE fingerprint = new.fingerprint;
     END;
 ",
+    "
+    -- What a source's word is worth that binds a certificate to a subject (accepted, held), and since when; NULL
+    -- where the administrator or the certificate itself binds it.
+    ALTER TABLE subject ADD COLUMN found TEXT;
+    ALTER TABLE subject ADD COLUMN since INTEGER;
+    CREATE TRIGGER subject_found AFTER UPDATE ON subject WHEN old.found IS NOT new.found BEGIN
+        DELETE FROM touched WHERE key = new.key;
+        INSERT INTO touched (key) VALUES (new.key);
+    END;
+",
 ];
 
 /// Brings the database up to date and sets what each connection needs.

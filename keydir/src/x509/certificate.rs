@@ -202,6 +202,11 @@ impl Certificate {
             || matches!(self.0.tbs.get::<BasicConstraints>(), Ok(Some((_, constraints))) if constraints.ca)
     }
 
+    /// Whether its key made the signature on another certificate. Says nothing about names, dates or trust.
+    pub(crate) fn signed(&self, other: &Self) -> bool {
+        self.0.x509.public_key().is_ok_and(|key| other.0.x509.verify(&key).unwrap_or(false))
+    }
+
     /// First second of validity, Unix time.
     pub fn not_before(&self) -> i64 {
         self.0.not_before

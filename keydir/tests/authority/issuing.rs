@@ -104,6 +104,28 @@ fn openssl_prints_what_was_asked_for() {
     assert_eq!(jorg.addresses(), ["jörg@alpha.example"]);
 }
 
+/// The name may come from a directory where people write it themselves.
+#[test]
+fn a_person_who_is_called_like_an_authority_is_none() {
+    let world = World::new();
+    for (name, shown) in [
+        ("Domain-Signing-Authority", "domain-signing-authority@alpha.example"),
+        (" review-authority", "domain-signing-authority@alpha.example"),
+        ("Alice", "Alice"),
+    ] {
+        let request = LeafRequest {
+            profile: Profile::UserSign,
+            subject: "domain-signing-authority@alpha.example",
+            name: Some(name),
+            public_key: &Key::p256().info(),
+            now: world.now,
+        };
+        let made = world.authority.issue(&world.issuing_key, &request).unwrap();
+        assert_eq!((made.common_names(), made.authority()), (&[shown.to_owned()][..], None));
+        assert_eq!(made.speaks_for("alice@alpha.example"), None);
+    }
+}
+
 #[test]
 fn serial_numbers_are_random_and_long() {
     let world = World::new();

@@ -58,6 +58,32 @@ fn openssl_and_we_agree_on_what_is_revoked() {
 }
 
 #[test]
+fn a_clock_that_goes_back_keeps_no_revocation_out_of_the_list() {
+    let world = World::new();
+    let leaves: Vec<_> =
+        (0..2).map(|n| world.leaf(Profile::User, &format!("user{n}@alpha.example"), &Key::p256())).collect();
+    let issuing = world.issuing.fingerprint();
+    let due = |now| world.authority.crls_due(now).unwrap().iter().any(|due| due.fingerprint == issuing);
+    let make = |now| world.authority.crl(&issuing, &world.issuing_key, now).unwrap();
+    let revoke = |leaf: usize, now| {
+        world.authority.revoke(&leaves[leaf].fingerprint(), RevocationReason::Superseded, now).unwrap()
+    };
+    // The clock was a year ahead; nobody believes that list before then.
+    assert_eq!(make(world.now + 365 * DAY).number, 1);
+    assert!(due(world.now));
+    assert_eq!(make(world.now).number, 2, "numbers go on");
+    assert!(!due(world.now));
+    // Revoked while the clock was behind, looked at when it was right again.
+    revoke(0, world.now - DAY);
+    assert!(due(world.now + 1));
+    let list = make(world.now + 1);
+    assert_eq!(list.number, 3);
+    assert!(!due(world.now + 1));
+    revoke(1, world.now + 1);
+    assert!(due(world.now + 1), "in the same second");
+}
+
+#[test]
 fn a_list_of_somebody_else_counts_for_nothing_and_an_altered_one_is_no_list() {
     let (world, other) = (World::new(), World::new());
     let leaf = world.leaf(Profile::User, "alice@alpha.example", &Key::p256());

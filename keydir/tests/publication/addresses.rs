@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use keydir::Custody;
 use keydir::Import;
 use keydir::Origin;
+use keydir::Scheme;
 use keydir::Subject;
 use keydir::Trust;
 use sequoia_openpgp::Cert;
@@ -117,6 +118,23 @@ fn an_alias_with_a_certificate_of_its_own_keeps_it_and_follows_the_mailbox_other
     world.store.set_trust(&tsk.fingerprint().to_hex(), Trust::Distrusted).unwrap();
     let summary = world.refresh();
     assert_eq!((summary.withdrawn, summary.mailboxes), (2, 0));
+}
+
+#[test]
+fn certificates_of_one_scheme_are_those_of_the_mailbox() {
+    let mut world = World::new();
+    world.own(&cert(&["bob@gate.example"]));
+    world.refresh();
+    let publication = &world.publication;
+    for asked in
+        ["bob@gate.example", "Bob+x@GATE.example", "nobody@gate.example", "bob@other.example", "bob", ""]
+    {
+        let found = publication.mailbox(asked).unwrap();
+        let (openpgp, smime) = found.map(|found| (found.openpgp, found.smime)).unwrap_or_default();
+        assert_eq!(publication.of_scheme(asked, Scheme::Openpgp).unwrap(), openpgp, "{asked}");
+        assert_eq!(publication.of_scheme(asked, Scheme::Smime).unwrap(), smime, "{asked}");
+    }
+    assert_eq!(publication.of_scheme("bob+x@gate.example", Scheme::Openpgp).unwrap().len(), 1);
 }
 
 #[test]

@@ -36,6 +36,49 @@ fn only_what_changed_is_looked_at() {
 }
 
 #[test]
+fn another_log_is_told_everything_and_the_same_one_nothing_twice() {
+    let mut world = World::new();
+    world.own(&cert(&["a@gate.example"]));
+    world.own(&cert(&["b@gate.example"]));
+    // Published without a log, which is begun later.
+    world.refresh();
+    let before = world.log.borrow().len();
+    for log in ["one", "two"] {
+        world.rules.log = Some(log.to_owned());
+        let summary = world.refresh();
+        assert_eq!((summary.examined, summary.changed, summary.mailboxes), (2, 0, 2), "{log}");
+        assert_eq!(world.refresh().examined, 0);
+    }
+    let log = world.log.borrow();
+    assert_eq!(log.len(), before + 4);
+    assert!(log[before..].iter().all(|change| change.old == change.new && change.certificates.len() == 1));
+}
+
+#[test]
+fn mailboxes_are_counted_whoever_writes() {
+    let mut world = World::new();
+    world.own(&cert(&["a@gate.example"]));
+    let summary = world.refresh();
+    assert_eq!((summary.added, summary.mailboxes), (1, 1));
+    // `gatepost keys publish` beside the daemon.
+    world.own(&cert(&["b@gate.example"]));
+    let path = world.directory.path().join("publication.db");
+    let mut second = Publisher::open(&path).unwrap();
+    let mut commit = |_: &mut [Change]| Ok::<_, Infallible>(());
+    assert_eq!(second.refresh(&world.store, &world.rules, NOW, &mut commit).unwrap().mailboxes, 2);
+    assert_eq!(world.refresh().mailboxes, 2);
+    world.own(&cert(&["c@gate.example"]));
+    // Another certificate of a mailbox that is published already adds none.
+    world.own(&cert(&["b@gate.example"]));
+    world.store.withdraw(&address("a@gate.example")).unwrap();
+    let summary = world.refresh();
+    assert_eq!((summary.added, summary.changed, summary.withdrawn), (1, 2, 1));
+    assert_eq!(summary.mailboxes, 2);
+    let summary = second.refresh(&world.store, &world.rules, NOW, &mut commit).unwrap();
+    assert_eq!((summary.examined, summary.mailboxes), (0, 2));
+}
+
+#[test]
 fn distrust_removal_and_unbinding_withdraw() {
     let mut world = World::new();
     let certs: Vec<_> = ["a", "b", "c"].iter().map(|name| cert(&[&format!("{name}@gate.example")])).collect();

@@ -15,6 +15,7 @@ use super::draft::now;
 use super::draft::p256;
 use super::draft::rsa;
 use super::world::World;
+use super::world::cert;
 
 fn own(world: &World, certificates: &[&X509]) {
     let pem: Vec<u8> = certificates.iter().flat_map(|it| it.to_pem().unwrap()).collect();
@@ -64,6 +65,32 @@ fn the_newest_certificate_comes_with_the_authorities_above_it() {
     let chain: Vec<&[u8]> = published.chain.iter().map(|link| &**link).collect();
     assert_eq!(chain, [issuing.to_der().unwrap(), root.to_der().unwrap()]);
     assert!(world.publication.wkd("gate.example", &keydir::wkd_hash("bob"), None).unwrap().is_none());
+}
+
+#[test]
+fn a_mailbox_without_a_key_of_one_kind_is_as_none_at_all_for_that_kind() {
+    let mut world = World::new();
+    let authority = cert(&["domain-confidentiality-authority@gate.example"]);
+    world.own(&authority);
+    own(&world, &[&bob().x509()]);
+    world.refresh_at(now());
+    let openpgp = |world: &World, name: &str| {
+        let address = format!("{name}@gate.example");
+        let wkd = world.publication.wkd("gate.example", &keydir::wkd_hash(name), Some(name)).unwrap();
+        let found = world.publication.of_scheme(&address, Scheme::Openpgp).unwrap();
+        let bytes: Vec<u8> = found.iter().flat_map(|published| published.bytes.to_vec()).collect();
+        assert_eq!(wkd.as_deref().unwrap_or_default(), bytes, "{name}");
+        found.into_iter().map(|published| published.fingerprint).collect::<Vec<_>>()
+    };
+    assert_eq!((openpgp(&world, "bob"), openpgp(&world, "nobody")), (vec![], vec![]));
+    world.rules.catch_all.insert("gate.example".to_owned(), true);
+    world.refresh_at(now());
+    let domain = vec![authority.fingerprint().to_hex()];
+    assert_eq!(openpgp(&world, "nobody"), domain);
+    assert_eq!(openpgp(&world, "bob"), domain, "else it would tell that there is a bob");
+    assert_eq!(openpgp(&world, "bob+x"), domain);
+    let smime = world.publication.of_scheme("bob@gate.example", Scheme::Smime).unwrap();
+    assert_eq!((smime.len(), smime[0].user_ids.join("")), (1, "bob@gate.example".to_owned()));
 }
 
 #[test]

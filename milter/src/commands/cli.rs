@@ -446,7 +446,7 @@ pub enum Algorithm {
 /// How far a certificate is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TrustLevel {
-    /// Checked by a person: used.
+    /// Checked by a person: used. One whose secret key we hold is our own again, and published.
     Verified,
     /// Taken on first use: used.
     Accepted,

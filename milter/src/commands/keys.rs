@@ -83,7 +83,13 @@ pub fn run(config: &Config, command: Keys) -> Result<(), Exit> {
         Keys::Rotate { json } => rotate(config, &keys, json, now),
         Keys::Trust { fingerprint, trust, json } => {
             let fingerprint = fingerprint.to_uppercase();
-            keys.store.set_trust(&fingerprint, trust.into()).map_err(store_error)?;
+            let is_ours = known(&keys, &fingerprint)?.custody == Custody::Local;
+            let level = match trust {
+                // As it was before it was held or distrusted: with less it would never be published again.
+                TrustLevel::Verified if is_ours => Trust::Own,
+                level => level.into(),
+            };
+            keys.store.set_trust(&fingerprint, level).map_err(store_error)?;
             let record = known(&keys, &fingerprint)?;
             if matches!(trust, TrustLevel::Verified | TrustLevel::Accepted) {
                 lookup::approve(config, keys, &record)?;
@@ -356,7 +362,12 @@ fn subjects(record: &Record) -> String {
     if record.subjects.is_empty() {
         return "(bound to nobody: import it again with --for or --domain)".to_owned();
     }
-    record.subjects.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    let word = |subject: &Subject| match record.trust_for(subject) {
+        // For this one it is worth less than what is said of the whole.
+        trust if trust != record.trust => format!("{subject} ({trust})"),
+        _ => subject.to_string(),
+    };
+    record.subjects.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// The first line of a password file.

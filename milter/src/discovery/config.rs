@@ -66,6 +66,8 @@ impl DiscoveryConfig {
             key_servers: section.take_choice("key_servers", &FIRST_CONTACT).map(value).unwrap_or_default(),
         };
         let stale = section.take_integer("stale_hours", 0, 24 * 30).map_or(STALE, |hours| hours.value as u32);
+        let patience = section.take_integer("patience_hours", 0, 24 * 30);
+        let patience = patience.map(|hours| HOUR * hours.value as u32);
         let reach = take_reach(section);
         let place = take_place(section, gateway);
         let autocrypt = section.take_boolean("autocrypt").is_none_or(value);
@@ -79,12 +81,19 @@ impl DiscoveryConfig {
         Some(Self {
             harvest: rules.harvested != FirstContact::Off,
             autocrypt,
-            sources: Sources { sources, reach, lifetimes, rules, place, ..Sources::default() },
+            sources: Sources { sources, reach, lifetimes, rules, place, patience, ..Sources::default() },
             dns: own_resolver.then_some((dns, validation)),
             deadline,
             tell,
             logs,
         })
+    }
+}
+
+impl DiscoveryConfig {
+    /// Whether anything differs that the room of discovery took when it was opened.
+    pub fn differs_since_start(&self, other: &Self) -> bool {
+        self.sources != other.sources || self.deadline != other.deadline || self.dns != other.dns
     }
 }
 

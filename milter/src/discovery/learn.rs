@@ -117,7 +117,7 @@ impl DiscoveryRoom {
                 self.hold_harvested(&held, &subject, &what(&held.new.fingerprint), now).await;
             }
             Outcome::None { why } => tracing::debug!("not harvested: {address}: {}", why.join("; ")),
-            Outcome::CouldNotTell { why } => tracing::warn!("not harvested: {address}: {why}"),
+            Outcome::CouldNotTell { why, .. } => tracing::warn!("not harvested: {address}: {why}"),
         }
     }
 

@@ -22,6 +22,7 @@ pub async fn tend(room: Arc<DiscoveryRoom>) {
         if let Err(why) = room.sources().tend().await {
             tracing::warn!("the memory of discovery cannot be tended: {why}");
         }
+        room.expire_held().await;
     }
 }
 

@@ -277,9 +277,11 @@ impl sealing::smime::Keys for KeysAt<'_> {
             Ok(None) => return Answer::None { why: Vec::new() },
             Err(error) => return Answer::CouldNotTell { why: chain(&error) },
         };
-        let trusted = matches!(record.trust, keydir::Trust::Own | keydir::Trust::Verified);
+        let checked = |subject: &Subject| {
+            matches!(record.trust_for(subject), keydir::Trust::Own | keydir::Trust::Verified)
+        };
         let assigned = |subject: &Subject| record.assigned.iter().any(|own| own.same(subject));
-        let binding = speakers(from).into_iter().find(|(subject, _)| trusted && assigned(subject));
+        let binding = speakers(from).into_iter().find(|(subject, _)| checked(subject) && assigned(subject));
         match binding {
             Some((_, binding)) => Answer::Found(binding),
             None => Answer::None { why: Vec::new() },

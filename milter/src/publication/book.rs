@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use keydir::{Authority, Change, Published, Scheme};
+use keydir::{Change, Published, Scheme};
 use keylog::keyset::{KeySet, Kind};
 use keylog::ledger::{Entered, Ledger, LedgerError, Watched};
 use keylog::mailbox::Mailbox;
 use program::Exit;
 use tlog::key::VerifierKey;
 
+use super::log::{self, Session};
 use super::{LogKeys, LogTrouble};
 
 /// What we wrote into the key log.
@@ -45,23 +46,36 @@ impl Book {
     }
 
     /// Notes what is about to be logged.
-    pub(super) fn enter(&self, keys: &LogKeys, changes: &[Change]) -> Result<(), LedgerError> {
+    pub(super) fn enter(&self, session: &mut Session<'_>, changes: &[Change]) -> Result<(), CommitTrouble> {
         let mut all = Vec::with_capacity(changes.len());
         for change in changes {
             // What is no mailbox, or has too many certificates, is refused by the log itself.
-            let Ok(mailbox) = Mailbox::parse(&whole(&change.mailbox)) else { continue };
+            let Ok(mailbox) = log::mailbox(&change.mailbox) else { continue };
+            let keys = key_set(&change.certificates);
+            // What has not changed is an entry only if the log does not say it, or cannot open what it says.
+            let appends = match change.old == change.new {
+                true => Some(session.says(&mailbox)?.as_ref() != Some(&keys)),
+                false => None,
+            };
             all.push((
-                keys.vrf.label(&mailbox),
+                session.keys().vrf.label(&mailbox),
                 mailbox,
-                key_set(&change.certificates),
+                keys,
                 names(&change.certificates),
+                appends,
             ));
         }
         let all: Vec<Entered<'_>> = all
             .iter()
-            .map(|(label, mailbox, keys, names)| Entered { mailbox, label: *label, keys, names })
+            .map(|(label, mailbox, keys, names, appends)| Entered {
+                mailbox,
+                label: *label,
+                keys,
+                names,
+                appends: *appends,
+            })
             .collect();
-        self.ledger().enter(&all)
+        Ok(self.ledger().enter(&all)?)
     }
 
     /// Notes that a mailbox is about to be erased.
@@ -77,14 +91,6 @@ impl Book {
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         // SQLite rolls back: a panic elsewhere leaves no half state.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The mailbox under which a change is logged.
-fn whole(mailbox: &str) -> String {
-    match mailbox.strip_prefix('@') {
-        Some(domain) => Authority::Confidentiality.mailbox(domain),
-        None => mailbox.to_owned(),
     }
 }
 

@@ -9,6 +9,7 @@ use keydir::Change as Published;
 use keydir::Scheme;
 use keylog::keyset::{KeySet, Kind};
 use keylog::mailbox::{Mailbox, MailboxError};
+use keylog::reader::{LogReader, ReadError};
 use keylog::vrf::VrfKey;
 use keylog::writer::{Change, KeyLog, KeyLogError, KeyUpdate};
 use program::Exit;
@@ -121,6 +122,9 @@ pub enum LogTrouble {
     /// The log.
     #[error("the key log cannot be written")]
     Log(#[source] KeyLogError),
+    /// Its index.
+    #[error("the key log cannot be read")]
+    Read(#[from] ReadError),
     /// Something is published for what is no mailbox.
     #[error("{mailbox} has no label")]
     Mailbox {
@@ -166,6 +170,31 @@ pub(super) struct Session<'l> {
 }
 
 impl Session<'_> {
+    /// The keys of the log.
+    pub(super) fn keys(&self) -> &LogKeys {
+        &self.log.keys
+    }
+
+    /// Tells this log from another one, and from one whose index was lost and what opens its entries with it. The log is
+    /// begun, or its index built again, if it has to be.
+    pub(super) fn identity(&mut self) -> Result<String, LogTrouble> {
+        let index = |directory: &Path| LogReader::open(directory).and_then(|reader| reader.index());
+        let known = index(&self.log.directory).ok().filter(|index| *index != 0);
+        let index = match known {
+            Some(index) => index,
+            None => {
+                self.log()?;
+                index(&self.log.directory)?
+            }
+        };
+        Ok(format!("{} {index}", self.log.keys.origin))
+    }
+
+    /// What the log says of a mailbox and can still open.
+    pub(super) fn says(&mut self, mailbox: &Mailbox) -> Result<Option<KeySet>, LogTrouble> {
+        Ok(self.log()?.keys(mailbox)?)
+    }
+
     /// Writes down what is about to be published, and gives each mailbox the proof of its label.
     pub(super) fn append(&mut self, changes: &mut [Published]) -> Result<(), LogTrouble> {
         let mut updates = Vec::with_capacity(changes.len());
@@ -220,7 +249,8 @@ fn signed_at(path: &Path) -> Option<u64> {
     written.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
-fn mailbox(text: &str) -> Result<Mailbox, LogTrouble> {
+/// The mailbox under which a change is logged.
+pub(super) fn mailbox(text: &str) -> Result<Mailbox, LogTrouble> {
     let whole = match text.strip_prefix('@') {
         Some(domain) => format!("{ALL}@{domain}"),
         None => text.to_owned(),

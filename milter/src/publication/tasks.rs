@@ -48,8 +48,11 @@ fn round(gateway: &Gateway, room: &PublicationRoom) {
     match room.take_submissions(&gateway.config(), gateway.now()) {
         Ok(new) => {
             for fingerprint in new {
+                let config = gateway.config();
+                let is_enough = config.keydir.as_ref().is_some_and(|keydir| keydir.verified);
+                let also = if is_enough { "" } else { ", with `verified = true` in [keydir]" };
                 tracing::warn!(
-                    "held: certificate {fingerprint} was submitted; to publish it: gatepost keys trust {fingerprint} verified"
+                    "held: certificate {fingerprint} was submitted; to publish it: gatepost keys trust {fingerprint} verified{also}"
                 );
             }
         }

@@ -169,7 +169,7 @@ impl RelayRoom {
         self.telemetry.road_lookup(match &answer {
             KeyAnswer::Found { .. } => "found",
             KeyAnswer::None { .. } => "none",
-            KeyAnswer::CouldNotTell { .. } => "could_not_tell",
+            KeyAnswer::CouldNotTell { .. } | KeyAnswer::GivenUp { .. } => "could_not_tell",
         });
         answer
     }

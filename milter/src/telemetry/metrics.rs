@@ -16,6 +16,7 @@ const VERDICTS: [&str; 6] = ["continue", "reject", "tempfail", "discard", "quara
 const OPERATIONS: [&str; 5] = ["encrypt", "sign", "sign+encrypt", "decrypt", "verify"];
 const RESULTS: [&str; 2] = ["success", "failure"];
 const LOOKUP_RESULTS: [&str; 3] = ["found", "none", "could_not_tell"];
+const DISCOVERY_RESULTS: [&str; 5] = ["found", "none", "held", "could_not_tell", "given_up"];
 const COPY_OUTCOMES: [&str; 4] = ["taken", "later", "refused", "kept"];
 const DURATIONS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 120.0, 300.0];
@@ -114,6 +115,9 @@ impl KeyMetrics {
             for result in LOOKUP_RESULTS {
                 lookups.with_label_values(&[source, result]);
             }
+        }
+        for result in DISCOVERY_RESULTS {
+            lookups.with_label_values(&["discovery", result]);
         }
         Ok(Self { sealing, lookups })
     }

@@ -12,6 +12,7 @@ use crate::fixtures::at_rcpt;
 use crate::fixtures::could_not_tell;
 use crate::fixtures::found;
 use crate::fixtures::from_outside;
+use crate::fixtures::given_up;
 use crate::fixtures::layer;
 use crate::fixtures::message;
 use crate::fixtures::policy;
@@ -81,6 +82,32 @@ fn a_lookup_that_failed_is_never_no_key() {
     let mut facts = message(vec![bob(Vec::new())]);
     facts.recipients[0].keys.clear();
     assert_refused(&Policy::default().decide(&facts), false, "4.7.5", "bob@beta.example");
+}
+
+#[test]
+fn a_lookup_that_was_given_up_lets_go_only_what_need_not_be_encrypted() {
+    let away = || vec![given_up(KeyKind::UserOpenpgp)];
+    let plan = Policy::default().decide(&message(vec![bob(away())]));
+    assert_in_clear(&plan);
+    let reason = &plan.recipients[0].reason;
+    assert!(
+        reason.starts_with("Not encrypted: opportunistic") && reason.contains("away for a week"),
+        "{reason}"
+    );
+    assert_refused(&policy(REQUIRED).decide(&message(vec![bob(away())])), false, "4.7.5", "bob@beta.example");
+    // One that was not given up counts.
+    let both = vec![given_up(KeyKind::UserOpenpgp), could_not_tell(KeyKind::DomainOpenpgp)];
+    assert_refused(&Policy::default().decide(&message(vec![bob(both)])), false, "4.7.5", "bob@beta.example");
+    let later = vec![given_up(KeyKind::UserOpenpgp), found(KeyKind::DomainOpenpgp, "D0")];
+    assert_sealed(&Policy::default().decide(&message(vec![bob(later)])), &["D0"]);
+    // What arrived encrypted and was opened here does not go on in clear.
+    let mut facts = message(vec![bob(away())]);
+    facts.findings.push(Finding { id: OPENED_BEFORE.to_owned(), detail: String::new() });
+    assert_refused(&Policy::default().decide(&facts), false, "4.7.5", "cannot tell");
+    // Nor is it signed as if nothing were known of signing keys.
+    let mut facts = message(vec![bob(away())]);
+    facts.signing_keys = vec![given_up(KeyKind::UserOpenpgp)];
+    assert_refused(&policy(SIGNING).decide(&facts), false, "4.7.5", "signing key");
 }
 
 #[test]
@@ -528,6 +555,90 @@ fn content_that_may_have_been_changed_is_never_delivered_without_a_word() {
     let signed = from_outside(vec![layer, crate::fixtures::layer(LayerKind::Signed, LayerState::Valid)]);
     assert_eq!(Policy::default().decide(&signed).tag, None);
     assert_eq!(strict.decide(&signed).verdict, Verdict::Accept);
+}
+
+/// EFAIL: whoever changed the content can sign around it, or put an old signature of the author beside it.
+#[test]
+fn only_a_signature_inside_on_all_of_it_shows_that_content_was_not_changed() {
+    let mut opened = crate::fixtures::layer(LayerKind::Encrypted, LayerState::Opened);
+    opened.malleable = true;
+    let signed = |state| crate::fixtures::layer(LayerKind::Signed, state);
+    let strict = policy("[policy]\nunauthenticated = 'reject'");
+    for layers in [
+        vec![signed(LayerState::Valid), opened.clone()],
+        vec![opened.clone(), signed(LayerState::Part)],
+        vec![opened.clone(), signed(LayerState::Valid), opened.clone()],
+    ] {
+        let facts = from_outside(layers);
+        assert_eq!(Policy::default().decide(&facts).tag.as_deref(), Some("may have been changed"));
+        assert_refused(&strict.decide(&facts), true, "5.7.7", "does not protect it against changes");
+    }
+    let facts = from_outside(vec![opened.clone(), opened.clone(), signed(LayerState::Valid)]);
+    assert_eq!(strict.decide(&facts).verdict, Verdict::Accept);
+}
+
+/// A sender who changes the content of a captured message block by block must get one answer, whatever the cipher made
+/// of it.
+#[test]
+fn the_answer_is_the_same_whatever_changed_content_decrypts_to() {
+    let layer = crate::fixtures::layer;
+    let malleable = |state| LayerFacts { malleable: true, ..layer(LayerKind::Encrypted, state) };
+    let outcomes = [
+        vec![malleable(LayerState::Damaged)],
+        vec![malleable(LayerState::Opened)],
+        vec![malleable(LayerState::Opened), layer(LayerKind::Signed, LayerState::Invalid)],
+        vec![malleable(LayerState::Opened), layer(LayerKind::Signed, LayerState::WrongSigner)],
+        vec![malleable(LayerState::Opened), layer(LayerKind::Encrypted, LayerState::Damaged)],
+        vec![malleable(LayerState::Opened), malleable(LayerState::Damaged)],
+        vec![malleable(LayerState::Opened), layer(LayerKind::Encrypted, LayerState::Unsupported)],
+    ];
+    let reactions = ["deliver", "tag", "quarantine", "reject"];
+    for unauthenticated in reactions {
+        for (unverifiable, undecryptable) in reactions.iter().flat_map(|a| reactions.map(|b| (a, b))) {
+            let policy = policy(&format!(
+                "[policy]\nunauthenticated = '{unauthenticated}'\nunverifiable = '{unverifiable}'\nundecryptable = '{undecryptable}'"
+            ));
+            let answers =
+                outcomes.iter().map(|layers| match policy.decide(&from_outside(layers.clone())).verdict {
+                    Verdict::Reject { code, text } => Some((code, text)),
+                    Verdict::Accept | Verdict::Quarantine { .. } => None,
+                    other => panic!("{other:?}"),
+                });
+            let answers: Vec<_> = answers.collect();
+            assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
+            assert_eq!(answers[0].is_some(), unauthenticated == "reject");
+        }
+    }
+    // What would be refused is held, not delivered.
+    let strict = policy("[policy]\nundecryptable = 'reject'\nunverifiable = 'reject'");
+    for layers in
+        outcomes.into_iter().filter(|layers| layers.len() != 1 || layers[0].state == LayerState::Damaged)
+    {
+        let verdict = strict.decide(&from_outside(layers)).verdict;
+        assert!(matches!(verdict, Verdict::Quarantine { .. }), "{verdict:?}");
+    }
+    // Content that shows changes, and what stands outside, tells nothing that is secret.
+    for kind in [LayerKind::Encrypted, LayerKind::Signed] {
+        let layers = vec![layer(kind, LayerState::Damaged), malleable(LayerState::Opened)];
+        assert!(matches!(strict.decide(&from_outside(layers)).verdict, Verdict::Reject { .. }));
+    }
+}
+
+#[test]
+fn a_signature_on_a_message_that_is_brought_along_is_no_reason_against_the_message() {
+    let mut forwarded = crate::fixtures::layer(LayerKind::Signed, LayerState::WrongSigner);
+    forwarded.attached = true;
+    let strict = policy("[policy]\nunverifiable = 'reject'\nown_signatures = 'reject'");
+    for state in [LayerState::WrongSigner, LayerState::Invalid, LayerState::UnknownSigner, LayerState::Part] {
+        forwarded.state = state;
+        assert_eq!(strict.decide(&from_outside(vec![forwarded.clone()])).verdict, Verdict::Accept);
+        let mut ours = message(vec![bob(Vec::new())]);
+        ours.layers = vec![forwarded.clone()];
+        assert_in_clear(&strict.decide(&ours));
+    }
+    forwarded.state = LayerState::WrongSigner;
+    forwarded.attached = false;
+    assert_refused(&strict.decide(&from_outside(vec![forwarded])), true, "5.7.7", "signature");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod digest;
 mod element;
 mod encryption_key;
 mod expansion;
+mod flaw;
 mod judge;
 mod oid;
 mod sign;

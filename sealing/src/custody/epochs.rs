@@ -8,9 +8,6 @@
 //! backups, nobody can open them, not even with the master key. So the directory of epochs must be in no backup, and
 //! lies best on storage that overwrites in place.
 
-use std::fs;
-use std::io;
-use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -65,6 +62,9 @@ impl Custody {
         files::write(&path, &sealed)?;
         if !rotated.moved.is_empty() {
             self.take_out(&fingerprint, &rotated.moved, &master)?;
+            for until in self.epochs()?.into_iter().filter(|until| *until != rotated.until) {
+                self.take_out_of_epoch(&fingerprint, until, &rotated.moved, &master)?;
+            }
         }
         self.lock().unlocked.remove(&fingerprint);
         Ok(())
@@ -94,12 +94,7 @@ impl Custody {
         let mut destroyed = Vec::new();
         for until in self.epochs()?.into_iter().filter(|until| *until < before) {
             let path = self.kek_path(until);
-            overwrite(&path).map_err(|source| CustodyError::Io {
-                path: path.clone(),
-                verb: "overwritten",
-                source,
-            })?;
-            files::remove(&path)?;
+            files::destroy(&path)?;
             destroyed.push(until);
         }
         // Useless now; also what a crash left behind.
@@ -172,8 +167,28 @@ impl Custody {
         let base = without_secrets(base, moved).map_err(CustodyError::Crypto)?;
         let sealed =
             envelope::seal(&secret_bytes(&base)?, fingerprint, master).map_err(CustodyError::Crypto)?;
-        let path = self.key_path(fingerprint)?;
-        files::write(&path, &sealed)
+        // What it was sealed under lives on, so what was there before is not left on the disk.
+        files::replace(&self.key_path(fingerprint)?, &sealed)
+    }
+
+    /// Takes these secret halves out of an epoch that ends at another time: epochs may have been longer.
+    fn take_out_of_epoch(
+        &self,
+        fingerprint: &str,
+        until: i64,
+        moved: &[Fingerprint],
+        master: &MasterKey,
+    ) -> Result<(), CustodyError> {
+        let Some(before) = self.read_epoch(fingerprint, until, master)? else { return Ok(()) };
+        let has = |key: Fingerprint| moved.contains(&key);
+        if !before.keys().subkeys().secret().any(|subkey| has(subkey.key().fingerprint())) {
+            return Ok(());
+        }
+        let rest = without_secrets(before, moved).map_err(CustodyError::Crypto)?;
+        let kek = self.open_kek(until, master)?;
+        let context = sealed_context(fingerprint, until);
+        let sealed = envelope::seal(&secret_bytes(&rest)?, &context, &kek).map_err(CustodyError::Crypto)?;
+        files::replace(&self.sealed_path(fingerprint, until)?, &sealed)
     }
 
     /// The key of an epoch, made if there is none.
@@ -222,15 +237,6 @@ fn kek_context(until: i64) -> String {
 
 fn sealed_context(fingerprint: &str, until: i64) -> String {
     format!("epoch {until} {fingerprint}")
-}
-
-/// Writes random bytes over a file, on disk before it returns.
-fn overwrite(path: &Path) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).open(path)?;
-    let mut noise = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(0)];
-    openssl::rand::rand_bytes(&mut noise)?;
-    file.write_all(&noise)?;
-    file.sync_all()
 }
 
 #[cfg(test)]

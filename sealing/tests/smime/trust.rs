@@ -5,6 +5,7 @@ use sealing::Binding;
 use sealing::LayerState;
 use sealing::LayerState::Invalid;
 use sealing::LayerState::UnknownSigner;
+use sealing::LayerState::Unsupported;
 use sealing::LayerState::Valid;
 use sealing::LayerState::WrongSigner;
 use sealing::smime::SignatureType;
@@ -49,6 +50,28 @@ fn a_trusted_certificate_of_the_author_is_valid_and_of_somebody_else_is_not() {
     let two =
         text.replace("From: Alice <alice@alpha.example>", "From: alice@alpha.example, mallory@alpha.example");
     assert_judged(&world, &Message::parse(two.as_bytes()), WrongSigner, "");
+}
+
+/// RFC 7281 section 3.1: what cannot be processed is not what failed.
+#[test]
+fn a_signature_by_an_algorithm_that_is_not_supported_is_neither_good_nor_bad() {
+    let world = World::new();
+    world.issue("root", "alice", &Draft::user(ALICE, "RSA:2048"));
+    let strange = signed_by(&world, "alice", "-md sha3-256 -nodetach");
+    assert_judged(&world, &strange, Unsupported, "digest 2.16.840.1.101.3.4.2.8 is not supported");
+    assert_judged(&world, &signed_by(&world, "alice", "-md sha1"), Invalid, "SHA-1 is too weak");
+    world.issue("root", "curve", &Draft::user(ALICE, "EC:brainpoolP256r1"));
+    assert_judged(&world, &signed_by(&world, "curve", ""), Unsupported, "the public key on the curve");
+    // Beside one in an algorithm that is known it takes nothing from that one.
+    signed_by(&world, "alice", "-nodetach");
+    world.openssl("dsaparam -out parameters.pem 1024");
+    world.openssl("gendsa -out dsa.key parameters.pem");
+    world.openssl("req -x509 -new -key dsa.key -subj /CN=dsa -out dsa.pem");
+    world.openssl("cms -resign -in signed.eml -signer dsa.pem -inkey dsa.key -out both.eml");
+    assert_judged(&world, &around(&world.read("both.eml")), Valid, "");
+    // Nor does it make an altered content good.
+    let altered = text_of(&signed_by(&world, "alice", "")).replacen("nine", "five", 1);
+    assert_judged(&world, &Message::parse(altered.as_bytes()), Invalid, "altered");
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn ask<T>(roots: &Path, config: Config, ahead: i64, work: impl AsyncFnOnce(Disco
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let dns = Dns::new(DnsConfig { timeout: Duration::from_secs(8), ..DnsConfig::default() });
-        work(Discovery::open(config, dns, Some(Arc::new(store)), clock, None).unwrap()).await
+        work(Discovery::open(config, dns, Some(Arc::new(store)), clock, None, None).unwrap()).await
     })
 }
 
@@ -191,7 +191,7 @@ fn web_key_directories_of_gnupg_are_found() {
         });
         let found = find(&world, "bob@reb.world");
         assert!(
-            matches!(&found.outcome, Outcome::CouldNotTell { why } if why.contains("not public")),
+            matches!(&found.outcome, Outcome::CouldNotTell { why, .. } if why.contains("not public")),
             "{}",
             found.trace
         );

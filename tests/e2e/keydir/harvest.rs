@@ -22,6 +22,7 @@ use crate::smime::people::{decrypt, find, fingerprint, openssl_signed};
 
 const ALICE: &str = "alice@alpha.example";
 const BOB: &str = "bob@beta.example";
+const EVE: &str = "eve@beta.example";
 const CAROL: &str = "carol@beta.example";
 const SECRET: &str = "the treaty of the two houses";
 const TELL: &str = "tell = \"postmaster@alpha.example\"\n";
@@ -56,13 +57,13 @@ fn listed(alpha: &Site, address: &str) -> String {
 }
 
 /// An `Autocrypt` field made without our code.
-fn autocrypt(name: &str, address: &str, certificate: &[u8]) -> String {
+pub(super) fn autocrypt(name: &str, address: &str, certificate: &[u8]) -> String {
     let encoded = run(Command::new("base64").args(["-w", "72"]), certificate).success().text();
     let lines: Vec<&str> = encoded.lines().collect();
     format!("{name}: addr={address}; prefer-encrypt=mutual; keydata=\r\n {}\r\n", lines.join("\r\n "))
 }
 
-fn binary(gpg: &Gpg, address: &str) -> Vec<u8> {
+pub(super) fn binary(gpg: &Gpg, address: &str) -> Vec<u8> {
     gpg.run(&["--export", "--export-options", "export-minimal", address], b"").success().stdout
 }
 
@@ -157,26 +158,25 @@ fn held_until_somebody_approves_and_nobody_is_flooded() {
 }
 
 #[test]
+fn a_renewal_by_the_same_authority_is_no_change() {
+    let pki = Pki::new();
+    let (alpha, sink) = world("tofu", &[&pki], "");
+    let old = pki.issue("old", &Leaf::user(&[BOB]));
+    let new = pki.issue("new", &Leaf::user(&[BOB]));
+    for one in [&old, &new] {
+        receive(&alpha, BOB, &openssl_signed(&pki, one, BOB, ALICE, "hello"));
+        alpha.gatepost.wait_log(&["harvested: certificate", &fingerprint(&pki, one)]);
+    }
+    let answer = reply(&alpha, &sink, 1, BOB);
+    assert!(find(&decrypt(&pki, &new, &answer).unwrap(), SECRET.as_bytes()));
+}
+
+/// Two authorities that are trusted, with the very same name and different keys.
+#[test]
 fn a_change_is_held_and_told_and_the_old_certificate_stays_in_use() {
     let (pki, other) = (Pki::new(), Pki::new());
-    // A renewal by the same authority would be no change that needs anybody.
-    other.openssl(&[
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-keyout",
-        "root.key",
-        "-out",
-        "root.pem",
-        "-subj",
-        "/CN=Another root",
-        "-addext",
-        "basicConstraints=critical,CA:TRUE",
-        "-addext",
-        "keyUsage=critical,keyCertSign,cRLSign",
-    ]);
+    let name = |pki: &Pki| pki.openssl(&["x509", "-in", "root.pem", "-noout", "-subject"]);
+    assert_eq!(name(&pki), name(&other));
     let (alpha, sink) = world("tofu", &[&pki, &other], "");
     let old = pki.issue("bob", &Leaf::user(&[BOB]));
     receive(&alpha, BOB, &openssl_signed(&pki, &old, BOB, ALICE, "hello"));
@@ -222,6 +222,31 @@ fn an_autocrypt_field_is_a_first_contact_and_no_more() {
     let answer = reply(&alpha, &sink, 2, BOB);
     assert!(bob.decrypt(armored_message(&answer).unwrap()).decrypted());
     assert!(!thief.decrypt(armored_message(&answer).unwrap()).decrypted());
+}
+
+/// Eve's key is known and good, for Eve. That she writes Bob's name on it, too, and sends it in his name, makes it
+/// his under no rule that wants approval.
+#[test]
+fn a_known_certificate_is_not_led_to_another_mailbox() {
+    let (alpha, sink) = world("hold", &[], "");
+    let eve = Gpg::new();
+    eve.generate(EVE);
+    alpha.gatepost.import(&["--for", EVE], &eve.certificate(EVE));
+    let mark = eve.fingerprint(EVE);
+    eve.run(&["--quick-add-uid", &mark, BOB], b"").success();
+    let field = autocrypt("Autocrypt", BOB, &binary(&eve, &mark));
+    receive(&alpha, BOB, &with_field(&field, BOB, "hello, I am Bob"));
+    alpha.gatepost.wait_log(&["held: certificate", &mark, "an Autocrypt field"]);
+    assert!(find(&reply(&alpha, &sink, 1, BOB), SECRET.as_bytes()), "{}", listed(&alpha, BOB));
+    let known = alpha.gatepost.command(&["keys", "list", BOB]).success().text();
+    assert!(known.contains("bob@beta.example (held)"), "{known}");
+    // For Eve it is what it was.
+    let answer = reply(&alpha, &sink, 2, EVE);
+    assert!(eve.decrypt(armored_message(&answer).unwrap()).decrypted());
+    // Approved, it is used; that is somebody's word.
+    alpha.gatepost.command(&["keys", "trust", &mark, "accepted"]).success();
+    let answer = reply(&alpha, &sink, 3, BOB);
+    assert!(eve.decrypt(armored_message(&answer).unwrap()).decrypted());
 }
 
 #[test]
@@ -276,6 +301,39 @@ fn gossip_counts_from_inside_of_what_a_known_author_signed_and_about_its_recipie
     for (count, nobody) in [(2, "dave@beta.example"), (3, "erin@beta.example")] {
         assert!(find(&reply(&alpha, &sink, count, nobody), SECRET.as_bytes()), "{nobody}");
     }
+}
+
+/// What Bob signed, somebody else encrypted to us, with gossip around it that Bob never wrote.
+#[test]
+fn gossip_around_what_was_signed_is_not_the_authors() {
+    let (alpha, sink, bob, domain_key) = acquainted();
+    let thief = Gpg::new();
+    thief.generate(CAROL);
+    let gossip = autocrypt("Autocrypt-Gossip", CAROL, &binary(&thief, CAROL));
+    let part = "Content-Type: text/plain\r\n\r\nhello\r\n";
+    let words = ["--armor", "--local-user", BOB, "--digest-algo", "SHA512", "--detach-sign"];
+    let signature = bob.run(&words, part.as_bytes()).success().text();
+    let signed = format!(
+        "Content-Type: multipart/signed; micalg=pgp-sha512; protocol=\"application/pgp-signature\";\n boundary=\"s\"\n\n\
+         --s\n{}\n--s\nContent-Type: application/pgp-signature\n\n{signature}\n--s--\n",
+        part.replace("\r\n", "\n")
+    );
+    let to = format!("{ALICE}, {CAROL}");
+    let around = [gossip.as_bytes(), &crlf(&signed)].concat();
+    let sealed = bob.seal(None, &[&domain_key], &around);
+    receive(&alpha, BOB, &messages::pgp_mime(BOB, &to, "around", &sealed));
+    // What is learnt is learnt in the order of the mail; this is learnt last.
+    let honest = autocrypt("Autocrypt-Gossip", "dave@beta.example", &{
+        let dave = Gpg::new();
+        dave.generate("dave@beta.example");
+        binary(&dave, "dave@beta.example")
+    });
+    let inside = format!("{honest}{part}");
+    let sealed = bob.seal(Some(BOB), &[&domain_key], inside.as_bytes());
+    receive(&alpha, BOB, &messages::pgp_mime(BOB, "dave@beta.example", "inside", &sealed));
+    alpha.gatepost.wait_log(&["harvested: certificate", "of dave@beta.example", "Autocrypt-Gossip"]);
+    assert_eq!(alpha.gatepost.log().matches("harvested: certificate").count(), 1, "{}", alpha.gatepost.log());
+    assert!(find(&reply(&alpha, &sink, 1, CAROL), SECRET.as_bytes()));
 }
 
 #[test]

@@ -112,6 +112,14 @@ fn ldapsearch_gets_exactly_what_it_names_and_nothing_vague() {
             "{vague}"
         );
     }
+    // The entry is read again by the name that it was given; nothing else is, and nothing below it.
+    let read = |name: &str, scope: &str| {
+        doors.ldapsearch(&["-b", name, "-s", scope, "(objectClass=*)", "mail"]).success().text()
+    };
+    assert_eq!(read(&format!("mail={ALICE},dc=alpha,dc=example"), "base"), names);
+    assert_eq!(read(&format!("mail={ALICE},dc=alpha,dc=example"), "sub"), reference.text());
+    assert_eq!(read(&format!("mail={NOBODY},dc=alpha,dc=example"), "base"), reference.text());
+    assert_eq!(read("dc=alpha,dc=example", "base"), reference.text());
     let root = doors.ldapsearch(&["-b", "", "-s", "base", "(objectClass=*)"]).success().text();
     assert!(root.contains("supportedLDAPVersion: 3"), "{root}");
 }

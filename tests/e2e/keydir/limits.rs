@@ -136,6 +136,21 @@ fn who_sends_nothing_or_half_a_request_is_left_and_others_are_served_meanwhile()
 }
 
 #[test]
+fn a_request_to_the_ldap_door_that_comes_drop_by_drop_has_a_time_for_the_whole_of_it() {
+    let mut directory = directory();
+    let (port, ldap) = (free_port(), free_port());
+    let sections = format!("[limits]\nrequest_seconds = 1\n[ldap]\nlisten = [\"ldap:127.0.0.1:{ldap}\"]\n");
+    directory.serve(&format!("listen = [\"http:127.0.0.1:{port}\"]"), &sections);
+    let mut slow = TcpStream::connect(("127.0.0.1", ldap)).unwrap();
+    slow.write_all(&[0x30, 0x82, 0x20, 0x00]).unwrap();
+    slow.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    wait_for("the connection to end", PATIENCE, || {
+        let still_open = slow.write_all(&[0x04]).is_ok();
+        (!still_open || matches!(slow.read(&mut [0]), Ok(0))).then_some(())
+    });
+}
+
+#[test]
 fn a_network_has_so_many_connections() {
     let mut directory = directory();
     let (port, metrics) = (free_port(), free_port());

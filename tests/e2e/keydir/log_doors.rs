@@ -5,7 +5,7 @@ use std::process::Command;
 use tests::keydir_binary;
 use tests::run;
 
-use super::doors::Doors;
+use super::doors::{Doors, NOBODY};
 
 #[test]
 fn files_are_served_as_tlog_tiles_names_them() {
@@ -55,4 +55,22 @@ fn anybody_audits_the_log_with_the_keys_that_are_beside_it() {
     assert!(audited.contains("mx.alpha.example/keys"), "{audited}");
     let other = "mx.alpha.example/keys+00000000+AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     assert_ne!(audit(other).code, 0);
+}
+
+#[test]
+fn absence_is_proved_on_the_command_line_while_the_gateway_runs() {
+    let mut doors = Doors::open();
+    let out = doors.directory.path().join("absent.gkl");
+    let publication = doors.directory.publication();
+    let prove = || {
+        let mut command = Command::new(keydir_binary());
+        command.args(["log", "prove"]).arg(&publication).args([NOBODY, "--out"]).arg(&out);
+        run(&mut command, b"")
+    };
+    assert!(prove().success().text().contains("not in the log"));
+    let verdict = doors.verify(&std::fs::read(&out).unwrap(), NOBODY, &[]).success().text();
+    assert!(verdict.contains("\"state\":\"absent\""), "{verdict}");
+    doors.gateway.term();
+    let without = prove();
+    assert!(without.code == 69 && without.stderr.contains("start it"), "{without:?}");
 }

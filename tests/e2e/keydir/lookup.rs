@@ -111,3 +111,24 @@ fn a_change_is_in_the_log_before_anybody_sees_it() {
     assert!(entries(&doors) > before);
     doors.verify(&decoded(&told["proof"]), "bob@alpha.example", &[]).success();
 }
+
+#[test]
+fn a_publication_that_is_behind_its_log_is_no_answer() {
+    let mut doors = Doors::open();
+    doors.gateway.term();
+    let database = doors.directory.publication().join("publication.db");
+    let (now, before) = (database.with_extension("now"), database.with_extension("before"));
+    std::fs::copy(&database, &before).unwrap();
+    doors.gateway.generate(&["--user", ALICE]);
+    doors.gateway.command(&["keys", "publish"]).success();
+    let changed = doors.get(&format!("{PATH}{ALICE}"));
+    assert_eq!(changed.status, 200);
+    // As if the gateway had been killed after the entry was signed and before the key was published.
+    std::fs::rename(&database, &now).unwrap();
+    std::fs::rename(&before, &database).unwrap();
+    assert_eq!(doors.get(&format!("{PATH}{ALICE}")).status, 503);
+    let page = doors.get(&format!("/?address={ALICE}"));
+    assert!(page.status == 200 && page.text().contains("class=\"bad\""), "{}", page.text());
+    std::fs::rename(&now, &database).unwrap();
+    assert_eq!(doors.get(&format!("{PATH}{ALICE}")).body, changed.body);
+}

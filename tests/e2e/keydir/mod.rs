@@ -17,6 +17,7 @@ mod lookup;
 mod monitor;
 mod openpgpjs;
 mod page;
+mod patience;
 mod rotation;
 mod strangers;
 mod tls;

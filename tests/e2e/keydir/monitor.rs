@@ -10,6 +10,7 @@ use tests::Site;
 use tests::SitePlan;
 use tests::directory;
 use tests::gatepost_binary;
+use tests::keydir_binary;
 use tests::run;
 use tests::wait_for;
 
@@ -62,6 +63,47 @@ fn users_hear_of_changes_of_their_keys_and_not_of_new_subkeys() {
     let second = told(&alpha, "alice", 2);
     assert!(second.text().contains("(revoked)"), "{}", second.text());
     assert_eq!(alpha.gatepost.metric(STRANGE), Some(0.0));
+}
+
+/// What the log says of an address.
+#[track_caller]
+fn logged(scratch: &tempfile::TempDir, address: &str) -> String {
+    let place = scratch.path().join("publication");
+    run(Command::new(keydir_binary()).args(["log", "prove"]).arg(place).arg(address), b"").success().text()
+}
+
+#[test]
+fn the_key_of_a_whole_domain_and_a_lost_index_are_no_alarm() {
+    let (mut alpha, scratch) = world("notify_users = true\ncatch_all = [\"alpha.example\"]\n");
+    alpha.gatepost.generate(&["--domain", "alpha.example"]);
+    alpha.gatepost.generate(&["--user", ALICE]);
+    alpha.gatepost.start();
+    told(&alpha, "alice", 1);
+    assert_eq!(alpha.gatepost.metric(STRANGE), Some(0.0));
+    assert!(logged(&scratch, ALICE).contains("entry number 1 of the label: 1 certificates"));
+    // With the index the salts are lost: what was logged cannot be opened any more, and is logged anew.
+    alpha.gatepost.term();
+    std::fs::remove_file(scratch.path().join("publication/log/log.db")).unwrap();
+    alpha.gatepost.generate(&["--user", BOB]);
+    alpha.gatepost.start();
+    told(&alpha, "bob", 1);
+    assert_eq!(alpha.gatepost.metric(STRANGE), Some(0.0));
+    assert!(logged(&scratch, ALICE).contains("entry number 2 of the label: 1 certificates"));
+    assert_eq!(alpha.postfix.mailbox("alice").len(), 1, "nothing has changed for her");
+}
+
+#[test]
+fn a_log_that_is_begun_later_has_what_was_published_before() {
+    let (alpha, scratch) = world("log = false\n");
+    alpha.gatepost.generate(&["--user", ALICE]);
+    alpha.gatepost.command(&["keys", "publish"]).success();
+    let text = std::fs::read_to_string(alpha.gatepost.config()).unwrap();
+    std::fs::write(alpha.gatepost.config(), text.replace("log = false", "log = true")).unwrap();
+    alpha.gatepost.command(&["keys", "publish"]).success();
+    assert!(logged(&scratch, ALICE).contains("entry number 1 of the label: 1 certificates"));
+    // Once.
+    alpha.gatepost.command(&["keys", "publish"]).success();
+    assert!(logged(&scratch, ALICE).contains("entry number 1 of the label"));
 }
 
 #[test]

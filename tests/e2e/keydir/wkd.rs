@@ -46,6 +46,24 @@ impl Plain {
 }
 
 #[test]
+fn a_request_without_a_host_or_with_another_method_is_told_so() {
+    let plain = Plain::new();
+    let path = format!("{PREFIX}/alpha.example/hu/{JOE}");
+    let url = format!("http://127.0.0.1:{}{path}", plain.port);
+    // RFC 9112, 3.2; before HTTP/1.1 there was none.
+    assert_eq!(curl(&["-H", "Host:", &url]).status, 400);
+    assert_eq!(curl(&["-H", "Host: a.example, alpha.example", &url]).status, 400);
+    assert_eq!(curl(&["--http1.0", "-H", "Host:", &url]).status, 200);
+    for path in [path.as_str(), "/pks/add", "/log/checkpoint"] {
+        let answer = plain.get("alpha.example", path, &["-X", "DELETE"]);
+        assert_eq!(answer.status, 405, "{path}");
+        assert_eq!(answer.header("access-control-allow-origin"), "*", "{path}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        assert!(answer.header("allow").contains("OPTIONS"), "{path}");
+    }
+}
+
+#[test]
 fn both_methods_give_the_same_bytes_however_the_domain_is_written() {
     let plain = Plain::new();
     let advanced =

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use keydir::Certificate;
 use keydir::Offered;
 use keydir::Rejected;
 use keydir::Scheme;
@@ -14,6 +15,7 @@ use super::Offers;
 use super::Question;
 use crate::config::Source;
 use crate::found::Candidate;
+use crate::found::Issuers;
 use crate::shelf::Kept;
 use crate::shelf::KeptCertificate;
 use crate::shelf::KeptSaid;
@@ -39,8 +41,9 @@ impl Engine {
             Scheme::Openpgp => haul.openpgp.iter().map(|bytes| Arc::from(bytes.as_slice())).collect(),
             Scheme::Smime => haul.smime.iter().map(|bytes| Arc::from(bytes.as_slice())).collect(),
         };
+        let issuers = self.issuers.clone();
         let screening = tokio::task::spawn_blocking(move || {
-            screen(&asked.subject.to_string(), scheme, &haul, &seen, now)
+            screen(&asked.subject.to_string(), scheme, &haul, &seen, issuers.as_deref(), now)
         });
         let screening = screening.await.map_err(|_| "the answer could not be read".to_owned())?;
         if screening.usable.is_empty() && !screening.unreadable.is_empty() {
@@ -82,7 +85,7 @@ pub(super) async fn offers(
         KeptSaid::Some(certificates) => {
             let haul = haul(question.scheme, certificates);
             let (address, scheme) = (question.asked.whole.clone(), question.scheme);
-            let work = tokio::task::spawn_blocking(move || screen(&address, scheme, &haul, &seen, now));
+            let work = tokio::task::spawn_blocking(move || screen(&address, scheme, &haul, &seen, None, now));
             match work.await {
                 Ok(screening) => {
                     revoked = screening.revoked;
@@ -142,10 +145,19 @@ fn candidate(source: &Source, offered: Offered, kept: &[KeptCertificate]) -> Can
 }
 
 /// Screens all pieces of an answer. Pure, but slow.
-pub(super) fn screen(address: &str, scheme: Scheme, haul: &Haul, seen: &[Remembered], now: i64) -> Screening {
+pub(super) fn screen(
+    address: &str,
+    scheme: Scheme,
+    haul: &Haul,
+    seen: &[Remembered],
+    issuers: Option<&dyn Issuers>,
+    now: i64,
+) -> Screening {
     let remembered: Vec<_> = seen.iter().map(|seen| Arc::clone(&seen.bytes)).collect();
     if scheme == Scheme::Smime {
-        return screen_smime(&haul.smime, address, &remembered, now);
+        let same_issuer =
+            |old: &Certificate, new: &Certificate| issuers.is_some_and(|issuers| issuers.same_key(old, new));
+        return screen_smime(&haul.smime, address, &remembered, &same_issuer, now);
     }
     let mut all = Screening::default();
     let Some(subject) = keydir::Subject::address(address) else { return all };

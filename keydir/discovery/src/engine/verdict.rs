@@ -52,7 +52,7 @@ impl Engine {
                 Decision::Use(grounds) => {
                     if let Some(why) = doubt(&candidate, grounds, trace) {
                         trace.conclusion = format!("could not tell: {why}");
-                        return Ok(Outcome::CouldNotTell { why });
+                        return Ok(Outcome::CouldNotTell { why, given_up: None });
                     }
                     return self.take(question, candidate, grounds, seen, trace).await;
                 }
@@ -161,7 +161,7 @@ fn nobody(question: &Question, trace: &mut Trace) -> Outcome {
     if !troubles.is_empty() {
         let why = troubles.join("; ");
         trace.conclusion = format!("could not tell: {why}");
-        return Outcome::CouldNotTell { why };
+        return Outcome::CouldNotTell { why, given_up: None };
     }
     if asked == 0 {
         none.push(format!("no source is asked for {} of {}", question.scheme, question.asked.domain));

@@ -66,11 +66,10 @@ impl Engine {
         };
         let (address, scheme, now) = (question.asked.whole.clone(), question.scheme, self.clock.now());
         let seen = seen.to_vec();
-        let screening = tokio::task::spawn_blocking(move || {
-            super::screening::screen(&address, scheme, &haul, &seen, now)
-        })
-        .await
-        .map_err(|_| "it could not be read".to_owned())?;
+        let issuers = self.issuers.clone();
+        let work = move || super::screening::screen(&address, scheme, &haul, &seen, issuers.as_deref(), now);
+        let screening = tokio::task::spawn_blocking(work).await;
+        let screening = screening.map_err(|_| "it could not be read".to_owned())?;
         if screening.usable.is_empty() {
             let refused = screening.refused.iter().map(Rejected::to_string);
             return Err(screening.unreadable.iter().cloned().chain(refused).collect::<Vec<_>>().join("; "));

@@ -17,8 +17,10 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 
 use super::Doing;
+use super::HELD_FOR;
 use super::Kept;
 use super::Remembered;
+use super::SILENCE;
 use super::Shelf;
 use super::ShelfError;
 use super::surplus;
@@ -209,7 +211,46 @@ impl Shelf for RedisShelf {
         Box::pin(async move {
             self.run(|mut connection| {
                 let key = key.clone();
-                async move { connection.hset_nx(key, fingerprint, now).await }
+                async move {
+                    let news: bool = connection.hset_nx(&key, fingerprint, now).await?;
+                    if news {
+                        let () = connection.expire(&key, HELD_FOR).await?;
+                    }
+                    Ok(news)
+                }
+            })
+            .await
+        })
+    }
+
+    fn unanswered<'a>(&'a self, who: &'a str, now: i64) -> Doing<'a, i64> {
+        let key = self.key("unanswered", who);
+        Box::pin(async move {
+            let since: Option<i64> = self
+                .run(|mut connection| {
+                    let key = key.clone();
+                    async move { connection.get(key).await }
+                })
+                .await?;
+            let since = since.filter(|since| *since <= now).unwrap_or(now);
+            // It expires by itself when nobody asks any more.
+            let life = SILENCE.unsigned_abs();
+            let () = self
+                .run(|mut connection| {
+                    let key = key.clone();
+                    async move { connection.set_ex(key, since, life).await }
+                })
+                .await?;
+            Ok(since)
+        })
+    }
+
+    fn answered<'a>(&'a self, who: &'a str) -> Doing<'a, ()> {
+        let key = self.key("unanswered", who);
+        Box::pin(async move {
+            self.run(|mut connection| {
+                let key = key.clone();
+                async move { connection.del(key).await }
             })
             .await
         })
@@ -228,8 +269,11 @@ impl Shelf for RedisShelf {
 
     fn forget<'a>(&'a self, who: &'a str, keys: &'a [String]) -> Doing<'a, ()> {
         let answers = keys.iter().map(|key| self.key("answer", key));
-        let all: Vec<String> =
-            ["seen", "held"].map(|kind| self.key(kind, who)).into_iter().chain(answers).collect();
+        let all: Vec<String> = ["seen", "held", "unanswered"]
+            .map(|kind| self.key(kind, who))
+            .into_iter()
+            .chain(answers)
+            .collect();
         let due = self.key("due", "");
         Box::pin(async move {
             let () = self

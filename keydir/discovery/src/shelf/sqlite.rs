@@ -15,8 +15,10 @@ use rusqlite::OptionalExtension;
 use rusqlite::params;
 
 use super::Doing;
+use super::HELD_FOR;
 use super::Kept;
 use super::Remembered;
+use super::SILENCE;
 use super::Shelf;
 use super::ShelfError;
 use super::surplus;
@@ -51,6 +53,11 @@ const TABLES: &str = "
         fingerprint TEXT NOT NULL,
         since       INTEGER NOT NULL,
         PRIMARY KEY (who, fingerprint)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS unanswered (
+        who   TEXT PRIMARY KEY,
+        since INTEGER NOT NULL,
+        last  INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
 ";
 
@@ -205,12 +212,43 @@ impl Shelf for SqliteShelf {
         })
     }
 
+    fn unanswered<'a>(&'a self, who: &'a str, now: i64) -> Doing<'a, i64> {
+        let who = who.to_owned();
+        self.run(move |connection| {
+            let before: Option<(i64, i64)> = connection
+                .prepare_cached("SELECT since, last FROM unanswered WHERE who = ?")?
+                .query_row([&who], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            let without_break =
+                |(since, last): &(i64, i64)| *since <= now && now.saturating_sub(*last) <= SILENCE;
+            let since = before.filter(without_break).map_or(now, |(since, _)| since);
+            connection
+                .prepare_cached("INSERT OR REPLACE INTO unanswered (who, since, last) VALUES (?, ?, ?)")?
+                .execute(params![who, since, now])?;
+            Ok(since)
+        })
+    }
+
+    fn answered<'a>(&'a self, who: &'a str) -> Doing<'a, ()> {
+        let who = who.to_owned();
+        self.run(move |connection| {
+            // Nearly always there is nothing to forget, and nothing to be written.
+            let is_there =
+                connection.prepare_cached("SELECT 1 FROM unanswered WHERE who = ?")?.exists([&who])?;
+            if is_there {
+                connection.execute("DELETE FROM unanswered WHERE who = ?", [&who])?;
+            }
+            Ok(())
+        })
+    }
+
     fn forget<'a>(&'a self, who: &'a str, keys: &'a [String]) -> Doing<'a, ()> {
         let (who, keys) = (who.to_owned(), keys.to_vec());
         self.run(move |connection| {
             let transaction = connection.transaction()?;
             transaction.execute("DELETE FROM sighting WHERE who = ?", [&who])?;
             transaction.execute("DELETE FROM held WHERE who = ?", [&who])?;
+            transaction.execute("DELETE FROM unanswered WHERE who = ?", [&who])?;
             // Of sources that are configured no more, too, and however the address was written.
             let sql = "DELETE FROM answer WHERE key = ?1 OR lower(substr(key, -length(?2))) = lower(?2)";
             let behind_source = format!(" {who}");
@@ -232,6 +270,8 @@ impl Shelf for SqliteShelf {
 
 fn purge(connection: &Connection, now: i64, most: usize) -> Result<(), ShelfError> {
     connection.execute("DELETE FROM answer WHERE max(until, stale_until) < ?", [now])?;
+    connection.execute("DELETE FROM held WHERE since < ?", [now.saturating_sub(HELD_FOR)])?;
+    connection.execute("DELETE FROM unanswered WHERE last < ?", [now.saturating_sub(SILENCE)])?;
     connection.execute(
         "DELETE FROM answer WHERE key IN (SELECT key FROM answer ORDER BY at DESC LIMIT -1 OFFSET ?)",
         [limit(most)],

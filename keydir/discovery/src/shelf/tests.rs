@@ -56,10 +56,20 @@ async fn promises(shelf: &dyn Shelf) {
     shelf.release("a@b").await.unwrap();
     assert!(shelf.hold("a@b", "A", 3).await.unwrap());
 
+    for (who, now, since) in
+        [("a@b", 100, 100), ("a@b", 5_000, 100), ("c@d", 5_100, 5_100), ("a@b", 90, 90), ("a@b", 95, 90)]
+    {
+        assert_eq!(shelf.unanswered(who, now).await.unwrap(), since, "{who} {now}");
+    }
+    shelf.answered("a@b").await.unwrap();
+    shelf.answered("a@b").await.unwrap();
+    assert_eq!(shelf.unanswered("a@b", 6_000).await.unwrap(), 6_000);
+
     shelf.put("wkd c@d", &kept(9_000, some()), 0).await.unwrap();
     shelf.hold("c@d", "A", 1).await.unwrap();
     shelf.forget("c@d", &["wkd c@d".to_owned()]).await.unwrap();
     assert_eq!(shelf.get("wkd c@d").await.unwrap(), None);
+    assert_eq!(shelf.unanswered("c@d", 6_000).await.unwrap(), 6_000);
     assert!(shelf.hold("c@d", "A", 2).await.unwrap());
     assert!(!shelf.hold("a@b", "A", 4).await.unwrap(), "of others nothing is forgotten");
 }
@@ -91,6 +101,20 @@ async fn sqlite_stays_small_and_what_ended_goes() {
     assert!(shelf.get("99").await.unwrap().is_some());
     shelf.purge(5_000).await.unwrap();
     assert!(shelf.get("99").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_is_held_or_unanswered_for_too_long_is_forgotten() {
+    let shelf = SqliteShelf::in_memory(20).unwrap();
+    shelf.hold("a@b", "A", 1_000).await.unwrap();
+    shelf.purge(1_000 + HELD_FOR).await.unwrap();
+    assert!(!shelf.hold("a@b", "A", 2_000).await.unwrap());
+    shelf.purge(1_001 + HELD_FOR).await.unwrap();
+    assert!(shelf.hold("a@b", "A", 2_000).await.unwrap());
+    assert_eq!(shelf.unanswered("a@b", 1_000).await.unwrap(), 1_000);
+    assert_eq!(shelf.unanswered("a@b", 1_000 + SILENCE).await.unwrap(), 1_000);
+    let later = 1_001 + 2 * SILENCE;
+    assert_eq!(shelf.unanswered("a@b", later).await.unwrap(), later, "nobody asked in between");
 }
 
 /// Debian's redis-server on a unix socket of its own.

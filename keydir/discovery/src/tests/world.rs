@@ -76,7 +76,7 @@ impl World {
         let (system, moved) = (Clock::system(), Arc::clone(&ahead));
         let clock = Clock::from_fn(move || system.now() + moved.load(Ordering::SeqCst));
         let roots = Some(Arc::clone(&web.roots));
-        let discovery = Discovery::open(config, script.start().await, roots, clock, verifier).unwrap();
+        let discovery = Discovery::open(config, script.start().await, roots, clock, verifier, None).unwrap();
         Self { web, discovery, ahead }
     }
 
@@ -151,7 +151,7 @@ impl Found {
     #[track_caller]
     pub(super) fn doubt(&self) -> &str {
         match &self.outcome {
-            Outcome::CouldNotTell { why } => why,
+            Outcome::CouldNotTell { why, .. } => why,
             other => panic!("{other:?}\n{}", self.trace),
         }
     }

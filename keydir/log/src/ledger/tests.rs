@@ -60,7 +60,9 @@ impl World {
     fn enter(&self, address: &str, keys: &[&str]) {
         let (mailbox, keys, names) = (mailbox(address), set(keys), keys.join(" "));
         let label = vrf().label(&mailbox);
-        self.ledger().enter(&[Entered { mailbox: &mailbox, label, keys: &keys, names: &names }]).unwrap();
+        self.ledger()
+            .enter(&[Entered { mailbox: &mailbox, label, keys: &keys, names: &names, appends: None }])
+            .unwrap();
     }
 
     /// As the gateway does it.
@@ -115,6 +117,31 @@ fn what_was_entered_and_not_logged_is_no_alarm_and_no_news() {
     assert_eq!(world.watch().strange, [] as [String; 0]);
     world.publish(ALICE, &["b"]);
     assert_eq!(world.watch().strange, [] as [String; 0]);
+}
+
+#[test]
+fn a_log_that_says_the_same_again_because_its_index_was_lost_is_no_alarm() {
+    let world = World::new();
+    world.publish(ALICE, &["a"]);
+    world.watch();
+    let first = LogReader::open(&world.directory()).unwrap().index().unwrap();
+    fs::remove_file(world.directory().join("log.db")).unwrap();
+    let (mailbox, keys) = (mailbox(ALICE), set(&["a"]));
+    let entered = Entered {
+        mailbox: &mailbox,
+        label: vrf().label(&mailbox),
+        keys: &keys,
+        names: "a",
+        appends: Some(true),
+    };
+    world.ledger().enter(&[entered]).unwrap();
+    world.append(ALICE, Change::Keys(keys.clone()));
+    assert_eq!(world.watch(), Watched::default());
+    assert_ne!(LogReader::open(&world.directory()).unwrap().index().unwrap(), first);
+    // Told again and not logged again: the next entry is not ours.
+    world.ledger().enter(&[Entered { appends: Some(false), ..entered }]).unwrap();
+    world.append(ALICE, Change::Keys(set(&["thief"])));
+    assert_eq!(world.watch().strange.len(), 1);
 }
 
 #[test]

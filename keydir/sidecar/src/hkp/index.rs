@@ -84,14 +84,16 @@ fn date(seconds: i64) -> Option<String> {
     Some(Timestamp::from_second(seconds).ok()?.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
-/// A User ID as one field: what ends a field or a line, and the escape itself, is escaped.
+/// A User ID as one field: what ends a field or a line, the escape itself, and whatever is not ASCII
+/// (draft-ietf-openpgp-hkp: not 7-bit safe) is escaped, octet by octet.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_ascii_control() || matches!(c, '%' | ':') {
-            let _ = write!(out, "%{:02X}", u32::from(c));
-        } else {
-            out.push(c);
+    for octet in text.bytes() {
+        match octet {
+            b' '..=b'~' if !matches!(octet, b'%' | b':') => out.push(char::from(octet)),
+            _ => {
+                let _ = write!(out, "%{octet:02X}");
+            }
         }
     }
     out
@@ -132,6 +134,13 @@ mod tests {
             "info:1:1\npub:D1A66E1A23B182C9980F788CFBFCC82A015E7330:22:255:1700000000:1800000000:\n\
              uid:A%3A 100%25 %0D%0A pub%3Ax <a@b.example>:::\n"
         );
+    }
+
+    #[test]
+    fn what_is_not_ascii_is_escaped_octet_by_octet() {
+        let user_ids = vec!["Ärger \u{202e}x <ä@b.example>".to_owned()];
+        let text = machine_readable(&[Published { user_ids, ..published() }], 0);
+        assert_eq!(text.lines().nth(2), Some("uid:%C3%84rger %E2%80%AEx <%C3%A4@b.example>:::"));
     }
 
     #[test]

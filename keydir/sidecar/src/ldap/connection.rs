@@ -9,7 +9,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
 use crate::Directory;
@@ -135,7 +135,8 @@ impl Session {
 
     /// The next message; `None` at the end of the connection, or when none comes in time.
     async fn next_message(&mut self) -> Result<Option<Message>, ()> {
-        let limit = self.door.directory.config().limits.request;
+        // For the whole of it: drop by drop it takes no longer.
+        let deadline = Instant::now() + self.door.directory.config().limits.request;
         loop {
             if let Some(length) = message_length(&self.buffer, REQUEST_BYTES).map_err(|_| ())?
                 && let Some(bytes) = self.buffer.get(..length)
@@ -145,7 +146,7 @@ impl Session {
                 return Ok(Some(message));
             }
             let mut chunk = [0; 2048];
-            match timeout(limit, self.stream.read(&mut chunk)).await {
+            match timeout_at(deadline, self.stream.read(&mut chunk)).await {
                 Ok(Ok(read)) if read > 0 => {
                     self.buffer.extend_from_slice(chunk.get(..read).unwrap_or_default())
                 }

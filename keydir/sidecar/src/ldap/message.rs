@@ -60,6 +60,8 @@ pub enum Bind {
 pub struct Search {
     /// For the root DSE, which tells what the server is.
     pub is_root: bool,
+    /// For the one entry with this address, by the name that an earlier answer gave it.
+    pub entry: Option<String>,
     /// Which entries.
     pub filter: Filter,
     /// Which attributes, lower case, without options; none means all.
@@ -156,7 +158,33 @@ fn search(reader: &mut Reader<'_>) -> Result<Search, Malformed> {
     if !reader.is_empty() || !(0..=3).contains(&scope) {
         return Err(Malformed);
     }
-    Ok(Search { is_root: base.is_empty() && scope == 0, filter, attributes, types_only })
+    let base = if scope == 0 { base } else { &[] };
+    let is_root = base.is_empty() && scope == 0;
+    Ok(Search { is_root, entry: address_of(base), filter, attributes, types_only })
+}
+
+/// The address in the name of an entry, `mail=ADDRESS,dc=…`, with its escapes (RFC 4514, 2.4) undone.
+fn address_of(name: &[u8]) -> Option<String> {
+    let (kind, rest) = std::str::from_utf8(name).ok()?.split_once('=')?;
+    let mut octets = kind.trim().eq_ignore_ascii_case("mail").then(|| rest.bytes())?;
+    let mut value = Vec::new();
+    while let Some(octet) = octets.next().filter(|octet| *octet != b',') {
+        value.push(match octet {
+            b'\\' => escaped(&mut octets)?,
+            octet => octet,
+        });
+    }
+    String::from_utf8(value).ok().map(|value| value.trim().to_owned())
+}
+
+/// What follows a backslash: the character itself, or two hexadecimal digits.
+fn escaped(octets: &mut std::str::Bytes<'_>) -> Option<u8> {
+    let digit = |octet: u8| char::from(octet).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let first = octets.next()?;
+    match digit(first) {
+        Some(high) => Some(high << 4 | digit(octets.next()?)?),
+        None => Some(first),
+    }
 }
 
 fn has_critical(mut controls: Reader<'_>) -> Result<bool, Malformed> {
@@ -251,6 +279,18 @@ mod tests {
         assert_eq!((message.id, message.is_critical, search.is_root), (2, false, false));
         assert_eq!(search.filter.address(), Some("b@c.example"));
         assert_eq!(search.attributes, ["usercertificate"]);
+    }
+
+    #[test]
+    fn the_name_of_an_entry_has_its_address_in_it() {
+        let address = |name: &str| address_of(name.as_bytes());
+        assert_eq!(address("mail=b@c.example,dc=c,dc=example").as_deref(), Some("b@c.example"));
+        assert_eq!(address("MAIL = a\\+b\\2cx@c.example").as_deref(), Some("a+b,x@c.example"));
+        for other in ["", "dc=c,dc=example", "cn=b@c.example", "mail", "mail=a\\", "mail=a\\4", "mail=\\ff@c"]
+        {
+            assert_eq!(address(other), None, "{other}");
+        }
+        assert_eq!(address_of(b"mail=\xff@c.example"), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a search finds.
 
-use keydir::{Mailbox, PublicationError};
+use keydir::{PublicationError, Published, Scheme};
 
 use crate::Directory;
 use crate::hkp;
@@ -24,20 +24,22 @@ pub(super) async fn answer(
     if search.is_root {
         return Ok(vec![entry(id, "", &chosen(root(has_tls), search))]);
     }
-    let asked = search.filter.address().and_then(|address| match hkp::Search::mailbox(address) {
+    let named = search.filter.address().or(search.entry.as_deref());
+    let asked = named.and_then(|address| match hkp::Search::mailbox(address) {
         Ok(hkp::Search::Mailbox(address)) => Some(address),
         _ => None,
     });
     // What is no question is looked up as well, and not found.
     let asked = asked.filter(|address| search.filter.matches(address) == Some(true)).unwrap_or_default();
-    let found = directory.mailbox(&asked).await?;
-    let entries = found.and_then(|found| of_mailbox(&asked, &found));
-    let entries = entries.map(|(dn, attributes)| entry(id, &dn, &chosen(attributes, search)));
+    let (publication, address) = (directory.publication.clone(), asked.clone());
+    let found = directory.read(move || publication.of_scheme(&address, Scheme::Smime)).await?;
+    let entries =
+        of_mailbox(&asked, &found).map(|(dn, attributes)| entry(id, &dn, &chosen(attributes, search)));
     Ok(entries.into_iter().collect())
 }
 
-fn of_mailbox<'a>(address: &str, found: &Mailbox) -> Option<(String, Attributes<'a>)> {
-    let certificates: Vec<Vec<u8>> = found.smime.iter().map(|published| published.bytes.to_vec()).collect();
+fn of_mailbox<'a>(address: &str, found: &[Published]) -> Option<(String, Attributes<'a>)> {
+    let certificates: Vec<Vec<u8>> = found.iter().map(|published| published.bytes.to_vec()).collect();
     let (_, domain) = address.rsplit_once('@').filter(|_| !certificates.is_empty())?;
     let domain: String =
         domain.trim_end_matches('.').split('.').map(|label| format!(",dc={}", escaped(label))).collect();

@@ -4,18 +4,21 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use keydir::{PublicationError, Published, Scheme};
 use keylog::Label;
+use keylog::entry::State;
 use keylog::keyset::Kind;
 use keylog::mailbox::{Mailbox, MailboxError};
-use keylog::proof::{Finding, LookupProof, ProofError, Trust, Verdict, verify_lookup};
+use keylog::proof::{End, Finding, LookupProof, ProofError, Trust, Verdict, verify_lookup};
 use keylog::reader::{LogReader, ReadError};
 use keylog::vrf::{VrfProof, VrfPublic};
 use program::chain;
 use tlog::key::VerifierKey;
 use tlog::policy::Policy;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use crate::Directory;
 use crate::gate::GateError;
@@ -27,6 +30,9 @@ use super::{DIRECTORY, KEYS, Keys, read};
 const ALL: &str = "*";
 /// The index of the log, which is never served.
 const INDEX: &str = "log.db";
+/// How often a look-up is tried while the log is ahead of what is published, and the pause in between.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(50);
 /// How far ahead of ours the gateway's clock may be, in seconds.
 const SKEW: u64 = 300;
 
@@ -58,9 +64,28 @@ pub struct Attest {
     pub complete: bool,
 }
 
+impl Proved {
+    /// Whether the log says of the mailbox what is shown of it. Nothing is verified by this; what cannot be opened any
+    /// more fits everything.
+    fn fits(&self, shown: Option<&keydir::Mailbox>) -> bool {
+        let mut shown = shown.iter().flat_map(|shown| shown.openpgp.iter().chain(&shown.smime));
+        match (&self.proof.end, &self.proof.opening) {
+            (End::Present { newest, .. }, None) if newest.state != State::Erased => true,
+            (End::Present { newest, .. }, Some(opening)) if newest.state != State::Erased => {
+                shown.clone().count() == opening.keys.len()
+                    && shown.all(|shown| opening.keys.contains(kind(shown.scheme), &shown.bytes))
+            }
+            _ => shown.next().is_none(),
+        }
+    }
+}
+
 /// Why there is no proof.
 #[derive(Debug, thiserror::Error)]
 pub enum ProveError {
+    /// The log says something else of the mailbox than the publication, and that does not change.
+    #[error("the key log and the publication do not say the same; does the gateway run?")]
+    Differs,
     /// The gateway was needed for the label, and gave none.
     #[error("the gateway proves no label")]
     Gate(#[from] GateError),
@@ -101,6 +126,26 @@ impl KeyLog {
         Self { directory: publication.join(DIRECTORY), reader: Mutex::default() }
     }
 
+    /// What is published for an address, and the proof that the log says so. A change is in the log a moment before it is
+    /// published; who asks in that moment waits until it is over.
+    ///
+    /// # Errors
+    /// The publication cannot be read. Inside: why there is no proof.
+    pub async fn look_up(
+        &self,
+        directory: &Directory,
+        address: &str,
+    ) -> Result<(Option<keydir::Mailbox>, Result<Proved, ProveError>), PublicationError> {
+        for _ in 0..TRIES {
+            let found = directory.mailbox(address).await?;
+            match self.prove_found(directory, address, found.as_ref()).await {
+                Ok(proved) if !proved.fits(found.as_ref()) => sleep(PAUSE).await,
+                proved => return Ok((found, proved)),
+            }
+        }
+        Ok((directory.mailbox(address).await?, Err(ProveError::Differs)))
+    }
+
     /// Proves what the log says of the mailbox that answers for an address, or that it says nothing. Absence needs the
     /// gateway, and so does a mailbox that has no certificate any more.
     ///
@@ -112,10 +157,7 @@ impl KeyLog {
     }
 
     /// The same for what was looked up already.
-    ///
-    /// # Errors
-    /// [`ProveError`].
-    pub async fn prove_found(
+    async fn prove_found(
         &self,
         directory: &Directory,
         address: &str,

@@ -13,12 +13,15 @@ use keylog::vrf::VrfProof;
 use program::{Exit, output};
 use serde_json::{Value, json};
 
+use crate::gate::Gate;
+
 /// Prove what the log in a directory says of a mailbox.
 #[derive(Args, Debug)]
 pub struct Prove {
     /// The publication that the gateway writes; the log is below it.
     directory: PathBuf,
-    /// The mailbox, or a label of 64 hexadecimal digits. A mailbox that is not published needs --label-proof.
+    /// The mailbox, or a label of 64 hexadecimal digits. For a mailbox that is not published the gateway is asked, on
+    /// its socket in the publication.
     of: String,
     /// That the label is that of the mailbox, as the gateway gives it: 160 hexadecimal digits.
     #[arg(long, value_name = "HEX")]
@@ -81,10 +84,22 @@ impl Prove {
         let found = found.map_err(|error| Exit::unavailable("cannot read the publication", error))?;
         // An alias is answered with the certificates of another mailbox; that has another label.
         let same = found.filter(|found| found.address == mailbox.as_str());
-        same.and_then(|found| found.label_proof).ok_or_else(|| {
-            Exit::not_found(format!(
-                "{mailbox} is not published; the gateway can prove its label: give that as --label-proof"
-            ))
+        match same.and_then(|found| found.label_proof) {
+            Some(proof) => Ok(proof),
+            None => self.made_now(mailbox),
+        }
+    }
+
+    /// The proof of the label of a mailbox that is not published, which only the gateway can make.
+    fn made_now(&self, mailbox: &Mailbox) -> Result<Vec<u8>, Exit> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Exit::unavailable("the gateway cannot be asked", error))?;
+        let made = runtime.block_on(Gate::new(&self.directory).label(mailbox));
+        made.map(|proof| proof.0.to_vec()).map_err(|error| {
+            let why = format!(
+                "{mailbox} is not published, and only the gateway can prove its label; start it, or give --label-proof"
+            );
+            Exit::unavailable(why, error)
         })
     }
 }

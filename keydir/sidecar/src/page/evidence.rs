@@ -4,7 +4,7 @@ use keydir::{Mailbox, Published};
 use keylog::proof::Finding;
 
 use crate::Directory;
-use crate::log::ProveError;
+use crate::log::{ProveError, Proved};
 
 /// What may be claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,15 +29,19 @@ pub(super) enum Evidence {
 }
 
 impl Evidence {
-    /// Proves and verifies.
-    pub(super) async fn gather(directory: &Directory, address: &str, found: Option<&Mailbox>) -> Self {
-        let proved = match directory.key_log.prove_found(directory, address, found).await {
+    /// Verifies the proof of what was found.
+    pub(super) fn of(
+        directory: &Directory,
+        found: Option<&Mailbox>,
+        proved: Result<Proved, ProveError>,
+    ) -> Self {
+        let proved = match proved {
             Ok(proved) => proved,
             Err(error) => {
                 error.tell();
                 return match error {
                     ProveError::NoLog => Self::NoLog,
-                    ProveError::Proof(_) => Self::Contradicts,
+                    ProveError::Proof(_) | ProveError::Differs => Self::Contradicts,
                     _ => Self::Unknown,
                 };
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::Response;
+use axum::http::{Response, StatusCode, Version, header};
 use axum::middleware::{Next, from_fn_with_state};
 use tokio::time::timeout;
 
@@ -62,13 +62,33 @@ async fn pass(
         directory.counters.count(door, Class::Limited);
         return answer::limited(wait);
     }
+    if !names_one_host(&request) {
+        directory.counters.count(door, Class::Refused);
+        return answer::plain(StatusCode::BAD_REQUEST, "the request must name one host\n");
+    }
     let limit = directory.config().limits.request;
-    let response = match timeout(limit, next.run(request)).await {
+    let mut response = match timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => answer::failed(),
     };
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        // The router's own answer has none of this; scripts are told why, as everywhere.
+        answer::for_scripts(response.headers_mut());
+    }
     directory.counters.count(door, Class::of_status(response.status().as_u16()));
     response
+}
+
+/// Whether the Host field is as RFC 9112, 3.2 wants it: there, once, and a name. Two of them, of which a proxy reads one and
+/// we the other, would let one domain answer for another.
+fn names_one_host(request: &Request) -> bool {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(_), Some(_)) => false,
+        // Names in U-labels come as they are.
+        (Some(host), None) => !host.as_bytes().iter().any(|octet| b" \t\"#,/<>?@\\".contains(octet)),
+        (None, _) => request.version() < Version::HTTP_11,
+    }
 }
 
 /// What a request at a door costs.
@@ -77,5 +97,32 @@ const fn asks(door: Door) -> Ask {
         Door::Submission => Ask::Submission,
         Door::Log => Ask::Piece,
         _ => Ask::LookUp,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_fine(version: Version, hosts: &[&[u8]]) -> bool {
+        let mut request = Request::builder().version(version);
+        for host in hosts {
+            request = request.header(header::HOST, *host);
+        }
+        names_one_host(&request.body(Body::empty()).unwrap())
+    }
+
+    #[test]
+    fn a_request_names_one_host() {
+        let now = Version::HTTP_11;
+        for host in ["a.example", "a.example:8080", "[::1]:443", "b\u{fc}cher.example", ""] {
+            assert!(is_fine(now, &[host.as_bytes()]), "{host}");
+        }
+        for host in ["a b", "a.example/x", "x@a.example", "a.example, b.example"] {
+            assert!(!is_fine(now, &[host.as_bytes()]), "{host}");
+        }
+        assert!(!is_fine(now, &[]) && is_fine(Version::HTTP_10, &[]));
+        assert!(!is_fine(now, &[b"a.example", b"b.example"]));
+        assert!(!is_fine(Version::HTTP_10, &[b"a.example", b"a.example"]));
     }
 }

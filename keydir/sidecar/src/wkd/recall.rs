@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-/// Answers by question. What is not there is kept like what is, so that the time tells nothing.
+/// Certificates by question. What is not there is looked up each time anew: nobody learns from the time it takes
+/// whether somebody else asked before, and no guessing pushes out what is there.
 #[derive(Debug)]
 pub struct Recall {
     file: PathBuf,
@@ -24,7 +25,7 @@ struct Kept {
     bytes: usize,
 }
 
-type Answer = Option<Arc<[u8]>>;
+type Answer = Arc<[u8]>;
 
 /// How a file was when it was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +72,7 @@ impl Recall {
         if !rested || self.state() != Some(state) {
             return;
         }
-        let size = question.len() + answer.as_ref().map_or(0, |answer| answer.len()) + ENTRY;
+        let size = question.len() + answer.len() + ENTRY;
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         if kept.state != Some(state) || kept.bytes + size > BYTES {
             *kept = Kept { state: Some(state), ..Kept::default() };
@@ -87,7 +88,7 @@ mod tests {
     use super::*;
 
     fn answer(text: &str) -> Answer {
-        Some(Arc::from(text.as_bytes()))
+        Arc::from(text.as_bytes())
     }
 
     fn touch(recall: &Recall, seconds: u64) {
@@ -103,9 +104,7 @@ mod tests {
         let now = SystemTime::now();
         let state = recall.state().unwrap();
         recall.keep(state, now, "a".to_owned(), answer("x"));
-        recall.keep(state, now, "b".to_owned(), None);
         assert_eq!(recall.get(state, "a"), Some(answer("x")));
-        assert_eq!(recall.get(state, "b"), Some(None));
         assert_eq!(recall.get(state, "c"), None);
         touch(&recall, 1001);
         let other = recall.state().unwrap();

@@ -24,6 +24,9 @@ pub(super) struct Round {
     /// Changes of the store that were read before.
     seq: i64,
     rules: [u8; 32],
+    /// The key log, and whether it is another than the last time.
+    log: Option<String>,
+    anew: bool,
     todo: usize,
 }
 
@@ -40,6 +43,8 @@ impl Round {
         let seq: Option<i64> = remembered(connection, "seq")?;
         let same_store = remembered::<String>(connection, "store")?.as_ref() == Some(&journal.id);
         let same_rules = remembered::<[u8; 32]>(connection, "rules")? == Some(digest);
+        let log = rules.rules.log.clone();
+        let anew = log.is_some() && remembered::<String>(connection, "log")? != log;
         // A store that is behind was restored from a backup.
         let known = seq.filter(|seq| (journal.forgotten..=journal.newest).contains(seq));
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -50,7 +55,7 @@ impl Round {
              DELETE FROM temp.todo;",
         )?;
         match known {
-            Some(seq) if same_store && same_rules => some(&transaction, store, rules, seq, now)?,
+            Some(seq) if same_store && same_rules && !anew => some(&transaction, store, rules, seq, now)?,
             _ => {
                 if !same_rules {
                     // A crash from here on must not make the old rules look followed.
@@ -63,12 +68,17 @@ impl Round {
         let todo: i64 = transaction.query_row("SELECT count(*) FROM temp.todo", [], |row| row.get(0))?;
         transaction.commit()?;
         let seq = known.filter(|_| same_store).unwrap_or(0);
-        Ok(Self { journal, seq, rules: digest, todo: usize::try_from(todo).unwrap_or_default() })
+        Ok(Self { journal, seq, rules: digest, log, anew, todo: usize::try_from(todo).unwrap_or_default() })
     }
 
     /// How many mailboxes there are to look at.
     pub(super) fn todo(&self) -> usize {
         self.todo
+    }
+
+    /// Whether also what has not changed is to be logged.
+    pub(super) fn logs_anew(&self) -> bool {
+        self.anew
     }
 
     /// Notes that everything was done.
@@ -79,6 +89,10 @@ impl Round {
         set.execute(params!["seq", self.journal.newest])?;
         set.execute(params!["rules", self.rules])?;
         drop(set);
+        transaction.execute("DELETE FROM meta WHERE name = 'log'", [])?;
+        if let Some(log) = &self.log {
+            transaction.execute("INSERT INTO meta VALUES ('log', ?1)", [log])?;
+        }
         transaction.commit()?;
         connection.execute("DELETE FROM temp.todo", [])?;
         store.forget_touched(self.seq, self.journal.newest)?;

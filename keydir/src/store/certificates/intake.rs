@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rusqlite::Transaction;
 
 use super::CertificateId;
+use super::known::claims;
 use crate::answer::Reason;
 use crate::record::Custody;
 use crate::record::Origin;
@@ -14,7 +15,9 @@ use crate::record::Trust;
 use crate::store::Import;
 use crate::store::StoreError;
 use crate::store::changes;
+use crate::store::found;
 use crate::store::rows;
+use crate::subject::Purpose;
 use crate::subject::Subject;
 use crate::x509::Authority;
 use crate::x509::Certificate;
@@ -39,6 +42,7 @@ pub(super) fn store(
         scheme: Scheme::Smime,
         subjects: Vec::new(),
         assigned: Vec::new(),
+        found: Vec::new(),
         origin: import.origin,
         trust: import.trust,
         valid_from: Some(leaf.not_before()),
@@ -74,14 +78,19 @@ fn bind(
     unbound: &[String],
 ) -> Result<(), StoreError> {
     let not = |wanted: String| StoreError::NotMadeOutTo { fingerprint: leaf.fingerprint(), wanted };
+    if let (Some(subjects), true) = (&import.subjects, import.origin.is_found()) {
+        let claimed = claims(leaf, Purpose::Encrypt);
+        return found::bind(record, subjects, import, |subject| {
+            claimed.iter().any(|claim| claim.same(subject))
+        });
+    }
     if let Some(assigned) = &import.subjects {
         for subject in assigned {
             let own = |address: &String| Subject::address(address).is_some_and(|own| own.same(subject));
             if matches!(subject, Subject::Address(_)) && !leaf.addresses().iter().any(own) {
                 return Err(not(subject.to_string()));
             }
-            rows::add(&mut record.assigned, subject.clone());
-            rows::add(&mut record.subjects, subject.clone());
+            found::assign(record, subject);
         }
         return Ok(());
     }

@@ -99,11 +99,7 @@ impl KnownCertificate {
     /// # Errors
     /// The reason why not.
     pub fn speaks_for(&self, subject: &Subject, purpose: Purpose) -> Result<(), Reason> {
-        match self.record.trust {
-            Trust::Held => return Err(Reason::Held),
-            Trust::Distrusted => return Err(Reason::Distrusted),
-            Trust::Own | Trust::Verified | Trust::Accepted => {}
-        }
+        trusted(self.record.trust_for(subject))?;
         let bound = self.record.subjects.iter().any(|known| known.same(subject));
         let assigned = self.record.assigned.iter().any(|known| known.same(subject));
         let made_out = claims(&self.certificate, purpose).iter().any(|claim| claim.same(subject));
@@ -120,11 +116,28 @@ impl KnownCertificate {
     /// # Errors
     /// The reason why it cannot be used.
     pub fn judge(&self, use_: Use, now: i64, anchors: Option<&Anchors>) -> Result<Vec<Certificate>, Reason> {
-        match self.record.trust {
-            Trust::Held => return Err(Reason::Held),
-            Trust::Distrusted => return Err(Reason::Distrusted),
-            Trust::Own | Trust::Verified | Trust::Accepted => {}
-        }
+        self.judge_as(self.record.trust, use_, now, anchors)
+    }
+
+    /// The same where it stands for a subject, for which it may be trusted less.
+    pub(super) fn judge_for(
+        &self,
+        subject: &Subject,
+        use_: Use,
+        now: i64,
+        anchors: &Anchors,
+    ) -> Result<Vec<Certificate>, Reason> {
+        self.judge_as(self.record.trust_for(subject), use_, now, Some(anchors))
+    }
+
+    fn judge_as(
+        &self,
+        trust: Trust,
+        use_: Use,
+        now: i64,
+        anchors: Option<&Anchors>,
+    ) -> Result<Vec<Certificate>, Reason> {
+        trusted(trust)?;
         if let Some(why) = &self.record.revoked {
             return Err(Reason::Revoked(why.clone()));
         }
@@ -135,14 +148,22 @@ impl KnownCertificate {
         let Some(anchors) = anchors else { return Ok(Vec::new()) };
         match anchors.verify(&self.certificate, &self.links, now, use_) {
             Ok(chain) => Ok(chain.intermediates().to_vec()),
-            Err(ChainError::Untrusted(_)) if self.record.trust.rank() == 0 => Ok(self.links.clone()),
+            Err(ChainError::Untrusted(_)) if trust.rank() == 0 => Ok(self.links.clone()),
             Err(error) => Err(error.into()),
         }
     }
 }
 
+fn trusted(trust: Trust) -> Result<(), Reason> {
+    match trust {
+        Trust::Held => Err(Reason::Held),
+        Trust::Distrusted => Err(Reason::Distrusted),
+        Trust::Own | Trust::Verified | Trust::Accepted => Ok(()),
+    }
+}
+
 /// Whom a certificate is made out to, for one purpose.
-fn claims(certificate: &Certificate, purpose: Purpose) -> Vec<Subject> {
+pub(super) fn claims(certificate: &Certificate, purpose: Purpose) -> Vec<Subject> {
     let mut claims: Vec<Subject> =
         certificate.addresses().iter().filter_map(|address| Subject::address(address)).collect();
     let wanted = match purpose {

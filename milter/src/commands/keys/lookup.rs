@@ -155,6 +155,9 @@ fn words(facts: &KeyFacts) -> String {
         KeyAnswer::None { why } if why.is_empty() => format!("{kind}: none"),
         KeyAnswer::None { why } => format!("{kind}: none ({})", why.join("; ")),
         KeyAnswer::CouldNotTell { why } => format!("{kind}: could not tell: {why}"),
+        KeyAnswer::GivenUp { why } => {
+            format!("{kind}: could not tell, and mail that need not be encrypted waits no longer: {why}")
+        }
     }
 }
 
@@ -163,7 +166,7 @@ fn verdict(address: &str, answer: &Lookup) -> Result<(), Exit> {
     if is(|answer| matches!(answer, KeyAnswer::Found { .. })) {
         return Ok(());
     }
-    match is(|answer| matches!(answer, KeyAnswer::CouldNotTell { .. })) {
+    match is(|answer| matches!(answer, KeyAnswer::CouldNotTell { .. } | KeyAnswer::GivenUp { .. })) {
         true => Err(Exit::unavailable(
             format!("could not tell whether there is a certificate of {address}"),
             std::io::Error::other("see above"),

@@ -42,8 +42,10 @@ fn it_is_opened_and_sealed_anew_whatever_encrypt_says() {
 
         let plan = policy.decide(&to_bob(Vec::new()));
         assert_refused(&plan, true, "5.7.1", "encrypted to the gateway, which cannot encrypt it for bob@");
-        let plan = policy.decide(&to_bob(vec![could_not_tell(KEY)]));
-        assert_refused(&plan, false, "4.7.5", "bob@beta.example");
+        for unknown in [could_not_tell(KEY), given_up(KEY)] {
+            let plan = policy.decide(&to_bob(vec![unknown]));
+            assert_refused(&plan, false, "4.7.5", "bob@beta.example");
+        }
     }
 }
 

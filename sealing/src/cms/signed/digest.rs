@@ -9,6 +9,7 @@ use openssl::hash::MessageDigest;
 use openssl::md::Md;
 use openssl::md::MdRef;
 
+use super::flaw::Flaw;
 use super::oid;
 use crate::cms::algorithm::Algorithm;
 use crate::cms::der_write::NULL;
@@ -37,6 +38,14 @@ impl NoDigest {
         match self {
             NoDigest::Weak(name) => name,
             NoDigest::Unknown(id) => id,
+        }
+    }
+
+    /// As what is wrong with a signature.
+    pub(crate) fn flaw(&self) -> Flaw {
+        match self {
+            NoDigest::Weak(_) => self.why().into(),
+            NoDigest::Unknown(_) => Flaw::unsupported(self.why()),
         }
     }
 

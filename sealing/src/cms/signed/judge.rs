@@ -8,8 +8,10 @@ use super::attributes::Attributes;
 use super::capabilities::Capabilities;
 use super::digest::ContentDigests;
 use super::digest::Digest;
+use super::digest::NoDigest;
 use super::encryption_key;
 use super::expansion::Expansion;
+use super::flaw::Flaw;
 use super::oid;
 use super::signature::Scheme;
 use super::signature::Signed;
@@ -30,6 +32,8 @@ pub struct SignerResult {
     pub sid: RecipientId,
     /// Whether the signature is by the key of the certificate over exactly this content; if not, why.
     pub holds: Result<(), String>,
+    /// It was not checked whether the signature holds, because it uses an algorithm that is not supported.
+    pub unsupported: bool,
     /// When the signer says the signature was made, Unix seconds.
     pub signing_time: Option<i64>,
     /// Name of the digest algorithm, for example `SHA-256`.
@@ -69,6 +73,7 @@ pub(crate) fn judge(info: SignerInfo, content: &Content<'_>, pools: &Pools<'_>) 
         certificate: named(&info.id, pools),
         sid: info.id.clone(),
         holds: Ok(()),
+        unsupported: false,
         signing_time: None,
         digest,
         signature_types: Vec::new(),
@@ -76,10 +81,10 @@ pub(crate) fn judge(info: SignerInfo, content: &Content<'_>, pools: &Pools<'_>) 
         encryption_certificate: None,
         expansion: None,
     };
-    let verdict = result.read_claims(info.attributes.as_ref()).and_then(|()| signer(&info, content, pools));
-    match verdict {
+    let claims = result.read_claims(info.attributes.as_ref()).map_err(Flaw::from);
+    match claims.and_then(|()| signer(&info, content, pools)) {
         Ok(certificate) => result.certificate = Some(certificate),
-        Err(why) => result.holds = Err(why),
+        Err(flaw) => (result.holds, result.unsupported) = (Err(flaw.why), flaw.unsupported),
     }
     result
 }
@@ -116,8 +121,8 @@ fn named(id: &RecipientId, pools: &Pools<'_>) -> Option<Certificate> {
 }
 
 /// The certificate by which the signature holds.
-fn signer(info: &SignerInfo, content: &Content<'_>, pools: &Pools<'_>) -> Result<Certificate, String> {
-    let digest = info.digest.as_ref().map_err(|none| none.why())?;
+fn signer(info: &SignerInfo, content: &Content<'_>, pools: &Pools<'_>) -> Result<Certificate, Flaw> {
+    let digest = info.digest.as_ref().map_err(NoDigest::flaw)?;
     let value = content.digests.get(*digest).ok_or("the digest of the signature is not announced")?;
     info.covers(content.kind, value)?;
     if info.attributes.is_none() && content.digests.may_be_attributes() {
@@ -129,12 +134,12 @@ fn signer(info: &SignerInfo, content: &Content<'_>, pools: &Pools<'_>) -> Result
     let check = Check { info, digest: *digest, value, whole, scheme, meant };
     let by_message = check.by_one_of(&candidates(&info.id, pools.message));
     let Err(NotBy::Nobody(reason)) = by_message else {
-        return by_message.map_err(NotBy::why);
+        return by_message.map_err(|none| none.why().into());
     };
     let by_known = check.by_one_of(&candidates(&info.id, pools.known));
     by_known.map_err(|none| match none {
-        NotBy::Nobody(None) => NotBy::Nobody(reason).why(),
-        other => other.why(),
+        NotBy::Nobody(None) => NotBy::Nobody(reason).why().into(),
+        other => other.why().into(),
     })
 }
 

@@ -12,6 +12,7 @@ use openssl::sign::RsaPssSaltlen;
 
 use super::digest::Digest;
 use super::element::reader;
+use super::flaw::Flaw;
 use super::oid;
 use crate::cms::algorithm::Algorithm;
 use crate::cms::ber::BerError;
@@ -52,7 +53,7 @@ pub(crate) enum Signed<'a> {
 
 impl Scheme {
     /// The scheme of a signatureAlgorithm beside this digestAlgorithm.
-    pub(crate) fn identify(algorithm: &Algorithm, digest: Digest) -> Result<Scheme, String> {
+    pub(crate) fn identify(algorithm: &Algorithm, digest: Digest) -> Result<Scheme, Flaw> {
         let (scheme, named) = match algorithm.oid.as_slice() {
             oid::RSA => (Scheme::RsaPkcs1, digest),
             oid::RSA_SHA256 => (Scheme::RsaPkcs1, Digest::Sha256),
@@ -64,7 +65,10 @@ impl Scheme {
             oid::ECDSA_SHA512 => (Scheme::Ecdsa, Digest::Sha512),
             oid::ED25519 => (Scheme::Ed25519, digest),
             oid::RSA_PSS => pss(algorithm.parameters.as_deref())?,
-            other => return Err(format!("signature algorithm {} is not supported", oid::dotted(other))),
+            other => {
+                let why = format!("signature algorithm {} is not supported", oid::dotted(other));
+                return Err(Flaw::unsupported(why));
+            }
         };
         if named != digest {
             return Err("the signature algorithm names another digest than the signer".into());
@@ -213,15 +217,15 @@ fn pss_parameters(digest: Digest, mask: Digest, salt: u16) -> Vec<u8> {
 }
 
 /// Scheme and digest of RSASSA-PSS-params. What is left out is SHA-1 by default, hence refused.
-fn pss(parameters: Option<&[u8]>) -> Result<(Scheme, Digest), String> {
+fn pss(parameters: Option<&[u8]>) -> Result<(Scheme, Digest), Flaw> {
     let parameters = parameters.ok_or("SHA-1 is too weak")?;
     let parts =
         pss_parts(parameters).map_err(|error| format!("the RSA-PSS parameters cannot be read: {error}"))?;
     let (Some(digest), Some(mask)) = (parts.digest, parts.mask) else {
         return Err("SHA-1 is too weak".into());
     };
-    let digest = Digest::identify(&digest).map_err(|none| none.why())?;
-    let mask = Digest::identify(&mask).map_err(|none| none.why())?;
+    let digest = Digest::identify(&digest).map_err(|none| none.flaw())?;
+    let mask = Digest::identify(&mask).map_err(|none| none.flaw())?;
     match (u16::try_from(parts.salt), parts.trailer) {
         (Ok(salt @ ..=512), 1) => Ok((Scheme::RsaPss { mask, salt }, digest)),
         _ => Err("these RSA-PSS parameters are not supported".into()),

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fs;
 use std::time::Duration;
 
 use super::*;
@@ -43,8 +44,12 @@ impl Place {
 
     /// One day is an epoch here.
     fn rotate(&mut self, custody: &Custody, now: i64) -> bool {
+        self.rotate_each(custody, 1, now)
+    }
+
+    fn rotate_each(&mut self, custody: &Custody, days: i64, now: i64) -> bool {
         let secret = custody.get(&self.fingerprint).unwrap();
-        let epochs = Epochs::new(Duration::from_secs(DAY as u64));
+        let epochs = Epochs::new(Duration::from_secs((days * DAY) as u64));
         let Some(rotated) = rotate(&secret, &self.published, epochs, now).unwrap() else { return false };
         custody.put_epoch(&rotated).unwrap();
         self.published = rotated.certificate;
@@ -150,4 +155,52 @@ fn a_removed_key_leaves_nothing_in_any_epoch() {
     let left: Vec<_> =
         place.disk().into_keys().filter(|path| path.extension() == Some("epoch".as_ref())).collect();
     assert_eq!(left, [] as [PathBuf; 0]);
+}
+
+#[test]
+fn shorter_epochs_hold_for_the_secrets_that_are_there() {
+    let mut place = Place::new();
+    let custody = place.custody();
+    assert!(place.rotate_each(&custody, 30, NOW));
+    assert!(place.rotate_each(&custody, 1, NOW + 60));
+    let short = Epochs::new(Duration::from_secs(DAY as u64)).next_end(NOW + 60);
+    let all = custody.epochs().unwrap();
+    assert_eq!((all.len(), all[0]), (2, short));
+    assert!(place.secret_ends(&custody) >= 2, "they are not lost");
+    custody.destroy_epochs(short + 1).unwrap();
+    for custody in [&custody, &place.custody()] {
+        assert_eq!(place.secret_ends(custody), 0, "their certificate says that they ended");
+    }
+}
+
+/// A hard link shows what is left on the disk of a file that was replaced.
+#[test]
+fn what_was_taken_out_is_not_left_on_the_disk() {
+    let mut place = Place::new();
+    let custody = place.custody();
+    let key = place.dir.path().join(format!("keys/{}.key", place.fingerprint));
+    let (left, before) = (place.dir.path().join("left"), fs::read(&key).unwrap());
+    fs::hard_link(&key, &left).unwrap();
+    assert!(place.rotate(&custody, NOW));
+    let after = fs::read(&left).unwrap();
+    assert_eq!(after.len(), before.len());
+    assert_ne!(after, before);
+    fs::write(&key, after).unwrap();
+    assert!(place.custody().get(&place.fingerprint).is_err());
+}
+
+#[test]
+fn a_destruction_that_was_cut_short_is_completed_by_the_next() {
+    let mut place = Place::new();
+    let custody = place.custody();
+    assert!(place.rotate(&custody, NOW));
+    let until = custody.epochs().unwrap()[0];
+    let kek = place.dir.path().join(format!("keys/epochs/{until}.kek"));
+    fs::write(&kek, vec![0x55; fs::read(&kek).unwrap().len()]).unwrap();
+    let after = place.custody();
+    assert!(after.get(&place.fingerprint).is_err(), "nobody says that there are no secrets");
+    assert_eq!(after.destroy_epochs(until + 1).unwrap(), [until]);
+    assert_eq!(place.secret_ends(&after), 0);
+    assert!(place.rotate(&after, until + 60));
+    assert_eq!(place.secret_ends(&after), 1);
 }

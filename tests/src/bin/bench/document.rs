@@ -11,6 +11,7 @@ use crate::flow::SESSIONS;
 use crate::keylog::Keylog;
 use crate::machine::Machine;
 use crate::profile::Profile;
+use crate::publication::Publication;
 use crate::relay::Relay;
 use crate::sendmail;
 use crate::stage::Who;
@@ -45,6 +46,8 @@ pub(crate) struct Document {
     pub(crate) relay: Relay,
     /// Look-ups in the Web Key Directory.
     pub(crate) wkd: Wkd,
+    /// The publication that the key directory serves.
+    pub(crate) publication: Publication,
     /// The key log.
     pub(crate) keylog: Keylog,
 }
@@ -76,7 +79,7 @@ impl Document {
         let quick = if self.effort.is_quick { " It was a quick run: the figures are rough." } else { "" };
         let mut out = format!(
             "# Benchmarks\n\n`make bench` measures and writes this page; `make bench QUICK=1` does so in a few \
-             minutes, with more noise; `make bench ONLY=relay` prints the part about policy server and relay, `ONLY=wkd` the one about the Web Key Directory, `ONLY=keylog` the one about the key log.{quick} Figures are ratios first: both sides of a ratio took turns in the \
+             minutes, with more noise; `make bench ONLY=relay` prints the part about policy server and relay, `ONLY=wkd` the one about the Web Key Directory, `ONLY=publication` the one about publishing, `ONLY=keylog` the one about the key log.{quick} Figures are ratios first: both sides of a ratio took turns in the \
              same run, the ratio is taken in each round, and given are the median and, in brackets, the \
              quartiles of {rounds} rounds. Absolute values are medians and only tell proportions.\n\n## Machine\n\n\
              {machine}\n\n## Goals\n\n",
@@ -91,6 +94,7 @@ impl Document {
         self.notary(&mut out);
         self.relay.write(&mut out);
         self.wkd.write(&mut out);
+        self.publication.write(&mut out);
         self.keylog.write(&mut out);
         out.push('\n');
         out.push_str(&std::fs::read_to_string(COMMENTARY).unwrap());
@@ -223,27 +227,14 @@ impl Document {
     }
 }
 
-/// A page about the relay alone.
-pub(crate) fn relay_alone(machine: &Machine, relay: &Relay) -> String {
-    let mut out = format!("## Machine\n\n{}\n\n## Goals\n\n", machine.text());
-    tell(&relay.targets(), &mut out);
-    relay.write(&mut out);
-    out
-}
-
-/// The part about the key log alone.
-pub(crate) fn keylog_alone(machine: &Machine, keylog: &Keylog) -> String {
-    let mut out = format!("## Machine\n\n{}\n\n## Goals\n\n", machine.text());
-    tell(&keylog.targets(), &mut out);
-    keylog.write(&mut out);
-    out
-}
-
-/// The part about the Web Key Directory alone.
-pub(crate) fn wkd_alone(machine: &Machine, wkd: &Wkd) -> String {
-    let mut out = format!("## Machine\n\n{}\n\n## Goals\n\n", machine.text());
-    tell(&wkd.targets(), &mut out);
-    wkd.write(&mut out);
+/// One part alone: the machine, its goals and what `write` adds.
+pub(crate) fn alone(machine: &Machine, targets: &[Target], write: impl FnOnce(&mut String)) -> String {
+    let mut out = format!("## Machine\n\n{}\n", machine.text());
+    if !targets.is_empty() {
+        out.push_str("\n## Goals\n\n");
+        tell(targets, &mut out);
+    }
+    write(&mut out);
     out
 }
 

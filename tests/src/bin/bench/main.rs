@@ -13,6 +13,7 @@
     reason = "a failed assumption ends the measurement with a message, and nothing is written"
 )]
 
+mod absence;
 mod document;
 mod effort;
 mod flow;
@@ -20,6 +21,7 @@ mod keylog;
 mod libmilter;
 mod machine;
 mod profile;
+mod publication;
 mod relay;
 mod rooms;
 mod sendmail;
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
     match words[..] {
         [] => print!("{}", measure(effort).text()),
         ["--only", "keylog"] => print!("{}", only_keylog(&effort)),
+        ["--only", "publication"] => print!("{}", only_publication(&effort)),
         ["--only", "relay"] => print!("{}", only_relay(&effort)),
         ["--only", "wkd"] => print!("{}", only_wkd(&effort)),
         // For attaching a profiler by hand.
@@ -58,7 +61,7 @@ fn main() -> ExitCode {
         [relay::INSIDE] => print!("{}", relay::inside(&effort)),
         [relay::ECHO, port] => relay::echo(port.parse().unwrap()),
         _ => {
-            eprintln!("usage: bench [--quick] [--only keylog | --only relay | --only wkd | --stay]");
+            eprintln!("usage: bench [--quick] [--only keylog | publication | relay | wkd] [--stay]");
             return ExitCode::from(EX_USAGE);
         }
     }
@@ -66,24 +69,31 @@ fn main() -> ExitCode {
 }
 
 fn only_keylog(effort: &Effort) -> String {
-    let mut machine = Machine::look();
-    let keylog = keylog::measure(effort);
-    machine.finish();
-    document::keylog_alone(&machine, &keylog)
+    let (machine, keylog) = beside(|| keylog::measure(effort));
+    document::alone(&machine, &keylog.targets(), |out| keylog.write(out))
+}
+
+fn only_publication(effort: &Effort) -> String {
+    let (machine, publication) = beside(|| publication::measure(effort));
+    document::alone(&machine, &[], |out| publication.write(out))
 }
 
 fn only_relay(effort: &Effort) -> String {
-    let mut machine = Machine::look();
-    let relay = relay::measure(effort);
-    machine.finish();
-    document::relay_alone(&machine, &relay)
+    let (machine, relay) = beside(|| relay::measure(effort));
+    document::alone(&machine, &relay.targets(), |out| relay.write(out))
 }
 
 fn only_wkd(effort: &Effort) -> String {
+    let (machine, wkd) = beside(|| wkd::measure(effort));
+    document::alone(&machine, &wkd.targets(), |out| wkd.write(out))
+}
+
+/// Measures, and looks at the machine before and after.
+fn beside<T>(measure: impl FnOnce() -> T) -> (Machine, T) {
     let mut machine = Machine::look();
-    let wkd = wkd::measure(effort);
+    let measured = measure();
     machine.finish();
-    document::wkd_alone(&machine, &wkd)
+    (machine, measured)
 }
 
 fn measure(effort: Effort) -> Document {
@@ -97,6 +107,7 @@ fn measure(effort: Effort) -> Document {
     let (openpgp, smime, notary) = (rooms::openpgp(&effort), rooms::smime(&effort), rooms::notary(&effort));
     let relay = relay::measure(&effort);
     let wkd = wkd::measure(&effort);
+    let publication = publication::measure(&effort);
     let keylog = keylog::measure(&effort);
     machine.finish();
     Document {
@@ -111,6 +122,7 @@ fn measure(effort: Effort) -> Document {
         notary,
         relay,
         wkd,
+        publication,
         keylog,
     }
 }

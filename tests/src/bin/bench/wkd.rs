@@ -20,6 +20,8 @@ use tests::free_port;
 use tests::run;
 use tests::wait_for;
 
+use crate::absence;
+use crate::absence::Absence;
 use crate::document::Target;
 use crate::effort::Effort;
 use crate::statistics::Spread;
@@ -70,6 +72,7 @@ struct Figures {
 #[derive(Debug)]
 pub(crate) struct Wkd {
     ways: Vec<(Way, [Figures; 2])>,
+    absence: Absence,
 }
 
 /// Measures both.
@@ -104,7 +107,7 @@ pub(crate) fn measure(effort: &Effort) -> Wkd {
         }
         ways.push((way, figures));
     }
-    Wkd { ways }
+    Wkd { ways, absence: absence::measure(effort, LIMITS) }
 }
 
 /// A publication with many mailboxes, and their addresses.
@@ -248,5 +251,6 @@ impl Wkd {
                 median(&theirs.slow),
             );
         }
+        self.absence.write(out);
     }
 }

@@ -13,7 +13,7 @@ fn ec(curve: Nid) -> PKey<Private> {
     PKey::from_ec_key(EcKey::generate(&EcGroup::from_curve_name(curve).unwrap()).unwrap()).unwrap()
 }
 
-fn identified(scheme: Scheme, digest: Digest) -> Result<Scheme, String> {
+fn identified(scheme: Scheme, digest: Digest) -> Result<Scheme, Flaw> {
     let encoded = scheme.algorithm(digest);
     Scheme::identify(&Algorithm::read(&mut reader(&encoded)).unwrap(), digest)
 }
@@ -85,7 +85,7 @@ fn an_algorithm_that_names_another_digest_is_refused() {
     for scheme in [Scheme::Ecdsa, Scheme::RsaPss { mask: Digest::Sha512, salt: 64 }] {
         let encoded = scheme.algorithm(Digest::Sha512);
         let algorithm = Algorithm::read(&mut reader(&encoded)).unwrap();
-        assert!(Scheme::identify(&algorithm, Digest::Sha256).unwrap_err().contains("another digest"));
+        assert!(Scheme::identify(&algorithm, Digest::Sha256).unwrap_err().why.contains("another digest"));
         assert_eq!(Scheme::identify(&algorithm, Digest::Sha512), Ok(scheme));
     }
 }
