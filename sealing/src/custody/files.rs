@@ -85,7 +85,8 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), CustodyError> {
 
 /// Writes random bytes over a file, on disk, and then removes it.
 pub(super) fn destroy(path: &Path) -> Result<(), CustodyError> {
-    let file = fs::OpenOptions::new().write(true).open(path).map_err(|source| failed(path, "opened", source))?;
+    let file =
+        fs::OpenOptions::new().write(true).open(path).map_err(|source| failed(path, "opened", source))?;
     overwrite(file).map_err(|source| failed(path, "overwritten", source))?;
     remove(path)
 }
