@@ -319,6 +319,15 @@ impl Issuers for KnownIssuers {
     }
 }
 
+/// Under which address the sources are asked for a subject; `None` if they never are.
+pub fn asked_as(subject: &Subject) -> Option<String> {
+    match subject {
+        Subject::Address(address) => Some(address.clone()),
+        Subject::Domain(domain) => Some(format!("{AUTHORITY}@{domain}")),
+        Subject::AtRest(_) => None,
+    }
+}
+
 /// What the store has of a kind.
 enum Known<'l> {
     Record(&'l Record),

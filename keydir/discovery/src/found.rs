@@ -84,7 +84,8 @@ pub struct Held {
     pub new: Candidate,
     /// Why it is held.
     pub why: String,
-    /// True the first time that this certificate is held for this address: tell somebody now.
+    /// True the first time that this certificate is held for this address, but at most once a day for one address:
+    /// tell somebody now.
     pub news: bool,
 }
 

@@ -16,6 +16,8 @@ use crate::trust::Sighting;
 
 /// A certificate that nobody approved in this time is forgotten, seconds; offered again it is held and told again.
 pub const HELD_FOR: i64 = 90 * 86_400;
+/// News of one address are told no more often than this, seconds.
+pub(crate) const NEWS_EACH: i64 = 86_400;
 /// Whoever is not asked about for this time is not said to have given no answer all the time, seconds.
 pub(crate) const SILENCE: i64 = 86_400;
 /// Most certificates that are remembered for one address and kind.
@@ -102,7 +104,8 @@ pub(crate) trait Shelf: fmt::Debug + Send + Sync {
     fn seen<'a>(&'a self, who: &'a str) -> Doing<'a, Vec<Remembered>>;
     /// Remembers a certificate, in place of what was remembered of it.
     fn see<'a>(&'a self, who: &'a str, remembered: &'a Remembered) -> Doing<'a, ()>;
-    /// Notes that a certificate is held; true the first time.
+    /// Notes that a certificate is held; true the first time, but at most once a day for `who`: whoever makes one
+    /// certificate after the other makes no more than one piece of news.
     fn hold<'a>(&'a self, who: &'a str, fingerprint: &'a str, now: i64) -> Doing<'a, bool>;
     /// Forgets that any certificate of `who` is held.
     fn release<'a>(&'a self, who: &'a str) -> Doing<'a, ()>;

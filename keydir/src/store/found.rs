@@ -76,13 +76,8 @@ impl Store {
             if transaction.execute(sql, [fingerprint.as_str(), trust.as_str()])? == 0 {
                 return Err(StoreError::Unknown(fingerprint.clone()));
             }
-            // `accepted` says no more than the source did, and the sources are asked further.
-            let sql = match trust {
-                Trust::Accepted => {
-                    "UPDATE subject SET found = 'accepted' WHERE fingerprint = ?1 AND found IS NOT NULL"
-                }
-                _ => "UPDATE subject SET found = NULL, since = NULL WHERE fingerprint = ?1",
-            };
+            // From now on it is not a source that says so.
+            let sql = "UPDATE subject SET found = NULL, since = NULL WHERE fingerprint = ?1";
             transaction.execute(sql, [&fingerprint])?;
             Ok(())
         })

@@ -18,6 +18,7 @@ mod monitor;
 mod openpgpjs;
 mod page;
 mod patience;
+mod reload;
 mod rotation;
 mod strangers;
 mod tls;

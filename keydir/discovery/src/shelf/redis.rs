@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 use super::Doing;
 use super::HELD_FOR;
 use super::Kept;
+use super::NEWS_EACH;
 use super::Remembered;
 use super::SILENCE;
 use super::Shelf;
@@ -212,11 +213,12 @@ impl Shelf for RedisShelf {
             self.run(|mut connection| {
                 let key = key.clone();
                 async move {
-                    let news: bool = connection.hset_nx(&key, fingerprint, now).await?;
-                    if news {
+                    let told: Vec<i64> = connection.hvals(&key).await?;
+                    let new: bool = connection.hset_nx(&key, fingerprint, now).await?;
+                    if new {
                         let () = connection.expire(&key, HELD_FOR).await?;
                     }
-                    Ok(news)
+                    Ok(new && !told.iter().any(|since| *since > now.saturating_sub(NEWS_EACH)))
                 }
             })
             .await

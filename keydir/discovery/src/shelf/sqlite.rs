@@ -17,6 +17,7 @@ use rusqlite::params;
 use super::Doing;
 use super::HELD_FOR;
 use super::Kept;
+use super::NEWS_EACH;
 use super::Remembered;
 use super::SILENCE;
 use super::Shelf;
@@ -200,7 +201,12 @@ impl Shelf for SqliteShelf {
         let (who, fingerprint) = (who.to_owned(), fingerprint.to_owned());
         self.run(move |connection| {
             let sql = "INSERT OR IGNORE INTO held (who, fingerprint, since) VALUES (?, ?, ?)";
-            Ok(connection.execute(sql, params![who, fingerprint, now])? > 0)
+            if connection.execute(sql, params![who, fingerprint, now])? == 0 {
+                return Ok(false);
+            }
+            let told = "SELECT 1 FROM held WHERE who = ? AND fingerprint <> ? AND since > ?";
+            let since = now.saturating_sub(NEWS_EACH);
+            Ok(!connection.prepare_cached(told)?.exists(params![who, fingerprint, since])?)
         })
     }
 

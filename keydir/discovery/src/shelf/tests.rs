@@ -52,7 +52,14 @@ async fn promises(shelf: &dyn Shelf) {
 
     assert!(shelf.hold("a@b", "A", 1).await.unwrap());
     assert!(!shelf.hold("a@b", "A", 2).await.unwrap());
-    assert!(shelf.hold("a@b", "B", 2).await.unwrap());
+    assert!(
+        !shelf.hold("a@b", "B", 2).await.unwrap(),
+        "one certificate after the other is one piece of news"
+    );
+    assert!(!shelf.hold("a@b", "C", NEWS_EACH + 1).await.unwrap());
+    assert!(shelf.hold("a@b", "D", 2 * NEWS_EACH + 1).await.unwrap());
+    assert!(!shelf.hold("a@b", "B", 9 * NEWS_EACH).await.unwrap());
+    assert!(shelf.hold("b@b", "B", 2).await.unwrap());
     shelf.release("a@b").await.unwrap();
     assert!(shelf.hold("a@b", "A", 3).await.unwrap());
 

@@ -92,6 +92,9 @@ fn what_is_held_for_one_mailbox_is_held_although_it_is_good_for_another() {
         assert_eq!(ask(&store, EVE), "used", "{trust}");
         store.set_trust(&record.fingerprint, Trust::Accepted).unwrap();
         assert_eq!(ask(&store, BOB), "used", "{trust}");
+        // And stays so, whatever a source says later.
+        give(&store, &eve, BOB, Origin::Wkd, Trust::Held, NOW).unwrap();
+        assert_eq!(ask(&store, BOB), "used", "{trust}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! `gatepost keys lookup`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ::discovery::{Found, Outcome, Trace};
@@ -11,7 +12,7 @@ use serde::Serialize;
 use tokio::runtime::Runtime;
 
 use crate::config::Config;
-use crate::discovery::DiscoveryRoom;
+use crate::discovery::{DiscoveryRoom, asked_as};
 use crate::keyring::{KeyRing, Lookup};
 
 /// What is printed with `--json`.
@@ -66,13 +67,13 @@ pub(super) fn approve(config: &Config, keys: KeyRing, record: &Record) -> Result
         let Some((room, _)) = DiscoveryRoom::open(config, Arc::new(keys), Clock::system())? else {
             return Ok(());
         };
-        for subject in &record.subjects {
-            if let Subject::Address(address) = subject {
-                let approved = room.sources().approve(address, record.scheme, &record.bytes).await;
-                approved.map_err(|why| {
-                    Exit::unavailable(format!("{address}: not approved"), std::io::Error::other(why))
-                })?;
-            }
+        // That of a domain may be the only one that its certificate names.
+        let asked: BTreeSet<String> = record.subjects.iter().filter_map(asked_as).collect();
+        for address in asked {
+            let approved = room.sources().approve(&address, record.scheme, &record.bytes).await;
+            approved.map_err(|why| {
+                Exit::unavailable(format!("{address}: not approved"), std::io::Error::other(why))
+            })?;
         }
         Ok(())
     })
