@@ -323,7 +323,7 @@ impl Issuers for KnownIssuers {
 pub fn asked_as(subject: &Subject) -> Option<String> {
     match subject {
         Subject::Address(address) => Some(address.clone()),
-        Subject::Domain(domain) => Some(format!("{AUTHORITY}@{domain}")),
+        Subject::Domain(domain) => Some(Authority::Confidentiality.mailbox(domain)),
         Subject::AtRest(_) => None,
     }
 }
