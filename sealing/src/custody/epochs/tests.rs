@@ -240,3 +240,28 @@ fn a_clock_that_goes_back_loses_nothing() {
     let after = secrets(&custody);
     assert!(before.iter().all(|key| after.contains(key)), "{before:?} {after:?} {:?}", custody.epochs());
 }
+
+/// Killed while a file was written: what was written of it does not outlive the key.
+#[test]
+fn what_a_crash_left_of_a_file_is_destroyed_too() {
+    let place = Place::new();
+    let custody = place.custody();
+    let [keys, epochs] = ["keys", "keys/epochs"].map(|dir| place.dir.path().join(dir));
+    fs::create_dir(&epochs).unwrap();
+    let left = [keys.join(".new-a"), epochs.join(".new-b")];
+    let key = fs::read(keys.join(format!("{}.key", place.fingerprint))).unwrap();
+    let linked = place.dir.path().join("left");
+    for path in &left {
+        fs::write(path, &key).unwrap();
+    }
+    fs::hard_link(&left[0], &linked).unwrap();
+    custody.destroy_epochs(NOW).unwrap();
+    assert!(left.iter().all(|path| !path.exists()));
+    assert_ne!(fs::read(&linked).unwrap(), key);
+    fs::write(&left[0], &key).unwrap();
+    let whole = place.dir.path().join("whole");
+    fs::hard_link(keys.join(format!("{}.key", place.fingerprint)), &whole).unwrap();
+    custody.remove(&place.fingerprint).unwrap();
+    assert!(!left[0].exists());
+    assert_ne!(fs::read(&whole).unwrap(), key);
+}
