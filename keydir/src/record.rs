@@ -136,8 +136,9 @@ pub struct FoundSubject {
     /// Whom it is bound to.
     pub subject: Subject,
     /// [`Trust::Accepted`] or [`Trust::Held`]: the certificate never counts for more where it stands for this subject.
+    /// [`Trust::Verified`] once the administrator said what to think of it: then that alone counts.
     pub trust: Trust,
-    /// When the source said so first, or last changed what it is worth, Unix seconds.
+    /// When it came to be worth that, Unix seconds.
     pub since: i64,
 }
 
@@ -152,7 +153,7 @@ pub struct Record {
     pub subjects: Vec<Subject>,
     /// Those of `subjects` that the administrator assigned; they hold whatever the User IDs say.
     pub assigned: Vec<Subject>,
-    /// Those of `subjects` that only a source bound, for which the certificate may count less than elsewhere.
+    /// Those of `subjects` that a source bound, for which the certificate may count less than elsewhere.
     pub found: Vec<FoundSubject>,
     /// How it came to us first, or that its holder proved it to be his.
     pub origin: Origin,
@@ -184,8 +185,15 @@ impl Record {
         }
     }
 
+    /// How much it counts for this subject, the greatest first: checked before accepted; what the administrator brought
+    /// before what a source did, and of these the last that was believed or approved.
+    pub(crate) fn standing_for(&self, subject: &Subject) -> (u8, i64) {
+        let found = self.found.iter().find(|found| found.subject.same(subject));
+        (u8::MAX - self.trust_for(subject).rank(), found.map_or(i64::MAX, |found| found.since))
+    }
+
     /// Whether only a source says that it belongs to this subject, and nobody approved.
     pub fn is_found_for(&self, subject: &Subject) -> bool {
-        self.found.iter().any(|found| found.subject.same(subject))
+        self.found.iter().any(|found| found.subject.same(subject) && found.trust.rank() > 0)
     }
 }

@@ -125,7 +125,8 @@ impl Store {
     /// The certificate to use for a subject and purpose at `now` (Unix seconds).
     ///
     /// Of several that are usable, one whose holder was checked goes before one that is merely
-    /// accepted; then the one with the newest key wins.
+    /// accepted, and of those that only sources bound the one that was believed last goes first; then the one with the
+    /// newest key wins.
     pub fn find(&self, subject: &Subject, scheme: Scheme, purpose: Purpose, now: i64) -> Answer<Usable> {
         let question = Question { subject: subject.folded(), scheme, purpose };
         self.lock().find(question, now).unwrap_or_else(could_not_tell)

@@ -20,7 +20,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use keydir::{AliasSigner, Authority, PublicationError, Publisher, Summary};
+use keydir::{AliasSigner, Authority, Change, PublicationError, Publisher, Summary};
 use keydir::{AuthorityError, Custody, Filter, Import, LocalAuthority, Scheme, StoreError, Subject, Trust};
 use keylog::ledger::{LedgerError, Watched};
 use keylog::writer::KeyLog;
@@ -33,7 +33,7 @@ pub use self::log::{LogKeys, LogTrouble};
 use self::book::Book;
 pub use self::book::CommitTrouble;
 use self::endorsement::Endorsers;
-use self::log::Log;
+use self::log::{Log, Session};
 use crate::authority::{self, AuthorityRoom};
 use crate::config::Config;
 use crate::keyring::KeyRing;
@@ -81,6 +81,19 @@ pub enum RoomError {
     File(String),
     /// The publication.
     #[error("the publication was not brought up to date")]
+    Publication(#[from] PublicationError),
+}
+
+/// Why it cannot be logged that something is gone.
+#[derive(Debug, thiserror::Error)]
+enum GoneTrouble {
+    #[error(transparent)]
+    Book(#[from] LedgerError),
+    #[error(transparent)]
+    Commit(#[from] CommitTrouble),
+    #[error(transparent)]
+    Log(#[from] LogTrouble),
+    #[error(transparent)]
     Publication(#[from] PublicationError),
 }
 
@@ -167,11 +180,37 @@ impl PublicationRoom {
             }
             Ok::<(), CommitTrouble>(session.append(changes)?)
         })?;
+        if summary.logged_anew
+            && let (Some(session), Some(book)) = (&mut session, &self.book)
+        {
+            self.log_what_is_gone(session, book).map_err(|error| PublicationError::Log(Box::new(error)))?;
+        }
         if let Some(session) = session {
             session.finish().map_err(|error| PublicationError::Log(Box::new(error)))?;
         }
         self.write_ca(config)?;
         Ok(summary)
+    }
+
+    /// What was withdrawn while nothing was logged has no certificates in the log either.
+    fn log_what_is_gone(&self, session: &mut Session<'_>, book: &Book) -> Result<(), GoneTrouble> {
+        let mut gone = Vec::new();
+        for mailbox in book.mailboxes()? {
+            if !self.publisher().is_published(&mailbox)? {
+                gone.push(Change {
+                    mailbox,
+                    old: None,
+                    new: None,
+                    certificates: Vec::new(),
+                    label_proof: None,
+                });
+            }
+        }
+        for some in gone.chunks_mut(2000) {
+            book.enter(session, some)?;
+            session.append(some)?;
+        }
+        Ok(())
     }
 
     /// Looks at the key log as it is published; nothing if there is none. Blocking.

@@ -253,7 +253,8 @@ impl Custody {
         }
         self.lock().unlocked.remove(&fingerprint);
         self.remove_epochs_of(&fingerprint)?;
-        files::remove(&path)
+        files::sweep(&self.dir)?;
+        files::destroy(&path)
     }
 
     /// The secret key in binary form, without passphrase (a transferable secret key, RFC 9580, 10.2).
@@ -285,6 +286,7 @@ impl Custody {
     /// # Errors
     /// If it cannot be written.
     pub fn put_revocation(&self, fingerprint: &str, revocation: &[u8]) -> Result<(), CustodyError> {
+        let _lock = files::lock(&self.dir)?;
         files::write(&self.path(fingerprint, "rev")?, revocation)
     }
 

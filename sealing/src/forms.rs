@@ -165,10 +165,11 @@ impl<'m> Search<'_, 'm> {
             let parts = Parts::Signed(signed.clone(), signature.clone());
             self.push(FormKind::PgpMimeSigned, entity, place.clone(), parts);
         }
+        // Counted once: a message may have many parts.
+        let others = children.iter().filter(|child| !is_plain_text(child)).count();
         for (index, child) in children.iter().enumerate() {
             let mut inner = place.child(index);
-            let plain_beside = subtype == "mixed"
-                && children.iter().enumerate().all(|(at, other)| at == index || is_plain_text(other));
+            let plain_beside = subtype == "mixed" && others == usize::from(!is_plain_text(child));
             // Decrypted text must never stand where HTML of somebody else can enclose it (EFAIL).
             if !plain_beside {
                 inner.barred = Some(BESIDE);

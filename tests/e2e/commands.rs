@@ -5,9 +5,11 @@ use std::process::Command;
 
 use tests::GatepostPlan;
 use tests::Gpg;
+use tests::Pki;
 use tests::directory;
 use tests::gatepost_binary;
 use tests::messages;
+use tests::pki::Leaf;
 
 const ALICE: &str = "alice@alpha.example";
 const BOB: &str = "bob@beta.example";
@@ -19,6 +21,31 @@ fn names(dir: &Path) -> Vec<String> {
         entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
+}
+
+/// What cannot serve is bad input, and nothing of it is kept.
+#[test]
+fn certificates_and_keys_that_cannot_serve_are_65_and_the_word_says_why() {
+    let alpha = GatepostPlan::new("alpha.example").prepare();
+    let pki = Pki::new();
+    let addresses = [ALICE];
+    let weak = pki.issue("weak", &Leaf { key: "rsa:1024", ..Leaf::user(&addresses) });
+    let web = pki.issue("web", &Leaf { usage: "critical,cRLSign", ..Leaf::user(&addresses) });
+    let password = pki.path("password");
+    std::fs::write(&password, "secret\n").unwrap();
+    for (file, named) in [
+        (&weak.certificate, "an RSA key of 1024 bits is too weak"),
+        (&weak.p12, "an RSA key of 1024 bits is too weak"),
+        (&pki.root(), "certification authority"),
+        (&web.key, "a secret key without its certificate"),
+    ] {
+        let words = ["keys", "import", file.to_str().unwrap(), "--password-file", password.to_str().unwrap()];
+        let ran =
+            alpha.command(if file.extension().is_some_and(|e| e == "p12") { &words } else { &words[..3] });
+        assert_eq!(ran.code, 65, "{file:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(named), "{named} in {}", ran.stderr);
+    }
+    assert_eq!(alpha.command(&["keys", "list"]).success().text(), "");
 }
 
 #[test]

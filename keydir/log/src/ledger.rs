@@ -154,6 +154,19 @@ impl Ledger {
         Ok(transaction.commit()?)
     }
 
+    /// The mailboxes of which the newest set that was entered is not empty.
+    ///
+    /// # Errors
+    /// The book cannot be read.
+    pub fn mailboxes(&self) -> Result<Vec<String>, LedgerError> {
+        let empty = KeySet::new().to_bytes();
+        let mut statement = self.0.prepare(
+            "SELECT mailbox FROM made WHERE state = 'keys' AND mailbox IS NOT NULL AND keys <> ?1",
+        )?;
+        let rows = statement.query_map([empty], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// Enters that a mailbox is about to be erased, and forgets whose label it is.
     ///
     /// # Errors

@@ -60,6 +60,8 @@ pub struct Summary {
     pub added: usize,
     /// Mailboxes from which everything was withdrawn.
     pub withdrawn: usize,
+    /// Everything was given to the log once more, for it is another one than it was.
+    pub logged_anew: bool,
     /// Mailboxes that are published now.
     pub mailboxes: usize,
     /// Certificates that should have been published and were not, with the reason; the first hundred.

@@ -106,7 +106,7 @@ impl Publisher {
     ) -> Result<Summary, PublicationError> {
         let rules = Canonical::new(rules)?;
         let round = Round::begin(&mut self.connection, store, &rules, now)?;
-        let mut summary = Summary::default();
+        let mut summary = Summary { logged_anew: round.logs_anew(), ..Summary::default() };
         let counted = self.counted.take();
         let mut done = 0;
         let mut last = (0, String::new());
@@ -134,6 +134,14 @@ impl Publisher {
         };
         self.counted = Some((version, count));
         Ok(count)
+    }
+
+    /// Whether something is published for a mailbox, or for a whole domain (`@domain`).
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn is_published(&self, key: &str) -> Result<bool, PublicationError> {
+        Ok(rows::mailbox_row(&self.connection, key)?.is_some())
     }
 
     /// When everything was withdrawn from an address that was published once; Unix seconds.

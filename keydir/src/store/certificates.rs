@@ -45,7 +45,8 @@ impl Store {
     ///
     /// A certificate serves a domain if it is made out to the authority of RFC 3183 (confidentiality for
     /// encryption, signing for signatures) or the administrator assigned it. Of several, one whose holder
-    /// was checked goes before one that is merely accepted, then the newest wins.
+    /// was checked goes before one that is merely accepted, of those that only sources bound the last goes first, then
+    /// the newest wins.
     ///
     /// If none can be used and one of them only because its revocation status is unknown, the answer is
     /// "could not tell".
@@ -258,11 +259,7 @@ fn choose(
     }
     let preference = |usable: &UsableCertificate| {
         let record = usable.record();
-        (
-            u8::MAX - record.trust_for(subject).rank(),
-            usable.certificate().not_before(),
-            record.fingerprint.clone(),
-        )
+        (record.standing_for(subject), usable.certificate().not_before(), record.fingerprint.clone())
     };
     if let Some(best) = usable.into_iter().max_by_key(preference) {
         return Answer::Found(best);

@@ -45,7 +45,8 @@ pub(super) fn bind(
 fn put(record: &mut Record, subject: &Subject, import: &Import<'_>) {
     let trust = if import.trust.rank() > 1 { Trust::Held } else { Trust::Accepted };
     if let Some(found) = record.found.iter_mut().find(|found| found.subject.same(subject)) {
-        if found.trust != trust {
+        // The administrator's word stands.
+        if found.trust != trust && found.trust.rank() > 0 {
             (found.trust, found.since) = (trust, import.now);
         }
         return;
@@ -76,8 +77,10 @@ impl Store {
             if transaction.execute(sql, [fingerprint.as_str(), trust.as_str()])? == 0 {
                 return Err(StoreError::Unknown(fingerprint.clone()));
             }
-            // From now on it is not a source that says so.
-            let sql = "UPDATE subject SET found = NULL, since = NULL WHERE fingerprint = ?1";
+            // From now on it is not a source that says so; and this is said later than all that was said before.
+            let sql = "UPDATE subject SET found = 'verified', since = 1 +
+                    (SELECT max(other.since) FROM subject AS other WHERE other.key = subject.key)
+                WHERE fingerprint = ?1 AND found IS NOT NULL";
             transaction.execute(sql, [&fingerprint])?;
             Ok(())
         })

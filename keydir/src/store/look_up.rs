@@ -96,19 +96,15 @@ fn choose(known: &[Known], question: &Question, now: i64) -> Answer<Usable> {
     }
 }
 
-/// The greatest is preferred: checked before accepted, then the newest key, then the newest certificate.
+/// The greatest is preferred: checked before accepted, what a source said last, then the newest key, then the newest
+/// certificate.
 fn preference<'a>(
     known: &'a Known,
     question: &Question,
     fitness: &Fitness,
-) -> (u8, i64, Option<i64>, &'a str) {
+) -> ((u8, i64), i64, Option<i64>, &'a str) {
     let record = &known.record;
-    (
-        u8::MAX - record.trust_for(&question.subject).rank(),
-        fitness.created,
-        record.valid_from,
-        &record.fingerprint,
-    )
+    (record.standing_for(&question.subject), fitness.created, record.valid_from, &record.fingerprint)
 }
 
 fn judge(known: &Known, question: &Question, now: i64) -> Result<Fitness, Reason> {

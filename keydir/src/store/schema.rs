@@ -95,6 +95,7 @@ const STEPS: &[&str] = &[
     -- where the administrator or the certificate itself binds it.
     ALTER TABLE subject ADD COLUMN found TEXT;
     ALTER TABLE subject ADD COLUMN since INTEGER;
+    CREATE INDEX subject_held ON subject (since) WHERE found = 'held';
     CREATE TRIGGER subject_found AFTER UPDATE ON subject WHEN old.found IS NOT new.found BEGIN
         DELETE FROM touched WHERE key = new.key;
         INSERT INTO touched (key) VALUES (new.key);

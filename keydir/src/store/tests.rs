@@ -631,7 +631,7 @@ mod on_disk {
             "ALTER TABLE certificate DROP COLUMN gcm; ALTER TABLE certificate DROP COLUMN oaep;
              DROP TABLE link; DROP TABLE journal; DROP TABLE unbound; DROP TABLE touched;
              DROP TRIGGER subject_added; DROP TRIGGER subject_changed; DROP TRIGGER subject_removed;
-             DROP TRIGGER certificate_changed; DROP TRIGGER subject_found;
+             DROP TRIGGER certificate_changed; DROP TRIGGER subject_found; DROP INDEX subject_held;
              ALTER TABLE subject DROP COLUMN found; ALTER TABLE subject DROP COLUMN since;
              PRAGMA user_version = 1;",
         )

@@ -62,6 +62,14 @@ pub fn run(config: &Config, command: Keys) -> Result<(), Exit> {
                 smime::Kind::Pkcs12 => {
                     smime::import_pkcs12(&keys, &bytes, &password(password_file.as_deref())?, &told)?
                 }
+                smime::Kind::Key => {
+                    let message = format!(
+                        "{}: a secret key without its certificate; put both into one file: `openssl pkcs12 -export \
+                         -inkey KEY.pem -in CERTIFICATE.pem -out BOTH.p12`",
+                        file.display()
+                    );
+                    return Err(Exit { code: 65, message });
+                }
                 smime::Kind::Other => import(&keys, &bytes, told.subjects, trust, now)?,
             };
             show(&records, json)
@@ -435,7 +443,7 @@ pub(super) fn read(file: &Path) -> Result<Vec<u8>, Exit> {
 fn store_error(error: keydir::StoreError) -> Exit {
     let code = match &error {
         keydir::StoreError::Unknown(_) => 66,
-        keydir::StoreError::Intake(_) => 65,
+        keydir::StoreError::Certificate { .. } | keydir::StoreError::Intake(_) => 65,
         _ => 69,
     };
     Exit { code, message: chain(&error) }

@@ -78,6 +78,11 @@ impl Book {
         Ok(self.ledger().enter(&all)?)
     }
 
+    /// The mailboxes that were logged with certificates, by the names under which they are published.
+    pub(super) fn mailboxes(&self) -> Result<Vec<String>, LedgerError> {
+        Ok(self.ledger().mailboxes()?.iter().map(|mailbox| log::published(mailbox)).collect())
+    }
+
     /// Notes that a mailbox is about to be erased.
     pub(super) fn enter_erasure(&self, keys: &LogKeys, mailbox: &Mailbox) -> Result<(), LedgerError> {
         self.ledger().enter_erasure(&keys.vrf.label(mailbox))

@@ -249,6 +249,14 @@ fn signed_at(path: &Path) -> Option<u64> {
     written.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
+/// Under which name a logged mailbox is published.
+pub(super) fn published(mailbox: &str) -> String {
+    match mailbox.strip_prefix(ALL) {
+        Some(domain) if domain.starts_with('@') => domain.to_owned(),
+        _ => mailbox.to_owned(),
+    }
+}
+
 /// The mailbox under which a change is logged.
 pub(super) fn mailbox(text: &str) -> Result<Mailbox, LogTrouble> {
     let whole = match text.strip_prefix('@') {

@@ -97,6 +97,11 @@ impl Custody {
             files::destroy(&path)?;
             destroyed.push(until);
         }
+        for dir in [&self.dir, &self.epochs] {
+            if files::stamp(dir)?.is_some() {
+                files::sweep(dir)?;
+            }
+        }
         // Useless now; also what a crash left behind.
         for name in files::names(&self.dir)? {
             if sealed_name(&name).is_some_and(|until| until < before) {

@@ -15,6 +15,9 @@ use super::CustodyError;
 /// Largest key file that is read, bytes; post-quantum keys have about 50,000.
 const MAX_FILE: u64 = 1 << 20;
 
+/// How the names of files begin that are being written.
+const UNFINISHED: &str = ".new-";
+
 /// What changes when a file is replaced.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Stamp {
@@ -58,7 +61,7 @@ pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), CustodyError> {
     let dir = parent(path);
     let written = || -> io::Result<()> {
         // Made with mode 0600.
-        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(dir)?;
+        let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(dir)?;
         file.write_all(content)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
@@ -89,6 +92,12 @@ pub(super) fn destroy(path: &Path) -> Result<(), CustodyError> {
         fs::OpenOptions::new().write(true).open(path).map_err(|source| failed(path, "opened", source))?;
     overwrite(file).map_err(|source| failed(path, "overwritten", source))?;
     remove(path)
+}
+
+/// Destroys what a crash left of files that were being written. The directory must be locked, or they are somebody's.
+pub(super) fn sweep(dir: &Path) -> Result<(), CustodyError> {
+    let unfinished = names(dir)?.into_iter().filter(|name| name.starts_with(UNFINISHED));
+    unfinished.into_iter().try_for_each(|name| destroy(&dir.join(name)))
 }
 
 /// Writes random bytes over what is in a file, on disk before it returns.

@@ -97,7 +97,8 @@ impl Custody {
             return Err(CustodyError::Unknown(fingerprint));
         }
         self.lock().unlocked_smime.remove(&fingerprint);
-        files::remove(&path)
+        files::sweep(&self.dir)?;
+        files::destroy(&path)
     }
 
     /// The key of an S/MIME certificate as PKCS#8 in DER, without password. To hand a key to a person use

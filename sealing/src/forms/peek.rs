@@ -16,7 +16,7 @@ const HEAD: u64 = 8 * 1024;
 /// packet or encrypted data (RFC 9580 section 10.3).
 pub(super) fn is_encrypted_message(part: &Entity<'_>) -> bool {
     let Some(head) = head(part) else { return false };
-    let mut armor = Dearmor::new(Endless(&head));
+    let mut armor = Dearmor::glancing(Endless(&head));
     let mut first = [0];
     let read = matches!(armor.kind(), Ok(Kind::Message)) && armor.read_exact(&mut first).is_ok();
     let [octet] = first;

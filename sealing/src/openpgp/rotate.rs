@@ -124,7 +124,12 @@ pub fn rotate(
         // Only a subkey that is published so and whose secret half is at hand spares a new one.
         let out = out.contains(&(subkey.key().fingerprint(), end));
         ready |= out && end == Some(until) && subkey.key().has_secret();
-        if end.is_none_or(|end| end > until) {
+        // The clock went back: what was bound later than now counts again when it is right.
+        let bound_later = subkey
+            .bundle()
+            .self_signatures()
+            .any(|binding| binding.signature_creation_time().is_some_and(|made| made > system_time(now)));
+        if !bound_later && end.is_none_or(|end| end > until) {
             let key = subkey.key().fingerprint();
             packets.extend(shortened(subkey, until, now).map_err(library)?);
             moved.push(key);

@@ -165,6 +165,19 @@ fn an_encrypted_part_beside_what_some_take_for_html_is_not_opened_in_place() {
     assert_eq!(open("Content-Type: text/plain\nContent-Type: text/html\n"), LayerState::Unsupported);
 }
 
+/// What is looked at again for every layer must not grow with the square of the parts: this one took minutes.
+#[test]
+fn as_many_texts_as_a_message_may_have_are_looked_at_in_turn() {
+    let (world, ..) = World::alice_and_bob();
+    let part = "--m\nContent-Type: text/plain\n\n-----BEGIN PGP MESSAGE-----\n\nhQEMA\n-----END PGP MESSAGE-----\n\n";
+    let parts = part.repeat(mail::Limits::default().parts - 1);
+    let crowd = letter(&format!("Content-Type: multipart/mixed; boundary=m\n\n{parts}--m--\n"));
+    let opened = world.open(&crowd);
+    assert_eq!(opened.layers.len(), 17);
+    assert_eq!(opened.layers[16].why.as_deref(), Some("too many layers"));
+    assert!(opened.message.is_none());
+}
+
 #[test]
 fn an_encrypted_part_beside_html_is_not_opened_in_place() {
     let (world, ..) = World::alice_and_bob();

@@ -94,16 +94,27 @@ fn the_key_of_a_whole_domain_and_a_lost_index_are_no_alarm() {
 
 #[test]
 fn a_log_that_is_begun_later_has_what_was_published_before() {
-    let (alpha, scratch) = world("log = false\n");
+    let (mut alpha, scratch) = world("log = false\n");
+    let publish = |alpha: &Site, log: bool| {
+        let text = std::fs::read_to_string(alpha.gatepost.config()).unwrap();
+        let text = text.replace(&format!("log = {}", !log), &format!("log = {log}"));
+        std::fs::write(alpha.gatepost.config(), text).unwrap();
+        alpha.gatepost.command(&["keys", "publish"]).success();
+    };
     alpha.gatepost.generate(&["--user", ALICE]);
-    alpha.gatepost.command(&["keys", "publish"]).success();
-    let text = std::fs::read_to_string(alpha.gatepost.config()).unwrap();
-    std::fs::write(alpha.gatepost.config(), text.replace("log = false", "log = true")).unwrap();
-    alpha.gatepost.command(&["keys", "publish"]).success();
+    publish(&alpha, false);
+    publish(&alpha, true);
     assert!(logged(&scratch, ALICE).contains("entry number 1 of the label: 1 certificates"));
     // Once.
-    alpha.gatepost.command(&["keys", "publish"]).success();
+    publish(&alpha, true);
     assert!(logged(&scratch, ALICE).contains("entry number 1 of the label"));
+    // What was withdrawn in between is gone from the log, too.
+    let key = fingerprints(&alpha, ALICE).remove(0);
+    alpha.gatepost.command(&["keys", "trust", &key, "distrusted"]).success();
+    publish(&alpha, false);
+    publish(&alpha, true);
+    alpha.gatepost.start();
+    assert!(logged(&scratch, ALICE).contains("entry number 2 of the label: 0 certificates"));
 }
 
 #[test]

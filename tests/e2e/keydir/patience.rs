@@ -90,6 +90,16 @@ fn without_the_setting_nothing_leaves_in_clear() {
     assert!(sink.received().is_empty());
 }
 
+/// An own user without a key gets none from a stranger's server, whoever asks.
+#[test]
+fn our_own_users_are_never_looked_for() {
+    let (alpha, _sink) = world(&discovery(""));
+    let told = alpha.gatepost.command(&["keys", "lookup", ALICE, "--explain"]);
+    assert_eq!(told.code, 66, "{told:?}");
+    assert!(told.text().contains("the domain is ours"), "{told:?}");
+    assert_eq!(alpha.gatepost.command(&["keys", "lookup", BOB]).code, 69);
+}
+
 /// Who had a certificate is not taken for somebody who has none: what was found is used on.
 #[test]
 fn what_was_found_before_is_used_on() {

@@ -121,6 +121,32 @@ fn what_was_held_is_used_once_a_source_is_believed_but_only_there() {
     }
 }
 
+/// A change that was believed is a change, whichever key is the newer one.
+#[test]
+fn the_certificate_that_was_believed_last_is_used() {
+    let used = |store: &Store| match store.find(&subject(BOB), Scheme::Openpgp, Purpose::Encrypt, NOW) {
+        Answer::Found(usable) => usable.record().fingerprint.clone(),
+        other => panic!("{other:?}"),
+    };
+    let (one, two) = (cert(&[BOB]), cert(&[BOB]));
+    for (first, second) in [(&one, &two), (&two, &one)] {
+        let store = Store::open_in_memory().unwrap();
+        give(&store, first, BOB, Origin::Wkd, Trust::Accepted, NOW).unwrap();
+        give(&store, second, BOB, Origin::Wkd, Trust::Accepted, NOW + 1).unwrap();
+        assert_eq!(used(&store), second.fingerprint().to_hex());
+        // What the administrator approves goes before, until there is something newer still.
+        store.set_trust(&first.fingerprint().to_hex(), Trust::Accepted).unwrap();
+        assert_eq!(used(&store), first.fingerprint().to_hex());
+        let third = cert(&[BOB]);
+        give(&store, &third, BOB, Origin::Wkd, Trust::Accepted, NOW + 9).unwrap();
+        assert_eq!(used(&store), third.fingerprint().to_hex());
+        // What he brings himself is the last word.
+        let own = cert(&[BOB]);
+        give(&store, &own, BOB, Origin::Imported, Trust::Accepted, NOW).unwrap();
+        assert_eq!(used(&store), own.fingerprint().to_hex());
+    }
+}
+
 #[test]
 fn what_nobody_approves_goes_in_the_end() {
     let store = Store::open_in_memory().unwrap();

@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 use crate::config::Config;
 use crate::discovery::{DiscoveryRoom, asked_as};
 use crate::keyring::{KeyRing, Lookup};
+use crate::transaction::domain_of;
 
 /// What is printed with `--json`.
 #[derive(Serialize)]
@@ -90,7 +91,9 @@ async fn look_up(
     let kinds = policy::KeyKind::ALL.iter().copied().filter(|kind| kind.scheme().is_some());
     let kinds: Vec<_> = kinds.collect();
     let stored = keys.encryption(address, &kinds, &PasswordSource::Generated, now);
-    let room = DiscoveryRoom::open(config, keys, Clock::system())?;
+    // As for mail: of our own users nobody else says anything.
+    let own = config.gateway.is_own(&domain_of(address));
+    let room = if own { None } else { DiscoveryRoom::open(config, keys, Clock::system())? };
     let mut traces = Vec::new();
     let answer = match &room {
         None => stored.clone(),
@@ -107,7 +110,7 @@ async fn look_up(
         let sources = explain.then_some(traces.as_slice());
         output::json(&Told { address, store: &stored.facts, answer: &answer.facts, sources })?;
     } else {
-        print(config, &stored, &answer, &traces, explain)?;
+        print(config, address, &stored, &answer, &traces, explain)?;
     }
     verdict(address, &answer)
 }
@@ -122,6 +125,7 @@ async fn trace(room: &DiscoveryRoom, address: &str, scheme: Scheme) -> Trace {
 
 fn print(
     config: &Config,
+    address: &str,
     stored: &Lookup,
     answer: &Lookup,
     traces: &[Trace],
@@ -132,7 +136,9 @@ fn print(
         for facts in &stored.facts {
             output::line(&format!("  {}", words(facts)))?;
         }
-        if config.discovery.is_none() {
+        if config.gateway.is_own(&domain_of(address)) {
+            output::line("no other source is asked: the domain is ours")?;
+        } else if config.discovery.is_none() {
             output::line("no other source is asked: there is no [discovery] section")?;
         }
         for trace in traces {

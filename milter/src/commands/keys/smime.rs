@@ -14,6 +14,8 @@ use crate::keyring::KeyRing;
 pub(super) enum Kind {
     /// Certificates of S/MIME.
     Certificates,
+    /// A secret key in PEM, without a certificate.
+    Key,
     /// A PKCS#12 file.
     Pkcs12,
     /// Anything else: OpenPGP, or nothing we know.
@@ -29,6 +31,9 @@ impl Kind {
         }
         if contains(text, b"-----BEGIN CERTIFICATE-----") {
             return Self::Certificates;
+        }
+        if text.starts_with(b"-----BEGIN ") && contains(text, b"PRIVATE KEY-----") {
+            return Self::Key;
         }
         match bytes.first() {
             Some(0x30) if Certificate::read_all(bytes).is_ok() => Self::Certificates,

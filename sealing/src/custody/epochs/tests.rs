@@ -204,3 +204,64 @@ fn a_destruction_that_was_cut_short_is_completed_by_the_next() {
     assert!(place.rotate(&after, until + 60));
     assert_eq!(place.secret_ends(&after), 1);
 }
+
+#[test]
+fn a_gateway_that_was_off_for_a_month_goes_on() {
+    let mut place = Place::new();
+    let custody = place.custody();
+    assert!(place.rotate(&custody, NOW));
+    let later = NOW + 40 * DAY;
+    assert_eq!(custody.destroy_epochs(later - 5 * DAY).unwrap().len(), 1);
+    assert_eq!(place.secret_ends(&custody), 0);
+    assert!(place.rotate(&custody, later));
+    assert_eq!(place.secret_ends(&custody), 1);
+    assert!(!place.rotate(&custody, later + 60));
+}
+
+/// It went back before the epoch in which subkeys were shortened: what is published then counts, and stays readable.
+#[test]
+fn a_clock_that_goes_back_loses_nothing() {
+    let mut place = Place::new();
+    let custody = place.custody();
+    let then = NOW + 10 * DAY;
+    assert!(place.rotate(&custody, then));
+    let fingerprint = place.fingerprint.clone();
+    let secrets = |custody: &Custody| -> Vec<Fingerprint> {
+        let secret = custody.get(&fingerprint).unwrap();
+        secret.secret().keys().subkeys().secret().map(|key| key.key().fingerprint()).collect()
+    };
+    let before = secrets(&custody);
+    for back in [NOW + DAY, NOW + 3 * DAY, then - DAY, then - 60] {
+        place.rotate(&custody, back);
+    }
+    assert!(!place.rotate(&custody, then + 60), "what was made then is there");
+    // What is published to live until the end of the next epoch can be read until then.
+    custody.destroy_epochs(then).unwrap();
+    let after = secrets(&custody);
+    assert!(before.iter().all(|key| after.contains(key)), "{before:?} {after:?} {:?}", custody.epochs());
+}
+
+/// Killed while a file was written: what was written of it does not outlive the key.
+#[test]
+fn what_a_crash_left_of_a_file_is_destroyed_too() {
+    let place = Place::new();
+    let custody = place.custody();
+    let [keys, epochs] = ["keys", "keys/epochs"].map(|dir| place.dir.path().join(dir));
+    fs::create_dir(&epochs).unwrap();
+    let left = [keys.join(".new-a"), epochs.join(".new-b")];
+    let key = fs::read(keys.join(format!("{}.key", place.fingerprint))).unwrap();
+    let linked = place.dir.path().join("left");
+    for path in &left {
+        fs::write(path, &key).unwrap();
+    }
+    fs::hard_link(&left[0], &linked).unwrap();
+    custody.destroy_epochs(NOW).unwrap();
+    assert!(left.iter().all(|path| !path.exists()));
+    assert_ne!(fs::read(&linked).unwrap(), key);
+    fs::write(&left[0], &key).unwrap();
+    let whole = place.dir.path().join("whole");
+    fs::hard_link(keys.join(format!("{}.key", place.fingerprint)), &whole).unwrap();
+    custody.remove(&place.fingerprint).unwrap();
+    assert!(!left[0].exists());
+    assert_ne!(fs::read(&whole).unwrap(), key);
+}

@@ -10,6 +10,8 @@ use super::Kind;
 
 /// Bytes taken from the source at a time.
 const CHUNK: usize = 48 * 1024;
+/// The same where only the start is wanted: a message may have many parts that are looked at.
+const GLANCE: usize = 1024;
 /// The longest line that may stand before the data (text, armor headers), in bytes.
 const HEADER_LINE: usize = 4096;
 /// The most bytes that may stand before the data.
@@ -21,6 +23,7 @@ const PREAMBLE: usize = 64 * 1024;
 /// does not start with printable text but with an OpenPGP packet is passed through as it is.
 pub struct Dearmor<R> {
     source: R,
+    chunk: usize,
     state: State,
     kind: Option<Kind>,
     skipped: usize,
@@ -57,8 +60,18 @@ enum State {
 impl<R: Read> Dearmor<R> {
     /// Wraps a source; nothing is read yet.
     pub fn new(source: R) -> Dearmor<R> {
+        Dearmor::with_chunk(source, CHUNK)
+    }
+
+    /// Wraps a source of which only the start will be read.
+    pub(crate) fn glancing(source: R) -> Dearmor<R> {
+        Dearmor::with_chunk(source, GLANCE)
+    }
+
+    fn with_chunk(source: R, chunk: usize) -> Dearmor<R> {
         Dearmor {
             source,
+            chunk,
             state: State::Fresh,
             kind: None,
             skipped: 0,
@@ -119,8 +132,8 @@ impl<R: Read> Dearmor<R> {
         self.raw.drain(..self.raw_at);
         self.raw_at = 0;
         let before = self.raw.len();
-        (&mut self.source).take(CHUNK as u64).read_to_end(&mut self.raw)?;
-        Ok(self.raw.len() - before < CHUNK)
+        (&mut self.source).take(self.chunk as u64).read_to_end(&mut self.raw)?;
+        Ok(self.raw.len() - before < self.chunk)
     }
 
     fn begin(&mut self) {
