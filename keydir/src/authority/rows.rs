@@ -197,7 +197,8 @@ pub(super) fn in_use(connection: &Connection, now: i64) -> Result<Vec<String>, A
 }
 
 /// The last leaf of each profile and subject, if no more than `overlap` seconds of its life are left at `now`, or
-/// a third of it when that is less: a short life must not be over before it began.
+/// a third of it when that is less: a short life must not be over before it began. What ends first comes first, and
+/// of what ends in the same second that on which the mail of more people depends.
 pub(super) fn due(connection: &Connection, now: i64, overlap: i64) -> Result<Vec<Issued>, AuthorityError> {
     let sql = "SELECT * FROM certificate AS last
                WHERE revoked IS NULL AND not_after - ?1 <= min(?2, (not_after - not_before) / 3)
@@ -207,7 +208,7 @@ pub(super) fn due(connection: &Connection, now: i64, overlap: i64) -> Result<Vec
                                    AND (later.not_after > last.not_after
                                         OR later.not_after = last.not_after
                                            AND later.fingerprint > last.fingerprint))
-               ORDER BY not_after, fingerprint";
+               ORDER BY not_after, profile LIKE 'user%', fingerprint";
     select(connection, sql, params![now, overlap])
 }
 
