@@ -78,7 +78,7 @@ impl AuthorityFile {
         };
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let fits = !stem.is_empty() && stem.len() <= 128 && stem.chars().all(plain);
-        (fits && !stem.starts_with('.') && !stem.contains(".."))
+        (fits && !name.starts_with('.') && !name.contains(".."))
             .then(|| Self { name: name.to_owned(), content_type })
     }
 
@@ -189,9 +189,18 @@ mod tests {
             let file = AuthorityFile::parse(&format!("/ca/{name}")).unwrap();
             assert_eq!((file.name.as_str(), file.content_type), (name, content_type));
         }
-        for name in
-            ["", "root", "root.key", ".crl", "..crl", "../a.crl", "a/../b.crl", "%2e%2e%2fa.crl", "a b.crl"]
-        {
+        for name in [
+            "",
+            "root",
+            "root.key",
+            ".crl",
+            "..crl",
+            "-..crl",
+            "../a.crl",
+            "a/../b.crl",
+            "%2e%2e%2fa.crl",
+            "a b.crl",
+        ] {
             assert_eq!(AuthorityFile::parse(&format!("/ca/{name}")), None, "{name}");
         }
     }

@@ -64,8 +64,10 @@ struct Answer<'a> {
 /// # Errors
 /// In words: it is no such JSON, is about another mailbox, has too many certificates or no base64.
 pub(crate) fn parse(body: &[u8], address: &Subject) -> Result<Haul, String> {
+    // Also in what is not looked at (RFC 8259 section 8.1): what others read must be what was read here.
+    let text = str::from_utf8(body).map_err(|error| format!("the answer is not as agreed: {error}"))?;
     let answer: Answer<'_> =
-        serde_json::from_slice(body).map_err(|error| format!("the answer is not as agreed: {error}"))?;
+        serde_json::from_str(text).map_err(|error| format!("the answer is not as agreed: {error}"))?;
     if !Subject::address(&answer.address).is_some_and(|named| named.same(address)) {
         return Err("the answer is about another mailbox".to_owned());
     }
@@ -99,6 +101,17 @@ mod tests {
         assert_eq!((haul.openpgp, haul.smime), (vec![vec![0x99]], vec![]));
         assert_eq!(haul.proof.as_deref(), Some(r#"{"a": 1}"#));
         assert_eq!(read(r#"{"address":"bob@b.example"}"#), Ok(Haul::default()));
+    }
+
+    #[test]
+    fn an_answer_is_utf_8_throughout() {
+        let bob = Subject::address("bob@b.example").unwrap();
+        for (body, is_read) in [
+            (&b"{\"address\":\"bob@b.example\",\"more\":\"b\xc3\xb6\"}"[..], true),
+            (&b"{\"address\":\"bob@b.example\",\"more\":\"b\xf6\"}"[..], false),
+        ] {
+            assert_eq!(parse(body, &bob).is_ok(), is_read);
+        }
     }
 
     #[test]
