@@ -55,6 +55,6 @@ lint: ## Check format, lints and dependencies
 	if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check -A unused-wrapper; fi
 
 .PHONY: bench
-bench: ## Measure against Postfix alone, libmilter and gpg, and write docs/benchmarks.md (QUICK=1; ONLY=relay, wkd, publication, keylog)
+bench: ## Measure against Postfix alone, libmilter and gpg, and write docs/benchmarks.md (QUICK=1; MILLION=1; ONLY=relay, wkd, publication, keylog)
 	@./setup test
-	@AS_ROOT='$(AS_ROOT)' TARGET='$(TARGET)' QUICK='$(QUICK)' ONLY='$(ONLY)' tests/bench/run
+	@AS_ROOT='$(AS_ROOT)' TARGET='$(TARGET)' QUICK='$(QUICK)' MILLION='$(MILLION)' ONLY='$(ONLY)' tests/bench/run

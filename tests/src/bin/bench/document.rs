@@ -79,7 +79,7 @@ impl Document {
         let quick = if self.effort.is_quick { " It was a quick run: the figures are rough." } else { "" };
         let mut out = format!(
             "# Benchmarks\n\n`make bench` measures and writes this page; `make bench QUICK=1` does so in a few \
-             minutes, with more noise; `make bench ONLY=relay` prints the part about policy server and relay, `ONLY=wkd` the one about the Web Key Directory, `ONLY=publication` the one about publishing, `ONLY=keylog` the one about the key log.{quick} Figures are ratios first: both sides of a ratio took turns in the \
+             minutes, with more noise and at most 100,000 mailboxes (`MILLION=1`: a million); `make bench ONLY=relay` prints the part about policy server and relay, `ONLY=wkd` the one about the Web Key Directory, `ONLY=publication` the one about publishing, `ONLY=keylog` the one about the key log.{quick} Figures are ratios first: both sides of a ratio took turns in the \
              same run, the ratio is taken in each round, and given are the median and, in brackets, the \
              quartiles of {rounds} rounds. Absolute values are medians and only tell proportions.\n\n## Machine\n\n\
              {machine}\n\n## Goals\n\n",

@@ -17,14 +17,12 @@ pub(crate) struct Keylog(Vec<Value>);
 
 /// Measures.
 pub(crate) fn measure(effort: &Effort) -> Keylog {
-    let sizes: &[u64] =
-        if effort.is_quick { &[1_000, 10_000, 100_000] } else { &[1_000, 10_000, 100_000, 1_000_000] };
-    let one = |labels: &u64| {
+    let one = |labels: u64| {
         eprintln!("bench: key log, {labels} labels");
         let dir = directory("keylog");
         lines(Command::new(example("keylog_bench")).arg(dir.path()).arg(labels.to_string()))
     };
-    Keylog(sizes.iter().flat_map(one).collect())
+    Keylog(effort.sizes(1_000).flat_map(one).collect())
 }
 
 impl Keylog {

@@ -44,8 +44,12 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let mut words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let is_quick = words.contains(&"--quick");
-    words.retain(|word| *word != "--quick");
-    let effort = if is_quick { Effort::quick() } else { Effort::full() };
+    let is_large = words.contains(&"--million");
+    words.retain(|word| !matches!(*word, "--quick" | "--million"));
+    let mut effort = if is_quick { Effort::quick() } else { Effort::full() };
+    if is_large {
+        effort.mailboxes = Effort::full().mailboxes;
+    }
     if !rustix::process::geteuid().is_root() {
         eprintln!("bench: Postfix can only be started by root; use `make bench`, or run this with sudo");
         return ExitCode::from(EX_NOPERM);
@@ -61,7 +65,9 @@ fn main() -> ExitCode {
         [relay::INSIDE] => print!("{}", relay::inside(&effort)),
         [relay::ECHO, port] => relay::echo(port.parse().unwrap()),
         _ => {
-            eprintln!("usage: bench [--quick] [--only keylog | publication | relay | wkd] [--stay]");
+            eprintln!(
+                "usage: bench [--quick] [--million] [--only keylog | publication | relay | wkd] [--stay]"
+            );
             return ExitCode::from(EX_USAGE);
         }
     }

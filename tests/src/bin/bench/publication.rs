@@ -16,13 +16,12 @@ pub(crate) struct Publication(Vec<Value>);
 
 /// Measures.
 pub(crate) fn measure(effort: &Effort) -> Publication {
-    let sizes: &[u64] = if effort.is_quick { &[10_000, 100_000] } else { &[10_000, 100_000, 1_000_000] };
-    let one = |mailboxes: &u64| {
+    let one = |mailboxes: u64| {
         eprintln!("bench: publication, {mailboxes} mailboxes");
         let dir = directory("publication");
         lines(Command::new(example("publication_bench")).arg(dir.path()).arg(mailboxes.to_string()))
     };
-    Publication(sizes.iter().flat_map(one).collect())
+    Publication(effort.sizes(10_000).flat_map(one).collect())
 }
 
 impl Publication {
