@@ -131,8 +131,9 @@ fn some(
             add(transaction, rules, &key)?;
         }
     }
+    // Not UNION: to sort both alike, SQLite would go through all mailboxes in the order of their addresses.
     let mut statement = transaction.prepare(
-        "SELECT address FROM mailbox WHERE due <= ?1 UNION SELECT address FROM waiting WHERE due <= ?1",
+        "SELECT address FROM mailbox WHERE due <= ?1 UNION ALL SELECT address FROM waiting WHERE due <= ?1",
     )?;
     let mut rows = statement.query([now])?;
     while let Some(row) = rows.next()? {
