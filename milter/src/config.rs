@@ -1,6 +1,7 @@
 //! The configuration file: its `[gateway]` section here, the policy part in the policy room.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -57,6 +58,8 @@ pub struct GatewayConfig {
     pub name: String,
     /// The domains whose mail this gateway protects, in lower case.
     pub domains: Vec<String>,
+    /// The same in A-labels (RFC 5890), by which they are compared.
+    own: BTreeSet<String>,
     /// Where the MTA connects.
     pub listen: Vec<Endpoint>,
     /// Directory of all state: certificates, secret keys, records, spool.
@@ -210,8 +213,12 @@ impl Config {
 impl GatewayConfig {
     /// True when the domain is one of ours, in A-labels or in U-labels (RFC 5890), whatever the case.
     pub fn is_own(&self, domain: &str) -> bool {
-        let Ok(name) = a_labels(domain) else { return false };
-        self.domains.iter().any(|own| a_labels(own).is_ok_and(|own| own == name))
+        a_labels(domain).is_ok_and(|name| self.own.contains(&name))
+    }
+
+    /// Our domains in A-labels.
+    pub fn own_domains(&self) -> impl Iterator<Item = &str> {
+        self.own.iter().map(String::as_str)
     }
 
     /// True when it is a mailbox in one of our domains.
@@ -252,9 +259,11 @@ fn read_gateway(section: &mut Section) -> Option<GatewayConfig> {
         .take_integer("deadline_seconds", 1, LONGEST_DEADLINE)
         .map_or(DEFAULT_DEADLINE, |seconds| Duration::from_secs(seconds.value.unsigned_abs()));
     let state = value(state?);
+    let domains = values(domains?);
     Some(GatewayConfig {
         name: value(name?),
-        domains: values(domains?),
+        own: domains.iter().filter_map(|domain| a_labels(domain).ok()).collect(),
+        domains,
         listen: values(listen?),
         master_key: master_key.unwrap_or_else(|| MasterKeySource::File(state.join("master.key"))),
         state,

@@ -174,11 +174,7 @@ impl PublicationRoom {
         let identity = session.as_mut().map(log::Session::identity).transpose();
         rules.log = identity.map_err(|error| PublicationError::Log(Box::new(error)))?;
         let summary = self.publisher().refresh(&self.keys.store, &rules, now, &mut |changes| {
-            let Some(session) = session.as_mut() else { return Ok(()) };
-            if let Some(book) = &self.book {
-                book.enter(session, changes)?;
-            }
-            Ok::<(), CommitTrouble>(session.append(changes)?)
+            session.as_mut().map_or(Ok(()), |session| self.log_changes(session, changes))
         })?;
         if summary.logged_anew
             && let (Some(session), Some(book)) = (&mut session, &self.book)
@@ -207,10 +203,17 @@ impl PublicationRoom {
             }
         }
         for some in gone.chunks_mut(2000) {
-            book.enter(session, some)?;
-            session.append(some)?;
+            self.log_changes(session, some)?;
         }
         Ok(())
+    }
+
+    /// Our book first: an entry that it does not know is an alarm.
+    fn log_changes(&self, session: &mut Session<'_>, changes: &mut [Change]) -> Result<(), CommitTrouble> {
+        if let Some(book) = &self.book {
+            book.enter(session, changes)?;
+        }
+        Ok(session.append(changes)?)
     }
 
     /// Looks at the key log as it is published; nothing if there is none. Blocking.

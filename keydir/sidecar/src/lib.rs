@@ -17,6 +17,8 @@ pub mod dns_update;
 pub mod export;
 pub mod export_dns;
 pub mod export_wkd;
+#[cfg(test)]
+mod fixtures;
 pub mod gate;
 pub mod hkp;
 pub mod ldap;

@@ -115,7 +115,7 @@ impl Publisher {
             let Some(end) = keys.last() else { break };
             last = end.clone();
             let keys: Vec<String> = keys.into_iter().map(|(_, key)| key).collect();
-            self.batch(store, &rules, &keys, (now, round.logs_anew()), &mut summary, commit)?;
+            self.batch(store, &rules, &keys, &round, &mut summary, commit)?;
             done += keys.len();
             (self.progress)(done, round.todo());
         }
@@ -162,10 +162,11 @@ impl Publisher {
         store: &Store,
         rules: &Canonical<'_>,
         keys: &[String],
-        (now, anew): (i64, bool),
+        round: &Round,
         summary: &mut Summary,
         commit: &mut dyn FnMut(&mut [Change]) -> Result<(), E>,
     ) -> Result<(), PublicationError> {
+        let now = round.now();
         let mut work = Vec::with_capacity(keys.len());
         for key in keys {
             let row = rows::mailbox_row(&self.connection, key)?;
@@ -177,7 +178,7 @@ impl Publisher {
         for ((row, request), mut draft) in work.into_iter().zip(drafts) {
             remark(&mut summary.omitted, &mut draft.omitted);
             remark(&mut summary.warnings, &mut draft.warnings);
-            let change = change(&row, request.key, &draft, anew);
+            let change = change(&row, request.key, &draft, round.logs_anew());
             summary.examined += 1;
             let changed = change.is_some();
             changes.extend(change);

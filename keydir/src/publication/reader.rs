@@ -103,11 +103,8 @@ impl Publication {
     /// # Errors
     /// If the file cannot be read.
     pub fn mailbox(&self, address: &str) -> Result<Option<Mailbox>, PublicationError> {
-        let asked = Asked::parse(address);
-        let domain = asked.as_ref().map(|asked| asked.domain.clone()).unwrap_or_default();
-        let exact = asked.as_ref().map(Asked::key).unwrap_or_default();
         self.pool.with(|connection| {
-            let found = resolve(connection, &domain, &exact, asked.as_ref())?;
+            let found = of_address(connection, address)?;
             match found.iter().flatten().next() {
                 Some(found) => rows::mailbox(connection, &found.address),
                 None => Ok(None),
@@ -122,11 +119,8 @@ impl Publication {
     /// # Errors
     /// If the file cannot be read.
     pub fn of_scheme(&self, address: &str, scheme: Scheme) -> Result<Vec<Published>, PublicationError> {
-        let asked = Asked::parse(address);
-        let domain = asked.as_ref().map(|asked| asked.domain.clone()).unwrap_or_default();
-        let exact = asked.as_ref().map(Asked::key).unwrap_or_default();
         self.pool.with(|connection| {
-            let found = resolve(connection, &domain, &exact, asked.as_ref())?;
+            let found = of_address(connection, address)?;
             first(&found, |id| rows::of_scheme(connection, id, scheme))
         })
     }
@@ -238,6 +232,14 @@ fn first<T>(
         }
     }
     Ok(first)
+}
+
+/// Which mailboxes may answer for an address, as [`resolve`].
+fn of_address(connection: &Connection, address: &str) -> Result<[Option<Found>; 3], PublicationError> {
+    let asked = Asked::parse(address);
+    let domain = asked.as_ref().map(|asked| asked.domain.clone()).unwrap_or_default();
+    let exact = asked.as_ref().map(Asked::key).unwrap_or_default();
+    resolve(connection, &domain, &exact, asked.as_ref())
 }
 
 /// Which mailboxes may answer: the exact one, that of the sub-address, the domain's.

@@ -11,7 +11,7 @@ use keylog::keyset::{KeySet, Kind};
 use keylog::mailbox::{Mailbox, MailboxError};
 use keylog::reader::{LogReader, ReadError};
 use keylog::vrf::VrfKey;
-use keylog::writer::{Change, KeyLog, KeyLogError, KeyUpdate};
+use keylog::writer::{Change, KeyLog, KeyLogError};
 use program::Exit;
 use sealing::custody::MasterKey;
 use tlog::key::{KeyError, Signer};
@@ -199,13 +199,13 @@ impl Session<'_> {
     pub(super) fn append(&mut self, changes: &mut [Published]) -> Result<(), LogTrouble> {
         let mut updates = Vec::with_capacity(changes.len());
         for change in changes {
-            let mailbox = mailbox(&change.mailbox)?;
-            let (_, proof) = self.log.keys.vrf.prove(&mailbox);
+            let (label, proof) = self.log.keys.vrf.prove(&mailbox(&change.mailbox)?);
             change.label_proof = Some(proof.0.to_vec());
-            updates.push(KeyUpdate { change: Change::Keys(key_set(change)?), mailbox });
+            updates.push((label, Change::Keys(key_set(change)?)));
         }
+        let updates: Vec<_> = updates.iter().map(|(label, change)| (*label, change)).collect();
         let now = self.now;
-        self.log()?.append(&updates, now)?;
+        self.log()?.append_labelled(&updates, now)?;
         Ok(())
     }
 

@@ -145,27 +145,13 @@ fn frame(words: &Words, title: &str, body: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use keydir::{Published, Scheme};
+    use keydir::Published;
 
     const HOSTILE: &str = "Eve\"'><script>alert(1)</script>&\u{202e}\0<eve@a.example>";
 
     fn mailbox() -> Mailbox {
-        let published = Published {
-            fingerprint: "D1A66E1A23B182C9980F788CFBFCC82A015E7330".to_owned(),
-            scheme: Scheme::Openpgp,
-            bytes: std::sync::Arc::from(&b"x"[..]),
-            version: 4,
-            algorithm: "ed25519".to_owned(),
-            algorithm_number: 22,
-            bits: 255,
-            created: 1_700_000_000,
-            valid_from: Some(1_700_000_000),
-            valid_until: None,
-            revoked: false,
-            usable: true,
-            user_ids: vec![HOSTILE.to_owned()],
-            chain: Vec::new(),
-        };
+        let published = crate::fixtures::published(HOSTILE);
+        let published = Published { valid_until: None, ..published };
         Mailbox {
             address: "eve@a.example".to_owned(),
             openpgp: vec![published],

@@ -28,6 +28,7 @@ pub(super) struct Round {
     log: Option<String>,
     anew: bool,
     todo: usize,
+    now: i64,
 }
 
 impl Round {
@@ -68,12 +69,25 @@ impl Round {
         let todo: i64 = transaction.query_row("SELECT count(*) FROM temp.todo", [], |row| row.get(0))?;
         transaction.commit()?;
         let seq = known.filter(|_| same_store).unwrap_or(0);
-        Ok(Self { journal, seq, rules: digest, log, anew, todo: usize::try_from(todo).unwrap_or_default() })
+        Ok(Self {
+            journal,
+            seq,
+            rules: digest,
+            log,
+            anew,
+            todo: usize::try_from(todo).unwrap_or_default(),
+            now,
+        })
     }
 
     /// How many mailboxes there are to look at.
     pub(super) fn todo(&self) -> usize {
         self.todo
+    }
+
+    /// When it is, Unix seconds.
+    pub(super) fn now(&self) -> i64 {
+        self.now
     }
 
     /// Whether also what has not changed is to be logged.

@@ -262,7 +262,7 @@ fn is_ours(config: &Config, name: &str) -> bool {
     let below =
         |ours: &str| name.strip_suffix(ours).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
     relay.is_local(&name)
-        || config.gateway.domains.iter().any(|ours| a_labels(ours).is_ok_and(|ours| below(&ours)))
+        || config.gateway.own_domains().any(below)
         || relay.own.iter().any(|own| below(&own.domain) || own.hosts.iter().any(|host| host.name == name))
 }
 
